@@ -1,0 +1,250 @@
+import { describeException, failed, ok, type Result } from "../core/failure.ts";
+import type { Compression } from "../core/object-keys.ts";
+import type { Gauge, StoredObject, Vault, VolumeWriter } from "../core/ports.ts";
+
+/** Parts of one upload must be of equal size (all but the last) and 5 MiB at least: two of these are held at most. */
+export const PART_BYTES = 6 * 1024 * 1024;
+
+/** The backups' bucket. */
+export class R2Vault implements Vault {
+  readonly #bucket: R2Bucket;
+
+  constructor(bucket: R2Bucket) {
+    this.#bucket = bucket;
+  }
+
+  create(key: string, text: string): Promise<Result<"created" | "taken">> {
+    return attempt("creating", key, async () => {
+      const stored = await this.#bucket.put(key, text, { onlyIf: { etagDoesNotMatch: "*" }, httpMetadata: metadata(key) });
+      return stored === null ? "taken" : "created";
+    });
+  }
+
+  put(key: string, text: string): Promise<Result<void>> {
+    return attempt("writing", key, async () => {
+      await this.#bucket.put(key, text, { httpMetadata: metadata(key) });
+    });
+  }
+
+  readText(key: string): Promise<Result<string | null>> {
+    return attempt("reading", key, async () => (await (await this.#bucket.get(key))?.text()) ?? null);
+  }
+
+  head(key: string): Promise<Result<StoredObject | null>> {
+    return attempt("looking at", key, async () => {
+      const object = await this.#bucket.head(key);
+      return object === null ? null : { bytes: object.size, etag: object.httpEtag };
+    });
+  }
+
+  openVolume(key: string, gauge: Gauge, begun: (uploadId: string) => Promise<void>): VolumeWriter {
+    return new PartWriter(this.#bucket, key, gauge, begun);
+  }
+
+  abortUpload(key: string, uploadId: string): Promise<Result<void>> {
+    return attempt("giving up an upload of", key, async () => {
+      try {
+        await this.#bucket.resumeMultipartUpload(key, uploadId).abort();
+      } catch (error) {
+        // Completed or aborted before: there is nothing left to give up.
+        if (!/does not exist|10024/i.test(describeException(error))) throw error;
+      }
+    });
+  }
+
+  measure(key: string): Promise<Result<{ bytes: number; sha256: string } | null>> {
+    return attempt("reading back", key, async () => {
+      const object = await this.#bucket.get(key);
+      if (object === null) return null;
+      const digest = new crypto.DigestStream("SHA-256");
+      await object.body.pipeTo(digest);
+      return { bytes: Number(digest.bytesWritten), sha256: hex(await digest.digest) };
+    });
+  }
+
+  remove(keys: readonly string[]): Promise<Result<void>> {
+    return attempt("deleting", keys[0] ?? "", async () => {
+      for (let from = 0; from < keys.length; from += 1_000) await this.#bucket.delete(keys.slice(from, from + 1_000));
+    });
+  }
+
+  download(key: string, request: Headers): Promise<Result<Response | null>> {
+    return attempt("reading", key, async () => {
+      const asked = request.get("Range");
+      const range = asked === null ? null : /^bytes=(\d*)-(\d*)$/.exec(asked);
+      if (range !== null) {
+        const size = (await this.#bucket.head(key))?.size ?? null;
+        if (size === null) return null;
+        const unsatisfiable = range[1] === "" ? range[2] === "" || Number(range[2]) === 0 : Number(range[1]) >= size;
+        if (unsatisfiable) return new Response(null, { status: 416, headers: { "Content-Range": `bytes */${size}` } });
+      }
+      const object = await this.#bucket.get(key, { onlyIf: request, ...(range === null ? {} : { range: request }) });
+      if (object === null) return null;
+      const notModified = !("body" in object) && request.has("If-None-Match");
+      const response = downloadResponse(object, key.slice(key.lastIndexOf("/") + 1));
+      return notModified ? new Response(null, { status: 304, headers: response.headers }) : response;
+    });
+  }
+
+  decoded(key: string, compression: Compression): Promise<Result<ReadableStream<Uint8Array> | null>> {
+    return attempt("reading", key, async () => {
+      const object = await this.#bucket.get(key);
+      if (object === null) return null;
+      return compression === "gzip" ? object.body.pipeThrough(new DecompressionStream("gzip")) : object.body;
+    });
+  }
+}
+
+function downloadResponse(object: R2Object | R2ObjectBody, name: string): Response {
+  const headers = new Headers();
+  object.writeHttpMetadata(headers);
+  headers.set("ETag", object.httpEtag);
+  headers.set("Accept-Ranges", "bytes");
+  headers.set("Content-Disposition", `attachment; filename*=UTF-8''${encodeURIComponent(name)}`);
+  if (!("body" in object)) return new Response(null, { status: 412, headers });
+  const range = object.range === undefined ? null : absolute(object.range, object.size);
+  if (range === null) {
+    headers.set("Content-Length", String(object.size));
+    return new Response(object.body, { headers });
+  }
+  headers.set("Content-Length", String(range.length));
+  headers.set("Content-Range", `bytes ${range.offset}-${range.offset + range.length - 1}/${object.size}`);
+  return new Response(object.body, { status: 206, headers });
+}
+
+function absolute(range: R2Range, size: number): { offset: number; length: number } {
+  if ("suffix" in range) return { offset: Math.max(0, size - range.suffix), length: Math.min(size, range.suffix) };
+  const offset = range.offset ?? 0;
+  return { offset, length: Math.min(range.length ?? size - offset, size - offset) };
+}
+
+/**
+ * Writes one object of unknown size in parts of equal size: one is filled while the other is on its way. What
+ * fits into one part is a plain put. Nothing is listed in the bucket before finish().
+ */
+class PartWriter implements VolumeWriter {
+  readonly #bucket: R2Bucket;
+  readonly #key: string;
+  readonly #gauge: Gauge;
+  readonly #begun: (uploadId: string) => Promise<void>;
+  readonly #parts: R2UploadedPart[] = [];
+  #upload: R2MultipartUpload | null = null;
+  #filling: Uint8Array<ArrayBuffer>;
+  #spare: Uint8Array<ArrayBuffer> | null = null;
+  #filled = 0;
+  #held = 0;
+  #sending: Promise<Result<Uint8Array<ArrayBuffer>>> | null = null;
+
+  constructor(bucket: R2Bucket, key: string, gauge: Gauge, begun: (uploadId: string) => Promise<void>) {
+    this.#bucket = bucket;
+    this.#key = key;
+    this.#gauge = gauge;
+    this.#begun = begun;
+    this.#filling = this.#allocate();
+  }
+
+  async write(bytes: Uint8Array): Promise<Result<void>> {
+    for (let from = 0; from < bytes.length; ) {
+      if (this.#filled === PART_BYTES) {
+        const sent = await this.#send();
+        if (!sent.ok) return sent;
+      }
+      const taken = Math.min(bytes.length - from, PART_BYTES - this.#filled);
+      this.#filling.set(bytes.subarray(from, from + taken), this.#filled);
+      this.#filled += taken;
+      from += taken;
+    }
+    return ok(undefined);
+  }
+
+  async finish(): Promise<Result<void>> {
+    const last = this.#filling.subarray(0, this.#filled);
+    const done = await attempt("writing", this.#key, async () => {
+      if (this.#upload === null) {
+        await this.#bucket.put(this.#key, last, { httpMetadata: metadata(this.#key) });
+        return;
+      }
+      const sent = await this.#settle();
+      if (!sent.ok) throw new Error(sent.failure.detail);
+      this.#parts.push(await this.#upload.uploadPart(this.#parts.length + 1, last));
+      await this.#upload.complete(this.#parts);
+    });
+    this.#free();
+    return done;
+  }
+
+  async abort(): Promise<void> {
+    await this.#settle();
+    this.#free();
+    // A failed abort is made good by the next step, which aborts the id that the run has saved.
+    if (this.#upload !== null) await attempt("giving up", this.#key, async () => this.#upload?.abort());
+  }
+
+  /** Sends the full part and goes on filling the other one, as soon as that is back. */
+  async #send(): Promise<Result<void>> {
+    const settled = await this.#settle();
+    if (!settled.ok) return settled;
+    const opened = await attempt("opening an upload of", this.#key, async () => {
+      if (this.#upload !== null) return this.#upload;
+      this.#upload = await this.#bucket.createMultipartUpload(this.#key, { httpMetadata: metadata(this.#key) });
+      await this.#begun(this.#upload.uploadId);
+      return this.#upload;
+    });
+    if (!opened.ok) return opened;
+    const part = this.#filling;
+    this.#sending = attempt("uploading a part of", this.#key, async () => {
+      this.#parts.push(await opened.value.uploadPart(this.#parts.length + 1, part));
+      return part;
+    });
+    this.#filling = this.#spare ?? this.#allocate();
+    this.#spare = null;
+    this.#filled = 0;
+    return ok(undefined);
+  }
+
+  async #settle(): Promise<Result<void>> {
+    const sent = await this.#sending;
+    this.#sending = null;
+    if (sent === null) return ok(undefined);
+    if (!sent.ok) return sent;
+    this.#spare = sent.value;
+    return ok(undefined);
+  }
+
+  #allocate(): Uint8Array<ArrayBuffer> {
+    this.#held += PART_BYTES;
+    this.#gauge.hold(PART_BYTES);
+    return new Uint8Array(PART_BYTES);
+  }
+
+  #free(): void {
+    this.#gauge.release(this.#held);
+    this.#held = 0;
+  }
+}
+
+/** Runs one operation on the bucket; what it throws becomes a failure that may be tried again. */
+async function attempt<T>(doing: string, key: string, operation: () => Promise<T>): Promise<Result<T>> {
+  try {
+    return ok(await operation());
+  } catch (error) {
+    return failed({
+      code: "bucket-unavailable",
+      detail: `${doing} ${key} in the bucket failed: ${describeException(error)}`,
+      hint: "Usually passes by itself. If it stays, check the BACKUPS binding, the bucket's lock rules and https://www.cloudflarestatus.com.",
+      retryable: true,
+    });
+  }
+}
+
+function metadata(key: string): R2HTTPMetadata {
+  if (key.endsWith(".json")) return { contentType: "application/json" };
+  if (key.endsWith(".md")) return { contentType: "text/markdown; charset=utf-8" };
+  if (key.endsWith(".gz")) return { contentType: "application/gzip" };
+  if (key.endsWith(".sql")) return { contentType: "application/sql" };
+  return { contentType: "text/plain; charset=utf-8" };
+}
+
+function hex(bytes: ArrayBuffer): string {
+  return Array.from(new Uint8Array(bytes), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

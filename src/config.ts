@@ -1,0 +1,128 @@
+import { z } from "zod";
+import type { Compression } from "./core/object-keys.ts";
+
+/** The only reader of the environment. It names every problem and its fix, not the first one. */
+const MIB = 1024 * 1024;
+
+/** An empty variable counts as one that is not set. */
+const optional = <T extends z.ZodType>(schema: T) => z.preprocess((value) => (value === "" ? undefined : value), schema.optional());
+
+const secret = z
+  .string()
+  .min(16, "is shorter than 16 characters: make one with `openssl rand -hex 32` and store it with `wrangler secret put`");
+
+const jobSchema = z.object({
+  BACKUPS: z.custom<R2Bucket>((value) => typeof value === "object" && value !== null, {
+    error: "is no R2 bucket: add the binding BACKUPS to r2_buckets in wrangler.jsonc",
+  }),
+  CATALOG: z.custom<D1Database>((value) => typeof value === "object" && value !== null, {
+    error: "is no D1 database: add the binding CATALOG to d1_databases in wrangler.jsonc",
+  }),
+  CLOUDFLARE_ACCOUNT_ID: z
+    .string({ error: "is missing: `wrangler whoami` shows the account's id; set it under vars in wrangler.jsonc or as a secret" })
+    .regex(/^[\w-]{1,64}$/, "is no account id: `wrangler whoami` shows it (32 hexadecimal digits)"),
+  CLOUDFLARE_API_TOKEN: z
+    .string({ error: "is missing: make a token with the permission Account · D1 · Edit and store it with `wrangler secret put CLOUDFLARE_API_TOKEN`" })
+    .min(1, "is empty: make a token with the permission Account · D1 · Edit and store it with `wrangler secret put CLOUDFLARE_API_TOKEN`")
+    .regex(/^[\x21-\x7e]*$/, "holds spaces or characters that no token has: store it again with `wrangler secret put CLOUDFLARE_API_TOKEN`"),
+  CLOUDFLARE_API_BASE_URL: optional(
+    z.url({ protocol: /^https?$/, error: "is no http(s) address: leave it out for https://api.cloudflare.com/client/v4" }),
+  ),
+  CATALOG_DATABASE_NAME: z
+    .string({ error: "is missing: set it to the catalogue's database_name in wrangler.jsonc, so that the catalogue is not backed up" })
+    .min(1, "is empty: set it to the catalogue's database_name in wrangler.jsonc"),
+  COMPRESSION: optional(z.enum(["gzip", "none"], { error: 'must be "gzip" (the default) or "none"' })),
+  VOLUME_BYTES: optional(
+    z.coerce
+      .number({ error: "must be a number of bytes; the default is 134217728" })
+      .int("must be a whole number of bytes; the default is 134217728")
+      .min(MIB, "must be 1048576 (1 MiB) or more; the default is 134217728")
+      .max(4096 * MIB, "must be 4294967296 (4 GiB) or less; the default is 134217728"),
+  ),
+  KEY_PREFIX: optional(
+    z
+      .string()
+      .max(200, "is longer than 200 characters")
+      // eslint-disable-next-line no-control-regex
+      .regex(/^(?!\/)[^\u0000-\u001f\\]*\/$/, 'must end with "/" and not begin with it; the default is "d1/"'),
+  ),
+});
+
+const accessSchema = z.object({
+  ADMIN_TOKEN: optional(secret),
+  VIEWER_TOKEN: optional(secret),
+  ACCESS_AUD: optional(z.string().min(16, "is no audience tag: copy it from the Access application's overview")),
+  ACCESS_ADMINS: optional(z.string()),
+});
+
+export interface JobConfig {
+  readonly bucket: R2Bucket;
+  readonly catalog: D1Database;
+  readonly accountId: string;
+  readonly apiToken: string;
+  readonly apiBaseUrl: string;
+  readonly catalogDatabaseName: string;
+  readonly compression: Compression;
+  readonly volumeBytes: number;
+  readonly keyPrefix: string;
+}
+
+export interface AccessConfig {
+  readonly adminToken: string | null;
+  readonly viewerToken: string | null;
+  readonly accessAudience: string | null;
+  readonly accessAdmins: readonly string[];
+}
+
+/** A problem names the variable and says how to mend it; it never shows the value. */
+export interface ConfigProblem {
+  readonly name: string;
+  readonly problem: string;
+}
+
+export type Parsed<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly problems: ConfigProblem[] };
+
+export function readJobConfig(env: unknown): Parsed<JobConfig> {
+  const parsed = jobSchema.safeParse(env);
+  if (!parsed.success) return { ok: false, problems: problemsOf(parsed.error) };
+  const value = parsed.data;
+  return {
+    ok: true,
+    value: {
+      bucket: value.BACKUPS,
+      catalog: value.CATALOG,
+      accountId: value.CLOUDFLARE_ACCOUNT_ID,
+      apiToken: value.CLOUDFLARE_API_TOKEN,
+      apiBaseUrl: value.CLOUDFLARE_API_BASE_URL ?? "https://api.cloudflare.com/client/v4",
+      catalogDatabaseName: value.CATALOG_DATABASE_NAME,
+      compression: value.COMPRESSION ?? "gzip",
+      volumeBytes: value.VOLUME_BYTES ?? 128 * MIB,
+      keyPrefix: value.KEY_PREFIX ?? "d1/",
+    },
+  };
+}
+
+export function readAccessConfig(env: unknown): Parsed<AccessConfig> {
+  const parsed = accessSchema.safeParse(env);
+  if (!parsed.success) return { ok: false, problems: problemsOf(parsed.error) };
+  const value = parsed.data;
+  if (value.ADMIN_TOKEN !== undefined && value.ADMIN_TOKEN === value.VIEWER_TOKEN) {
+    return { ok: false, problems: [{ name: "VIEWER_TOKEN", problem: "is the same as ADMIN_TOKEN: every viewer would be admin" }] };
+  }
+  return {
+    ok: true,
+    value: {
+      adminToken: value.ADMIN_TOKEN ?? null,
+      viewerToken: value.VIEWER_TOKEN ?? null,
+      accessAudience: value.ACCESS_AUD ?? null,
+      accessAdmins: (value.ACCESS_ADMINS ?? "")
+        .split(",")
+        .map((address) => address.trim().toLowerCase())
+        .filter((address) => address !== ""),
+    },
+  };
+}
+
+function problemsOf(error: z.ZodError): ConfigProblem[] {
+  return error.issues.map((issue) => ({ name: String(issue.path[0] ?? ""), problem: issue.message }));
+}

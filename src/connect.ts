@@ -1,0 +1,41 @@
+import { codecs } from "./cloudflare/codecs.ts";
+import { D1Catalog } from "./cloudflare/catalog.ts";
+import { D1Rest } from "./cloudflare/d1-rest.ts";
+import { SignedUrlSource } from "./cloudflare/dump-source.ts";
+import { R2Vault } from "./cloudflare/vault.ts";
+import { readAccessConfig, readJobConfig, type ConfigProblem } from "./config.ts";
+import { failed, ok, type Failure, type Result } from "./core/failure.ts";
+import type { Platform } from "./core/ports.ts";
+import type { AccessRules } from "./http/dependencies.ts";
+import packageJson from "../package.json" with { type: "json" };
+
+/** Puts the platform together from the environment, or says everything that is wrong with it. */
+export function connect(env: Env): Result<Platform> {
+  const config = readJobConfig(env);
+  if (!config.ok) return failed(misconfigured(config.problems));
+  const { bucket, catalog, accountId, apiToken, apiBaseUrl, ...settings } = config.value;
+  return ok({
+    settings: { ...settings, accountId, tool: { name: packageJson.name, version: packageJson.version } },
+    api: new D1Rest(apiBaseUrl, accountId, apiToken),
+    source: new SignedUrlSource(),
+    vault: new R2Vault(bucket),
+    codecs: codecs(),
+    catalog: new D1Catalog(catalog),
+    now: () => Date.now(),
+    random: () => Math.random(),
+  });
+}
+
+export function accessRules(env: Env): Result<AccessRules> {
+  const config = readAccessConfig(env);
+  return config.ok ? ok(config.value) : failed(misconfigured(config.problems));
+}
+
+function misconfigured(problems: readonly ConfigProblem[]): Failure {
+  return {
+    code: "configuration",
+    detail: problems.map(({ name, problem }) => `${name} ${problem}`).join(". "),
+    hint: "Mend the named variables; the next request or alarm reads them anew.",
+    retryable: true,
+  };
+}

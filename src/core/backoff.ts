@@ -1,0 +1,29 @@
+/** Waiting times, in milliseconds. All randomness comes in as `random`, a number in [0, 1). */
+
+/** When to poll a running export again: after 1 s, 2 s, then every 4 s. One that nobody polls for 15 s is cancelled. */
+export function pollDelayMs(pollsSoFar: number): number {
+  return pollsSoFar === 0 ? 1_000 : pollsSoFar === 1 ? 2_000 : 4_000;
+}
+
+/** Exponential backoff with full jitter over its upper half, so that many databases do not come back at once. */
+export function backoffMs(attempt: number, random: number, baseMs = 1_000, capMs = 60_000): number {
+  const ceiling = Math.min(capMs, baseMs * 2 ** Math.min(attempt, 16));
+  return Math.round(ceiling / 2 + (ceiling / 2) * random);
+}
+
+/** While another export keeps the database busy: between 15 and 60 seconds. */
+export function busyDelayMs(attempt: number, random: number): number {
+  return backoffMs(attempt, random, 30_000, 60_000);
+}
+
+/** How long a busy database is waited for: an export that nobody polls ends by itself well before. */
+export const BUSY_LIMIT_MS = 30 * 60_000;
+
+/** Consecutive failures of one kind of step that are put up with before the run fails. */
+export const ATTEMPT_LIMIT = 8;
+
+/** How often one run starts an export anew (lost, expired, changed under our hands). */
+export const EXPORT_LIMIT = 5;
+
+/** A run's whole life from the start of its work. */
+export const RUN_DEADLINE_MS = 6 * 60 * 60_000;

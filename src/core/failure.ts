@@ -1,0 +1,76 @@
+/**
+ * Expected failures are values. An exception is a bug.
+ *
+ * `detail` says what happened, `hint` what to do about it, and `retryable` whether trying the same thing
+ * again can help. None of them ever holds a token, a signed URL or a row of somebody's data.
+ */
+export interface Failure {
+  readonly code: FailureCode;
+  readonly detail: string;
+  readonly hint: string;
+  readonly retryable: boolean;
+  /** How long the other side asked us to wait, in milliseconds. */
+  readonly retryAfterMs?: number;
+}
+
+export const FAILURE_CODES = [
+  // the Cloudflare API
+  "api-unreachable",
+  "api-unavailable",
+  "api-rate-limited",
+  "api-answer-invalid",
+  "api-request-refused",
+  "api-token-refused",
+  "account-not-found",
+  "database-not-found",
+  "database-busy",
+  "sql-error",
+  // the export
+  "virtual-tables",
+  "export-lost",
+  "export-refused",
+  "export-busy",
+  // the dump
+  "dump-url-expired",
+  "dump-unreachable",
+  "dump-empty",
+  "dump-truncated",
+  "dump-size-unknown",
+  "dump-not-from-d1",
+  "dump-incomplete-statement",
+  "dump-changed",
+  // the bucket
+  "bucket-unavailable",
+  "folder-taken",
+  "stored-object-missing",
+  "stored-object-altered",
+  "manifest-conflict",
+  // the run
+  "deadline-exceeded",
+  "stored-state-unknown",
+  "internal-error",
+  // requests
+  "catalog-unavailable",
+  "configuration",
+] as const;
+
+export type FailureCode = (typeof FAILURE_CODES)[number];
+
+export type Result<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly failure: Failure };
+
+export function ok<T>(value: T): Result<T> {
+  return { ok: true, value };
+}
+
+export function failed(failure: Failure): { readonly ok: false; readonly failure: Failure } {
+  return { ok: false, failure };
+}
+
+/** What an exception may say to the outside: its kind and text, with everything that looks like a URL or a token taken out. */
+export function describeException(error: unknown): string {
+  const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  return text
+    .replace(/\b[a-z][a-z0-9+.-]*:\/\/\S+/gi, "(address withheld)")
+    .replace(/\bBearer\s+\S+/gi, "Bearer (withheld)")
+    .slice(0, 500);
+}

@@ -1,0 +1,86 @@
+import { z } from "zod";
+
+/** The version of the format that this code writes, and the highest that it reads. */
+export const FORMAT_VERSION = 1;
+
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
+const count = z.number().int().nonnegative();
+const moment = z.iso.datetime();
+
+export const volumeSchema = z.object({
+  name: z.string(),
+  /** The stored object. */
+  bytes: count,
+  sha256,
+  /** The part of the dump inside. */
+  dumpBytes: count,
+  dumpSha256: sha256,
+  /** The ordinal of its first statement in the whole dump, from 1. */
+  firstStatement: count.nullable(),
+  statements: count.nullable(),
+});
+export type Volume = z.infer<typeof volumeSchema>;
+
+export const exportOptionsSchema = z.object({
+  noData: z.boolean(),
+  noSchema: z.boolean(),
+  tables: z.array(z.string()),
+});
+export type ExportOptions = z.infer<typeof exportOptionsSchema>;
+
+export const triggerSchema = z.enum(["scheduled", "manual"]);
+export type Trigger = z.infer<typeof triggerSchema>;
+
+/** manifest.json, the last object of a backup: without it there is no backup. See docs/format.md. */
+export const manifestSchema = z.object({
+  formatVersion: z.literal(FORMAT_VERSION),
+  backupId: z.string(),
+  runId: z.string(),
+  tool: z.object({ name: z.string(), version: z.string() }),
+  database: z.object({ id: z.string(), name: z.string(), accountId: z.string(), fileSize: count.nullable() }),
+  atBookmark: z.string(),
+  startedAt: moment,
+  finishedAt: moment,
+  trigger: triggerSchema,
+  label: z.string().nullable(),
+  exportOptions: exportOptionsSchema,
+  compression: z.enum(["gzip", "zstd", "none"]),
+  encryption: z.object({ format: z.string(), recipients: z.array(z.string()) }).nullable(),
+  /** `sha256` is null when there are several volumes: each states its own. */
+  dump: z.object({ bytes: count, sha256: sha256.nullable(), statements: count.nullable() }),
+  volumes: z.array(volumeSchema).min(1),
+  tables: z.array(z.object({ name: z.string(), rows: count.nullable() })),
+  notExported: z.array(z.object({ name: z.string(), kind: z.string(), sql: z.string(), reason: z.string() })),
+  hazards: z.array(z.object({ kind: z.string(), table: z.string().nullable(), count: count.nullable(), detail: z.string() })),
+  timings: z.object({ exportMs: count, copyMs: count, verifyMs: count }),
+  previous: z.object({ backupId: z.string(), manifestSha256: sha256 }).nullable(),
+});
+export type Manifest = z.infer<typeof manifestSchema>;
+
+export type ManifestReading =
+  | { readonly kind: "manifest"; readonly manifest: Manifest }
+  | { readonly kind: "newer"; readonly formatVersion: number }
+  | { readonly kind: "invalid"; readonly problem: string };
+
+/** Reads a stored manifest. Fields that it does not know are ignored, a higher format version is refused. */
+export function readManifest(text: string): ManifestReading {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    return { kind: "invalid", problem: "it is not JSON" };
+  }
+  const version = z.object({ formatVersion: z.number().int().positive() }).safeParse(json);
+  if (version.success && version.data.formatVersion > FORMAT_VERSION) {
+    return { kind: "newer", formatVersion: version.data.formatVersion };
+  }
+  const parsed = manifestSchema.safeParse(json);
+  if (parsed.success) return { kind: "manifest", manifest: parsed.data };
+  const issue = parsed.error.issues[0];
+  return { kind: "invalid", problem: `${issue?.path.join(".") ?? ""}: ${issue?.message ?? "unreadable"}` };
+}
+
+/** The text of SHA256SUMS, as `sha256sum -c` reads it. */
+export function checksumsText(volumes: readonly Volume[]): string {
+  return volumes.map((volume) => `${volume.sha256}  ${volume.name}\n`).join("");
+}

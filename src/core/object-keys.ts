@@ -1,0 +1,70 @@
+/**
+ * Where things lie in the bucket. docs/format.md is the specification of these names.
+ *
+ *   {prefix}{database name}/{YYYYMMDD}T{HHMMSS}Z/…
+ *
+ * A backup's id is its folder with the slash turned into a dot, `shop.20261121T030000Z`: folders are claimed
+ * create-only, so ids are unique, and an id finds its backup with no index at all.
+ */
+export type Compression = "gzip" | "none";
+
+export const MANIFEST = "manifest.json";
+export const CLAIM = "RUN.json";
+export const CHECKSUMS = "SHA256SUMS";
+export const RESTORE_GUIDE = "RESTORE.md";
+export const PINNED = "PINNED";
+
+const STAMP = /^\d{8}T\d{6}Z$/;
+const EXTENSION: Record<Compression, string> = { gzip: ".sql.gz", none: ".sql" };
+
+/** `20261121T030000Z` for a moment given in milliseconds since the epoch. */
+export function stampOf(at: number): string {
+  return new Date(at).toISOString().replace(/[-:]|\.\d+/g, "");
+}
+
+/** A database's name as a part of a key: what could end a folder or hide in a listing is percent-encoded. */
+export function folderName(databaseName: string): string {
+  // eslint-disable-next-line no-control-regex
+  const safe = databaseName.replace(/[\u0000-\u001f\u007f/\\%]/g, (character) => encodeURIComponent(character));
+  return safe === "." || safe === ".." || safe.startsWith("_d1-nightly") ? `%${safe.charCodeAt(0).toString(16)}${safe.slice(1)}` : safe;
+}
+
+export function folderOf(prefix: string, databaseName: string, stamp: string): string {
+  return `${prefix}${folderName(databaseName)}/${stamp}/`;
+}
+
+export function backupIdOf(databaseName: string, stamp: string): string {
+  return `${folderName(databaseName)}.${stamp}`;
+}
+
+/** The folder that a backup's id stands for; null for what cannot be one of our ids. */
+export function folderOfBackup(prefix: string, backupId: string): string | null {
+  const dot = backupId.lastIndexOf(".");
+  const name = backupId.slice(0, dot);
+  const stamp = backupId.slice(dot + 1);
+  // eslint-disable-next-line no-control-regex
+  if (dot < 1 || !STAMP.test(stamp) || /[\u0000-\u001f/\\]/.test(name)) return null;
+  return `${prefix}${name}/${stamp}/`;
+}
+
+/** `shop.0001.sql.gz`: volumes are numbered from 1, and sort by name up to 9,999 of them. */
+export function volumeName(databaseName: string, number: number, compression: Compression): string {
+  return `${folderName(databaseName)}.${String(number).padStart(4, "0")}${EXTENSION[compression]}`;
+}
+
+/** A run's id carries its database, so that the object that owns it is found with no index. */
+export function runIdOf(databaseId: string, createdAt: number): string {
+  return `${databaseId}.${createdAt.toString(36)}`;
+}
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+
+export function isUuid(text: string): boolean {
+  return UUID.test(text);
+}
+
+/** The database of a run's id; null for what cannot be one of our ids. */
+export function databaseOfRun(runId: string): string | null {
+  const [databaseId = "", moment = "", ...rest] = runId.split(".");
+  return isUuid(databaseId) && /^[0-9a-z]{6,12}$/.test(moment) && rest.length === 0 ? databaseId : null;
+}

@@ -1,0 +1,229 @@
+/**
+ * What the core asks of the platform. src/cloudflare/ implements it, src/index.ts hands it in.
+ * Every method may be called twice for the same thing, because any step may be repeated after a crash.
+ * None throws for an expected failure.
+ */
+import type { Cursor } from "./cursor.ts";
+import type { Result } from "./failure.ts";
+import type { ExportOptions } from "./manifest.ts";
+import type { Compression } from "./object-keys.ts";
+import type { BackupRequest, RunState, RunView } from "./run.ts";
+
+export interface DatabaseSummary {
+  readonly id: string;
+  readonly name: string;
+  readonly createdAt: string | null;
+}
+
+export interface SchemaEntry {
+  readonly type: string;
+  readonly name: string;
+  readonly sql: string | null;
+}
+
+/** What D1 answers to an export's start and to each poll. */
+export type ExportAnswer =
+  | { readonly kind: "active"; readonly bookmark: string | null; readonly message: string | null }
+  | { readonly kind: "complete"; readonly bookmark: string; readonly signedUrl: string }
+  /** The export ended with an error of D1's. */
+  | { readonly kind: "error"; readonly message: string }
+  /** D1 knows of no such export: cancelled, forgotten, or told to be complete before. */
+  | { readonly kind: "lost" }
+  /** Another export of this database is under way. */
+  | { readonly kind: "busy" };
+
+export interface D1Api {
+  /** Pages count from 1. */
+  listDatabases(page: number, perPage: number): Promise<Result<{ databases: DatabaseSummary[]; total: number | null }>>;
+  /** By UUID or name. `database-not-found` when there is none. */
+  getDatabase(idOrName: string): Promise<Result<DatabaseSummary & { fileSize: number | null }>>;
+  schema(databaseId: string): Promise<Result<SchemaEntry[]>>;
+  startExport(databaseId: string, options: ExportOptions): Promise<Result<ExportAnswer>>;
+  pollExport(databaseId: string, options: ExportOptions, bookmark: string): Promise<Result<ExportAnswer>>;
+}
+
+export interface DumpStream {
+  readonly totalBytes: number;
+  readonly etag: string | null;
+  /**
+   * Bytes from the wanted offset on; null at the end. The array is reused by the next call.
+   * Rejects with nothing: a broken or stalled connection is a failed result.
+   */
+  read(): Promise<Result<Uint8Array | null>>;
+  /** Gives the connection up. */
+  cancel(): Promise<void>;
+}
+
+export interface DumpSource {
+  /** Opens the dump at `offset`. With `expected`, another size or ETag is `dump-changed`. */
+  open(
+    signedUrl: string,
+    offset: number,
+    expected: { totalBytes: number; etag: string | null } | null,
+  ): Promise<Result<DumpStream>>;
+}
+
+/** Counts the bytes that the pipeline holds, so that "constant memory" is a figure. */
+export interface Gauge {
+  hold(bytes: number): void;
+  release(bytes: number): void;
+}
+
+export interface VolumeWriter {
+  /** Copies the bytes. Resolves when there is room for more. */
+  write(bytes: Uint8Array): Promise<Result<void>>;
+  /** Completes the object. It is not listed before. */
+  finish(): Promise<Result<void>>;
+  /** Gives up what was uploaded so far. */
+  abort(): Promise<void>;
+}
+
+export interface StoredObject {
+  readonly bytes: number;
+  readonly etag: string;
+}
+
+export interface Vault {
+  /** Create-only. `taken` means that the key exists; nothing was changed then. */
+  create(key: string, text: string): Promise<Result<"created" | "taken">>;
+  /** Overwrites. */
+  put(key: string, text: string): Promise<Result<void>>;
+  readText(key: string): Promise<Result<string | null>>;
+  head(key: string): Promise<Result<StoredObject | null>>;
+  /** Opens a volume. `begun` is awaited with the upload's id before any part is sent. */
+  openVolume(key: string, gauge: Gauge, begun: (uploadId: string) => Promise<void>): VolumeWriter;
+  /** An upload that is gone already counts as aborted. */
+  abortUpload(key: string, uploadId: string): Promise<Result<void>>;
+  /** The object's size and SHA-256, read from the bucket and not from its metadata; null when it is not there. */
+  measure(key: string): Promise<Result<{ bytes: number; sha256: string } | null>>;
+  /** Missing keys are fine. */
+  remove(keys: readonly string[]): Promise<Result<void>>;
+  /** Answers a download with the object's bytes, honouring Range and conditions; null when it is not there. */
+  download(key: string, request: Headers): Promise<Result<Response | null>>;
+  /** The object's bytes, decompressed; null when it is not there. */
+  decoded(key: string, compression: Compression): Promise<Result<ReadableStream<Uint8Array> | null>>;
+}
+
+export interface Digest {
+  update(bytes: Uint8Array): void;
+  /** Lower-case hex of the SHA-256. Ends the digest. */
+  hex(): string;
+}
+
+/** Takes dump bytes, gives stored bytes. */
+export interface Encoder {
+  encode(bytes: Uint8Array): Promise<Uint8Array[]>;
+  finish(): Promise<Uint8Array[]>;
+}
+
+export interface Codecs {
+  digest(): Digest;
+  encoder(compression: Compression): Encoder;
+}
+
+export interface BackupRow {
+  readonly id: string;
+  readonly runId: string;
+  readonly databaseId: string;
+  readonly databaseName: string;
+  readonly startedAt: string;
+  readonly finishedAt: string;
+  readonly trigger: string;
+  readonly label: string | null;
+  readonly pinned: boolean;
+  readonly dumpBytes: number;
+  readonly storedBytes: number;
+  readonly volumes: number;
+  readonly folder: string;
+}
+
+export interface Page<T> {
+  readonly items: T[];
+  readonly cursor: Cursor | null;
+}
+
+/** An index over the bucket and the runs. It may be down: that never fails a run. */
+export interface Catalog {
+  /** `revision` orders writes of one run: an older one never overwrites a newer. */
+  saveRun(run: RunView, revision: number): Promise<Result<void>>;
+  saveBackup(backup: BackupRow): Promise<Result<void>>;
+  /** Newest first. `database` is a name or a UUID: of databases that are gone, too. */
+  runs(filter: { database: string | null; state: RunState | null }, limit: number, after: Cursor | null): Promise<Result<Page<RunView>>>;
+  run(id: string): Promise<Result<RunView | null>>;
+  /** Newest first. */
+  backups(filter: { database: string | null }, limit: number, after: Cursor | null): Promise<Result<Page<BackupRow>>>;
+}
+
+/** Turns to work: so many exports and so many copies at once, for the whole account. */
+export type PlaceKind = "export" | "copy";
+
+export interface Places {
+  /**
+   * True when the database holds a place now; asking again keeps it. False puts it into the queue, where it
+   * stays while it asks again every so often; it is woken when its turn comes.
+   */
+  take(kind: PlaceKind, databaseId: string): Promise<boolean>;
+  /** Places that are not given back end by themselves. */
+  release(kind: PlaceKind, databaseId: string): Promise<void>;
+}
+
+export type StartAnswer =
+  | { readonly kind: "started"; readonly run: RunView }
+  /** One run at a time: this one is under way. */
+  | { readonly kind: "under-way"; readonly run: RunView };
+
+/** The object that owns a database's runs. */
+export interface DatabaseRuns {
+  /** A request whose `key` was served before answers with that run. */
+  start(database: { id: string; name: string }, request: BackupRequest): Promise<Result<StartAnswer>>;
+  /** The run if it is the current or the latest one. */
+  run(id: string): Promise<RunView | null>;
+  latest(): Promise<RunView | null>;
+}
+
+/** One firing of the schedule, or one request, for every database. */
+export interface SweepView {
+  readonly id: string;
+  readonly state: "listing" | "starting" | "done" | "failed";
+  readonly trigger: string;
+  readonly startedAt: string;
+  readonly finishedAt: string | null;
+  readonly databases: number;
+  readonly started: number;
+  readonly error: { code: string; detail: string; hint: string } | null;
+}
+
+export type SweepAnswer =
+  | { readonly kind: "begun"; readonly sweep: SweepView; readonly runs: RunView[] }
+  | { readonly kind: "under-way"; readonly sweep: SweepView };
+
+/** The account's one object: it lists the databases and starts them, and gives out places. */
+export interface AccountRuns {
+  /** Starts the first databases at once when `inline`, and the others from its own alarms. */
+  startAll(request: BackupRequest, inline: boolean): Promise<Result<SweepAnswer>>;
+  latestSweep(): Promise<SweepView | null>;
+}
+
+export interface Settings {
+  readonly accountId: string;
+  readonly catalogDatabaseName: string;
+  readonly compression: Compression;
+  readonly volumeBytes: number;
+  readonly keyPrefix: string;
+  readonly tool: { readonly name: string; readonly version: string };
+}
+
+/** All of the platform that a job or a request needs. */
+export interface Platform {
+  readonly settings: Settings;
+  readonly api: D1Api;
+  readonly source: DumpSource;
+  readonly vault: Vault;
+  readonly codecs: Codecs;
+  readonly catalog: Catalog;
+  now(): number;
+  random(): number;
+}
+
+/** The platform, or why it cannot be had: a configuration that names each problem and its fix. */
+export type Connect<Env> = (env: Env) => Result<Platform>;

@@ -1,0 +1,306 @@
+import { z } from "zod";
+import { FAILURE_CODES, type Failure } from "./failure.ts";
+import { triggerSchema, volumeSchema } from "./manifest.ts";
+import { backupIdOf, stampOf, volumeName, type Compression } from "./object-keys.ts";
+
+/**
+ * A run as it is stored between two alarms: everything that the next step needs, and nothing else remembered
+ * anywhere. Times are milliseconds since the epoch. Change the shape, change the number: a deploy in the
+ * middle of a run that does not know its state begins that run anew.
+ */
+export const STATE_VERSION = 1;
+
+const at = z.number().int();
+const count = z.number().int().nonnegative();
+
+const failureSchema = z.object({
+  code: z.enum(FAILURE_CODES),
+  detail: z.string(),
+  hint: z.string(),
+  retryable: z.boolean(),
+  retryAfterMs: z.number().optional(),
+});
+
+const finishedExportSchema = z.object({
+  bookmark: z.string(),
+  /** A secret for as long as it is valid: stored here, shown nowhere. */
+  signedUrl: z.string(),
+  exportMs: count,
+});
+
+/** What has been copied so far. All of it comes from one export: `source` is compared at each read. */
+const copySchema = z.object({
+  startedAt: at,
+  /** The folder's timestamp. Ours once `claimed`. */
+  stamp: z.string(),
+  claimed: z.boolean(),
+  source: z.object({ totalBytes: count, etag: z.string().nullable() }).nullable(),
+  volumes: z.array(volumeSchema),
+  /** A multipart upload that was begun and not completed. A resumed step aborts it before it opens another. */
+  upload: z.object({ key: z.string(), uploadId: z.string() }).nullable(),
+  /** Rows seen per table, in the order in which the dump creates the tables. */
+  rows: z.array(z.tuple([z.string(), count])),
+  /** Fresh addresses asked for since the last finished volume. */
+  renewals: count,
+});
+
+const phaseSchema = z.discriminatedUnion("at", [
+  z.object({ at: z.literal("queued") }),
+  z.object({ at: z.literal("preflight") }),
+  z.object({
+    at: z.literal("exporting"),
+    startedAt: at,
+    /** Null until D1 has told it: the export has then still to be started. */
+    bookmark: z.string().nullable(),
+    polls: count,
+    busySince: at.nullable(),
+    message: z.string().nullable(),
+    /**
+     * What was copied before. With `discard`, its export is gone and its volumes are deleted before the next one
+     * starts; else its address expired, and it goes on if a poll gives a fresh address of the same export.
+     */
+    copy: copySchema.nullable(),
+    discard: z.boolean(),
+  }),
+  z.object({ at: z.literal("copying"), dump: finishedExportSchema, copy: copySchema }),
+  z.object({ at: z.literal("verifying"), dump: finishedExportSchema, copy: copySchema, copiedAt: at, verified: count }),
+  z.object({ at: z.literal("committing"), dump: finishedExportSchema, copy: copySchema, copiedAt: at, verifiedAt: at }),
+  z.object({ at: z.literal("complete"), backupId: z.string() }),
+  z.object({ at: z.literal("failed"), failure: failureSchema }),
+]);
+
+export const runSchema = z.object({
+  version: z.literal(STATE_VERSION),
+  /** Goes up with each save: a step that finds another number in storage stops without effect. */
+  revision: count,
+  id: z.string(),
+  databaseId: z.string(),
+  databaseName: z.string(),
+  accountId: z.string(),
+  trigger: triggerSchema,
+  label: z.string().nullable(),
+  pinned: z.boolean(),
+  force: z.boolean(),
+  /** What asked for it, such as one firing of the schedule: the same key never makes a second run. */
+  key: z.string().nullable(),
+  compression: z.enum(["gzip", "none"]),
+  volumeBytes: count,
+  createdAt: at,
+  startedAt: at.nullable(),
+  finishedAt: at.nullable(),
+  fileSize: count.nullable(),
+  exportsStarted: count,
+  /** Failures since the last progress, and the latest of them. */
+  attempt: count,
+  lastFailure: failureSchema.nullable(),
+  wakeAt: at,
+  phase: phaseSchema,
+});
+
+export type Run = z.infer<typeof runSchema>;
+export type Phase = Run["phase"];
+export type PhaseOf<At extends Phase["at"]> = Extract<Phase, { at: At }>;
+export type Copy = z.infer<typeof copySchema>;
+
+export interface BackupRequest {
+  readonly trigger: "scheduled" | "manual";
+  readonly label: string | null;
+  readonly pinned: boolean;
+  readonly force: boolean;
+  readonly key: string | null;
+}
+
+export function newRun(
+  id: string,
+  database: { id: string; name: string; accountId: string },
+  request: BackupRequest,
+  settings: { compression: Compression; volumeBytes: number },
+  now: number,
+): Run {
+  return {
+    version: STATE_VERSION,
+    revision: 0,
+    id,
+    databaseId: database.id,
+    databaseName: database.name,
+    accountId: database.accountId,
+    ...request,
+    ...settings,
+    createdAt: now,
+    startedAt: null,
+    finishedAt: null,
+    fileSize: null,
+    exportsStarted: 0,
+    attempt: 0,
+    lastFailure: null,
+    wakeAt: now,
+    phase: { at: "queued" },
+  };
+}
+
+export function isOver(run: Run): boolean {
+  return run.phase.at === "complete" || run.phase.at === "failed";
+}
+
+/** The run moved on to `phase`: its failures so far no longer count. */
+export function advance(run: Run, phase: Phase, now: number, delayMs = 0): Run {
+  return { ...run, phase, attempt: 0, lastFailure: null, wakeAt: now + delayMs };
+}
+
+/** The same step again, later. */
+export function retry(run: Run, failure: Failure, now: number, delayMs: number): Run {
+  return { ...run, attempt: run.attempt + 1, lastFailure: { ...failure }, wakeAt: now + delayMs };
+}
+
+export function fail(run: Run, failure: Failure, now: number): Run {
+  return { ...run, phase: { at: "failed", failure: { ...failure } }, finishedAt: now, wakeAt: now };
+}
+
+/** A new export from the first volume on: two exports are never mixed in one backup. */
+export function exportAnew(run: Run, failure: Failure, now: number, delayMs: number): Run {
+  return { ...run, attempt: 0, lastFailure: { ...failure }, wakeAt: now + delayMs, phase: freshExport(now, copyOf(run)) };
+}
+
+export function freshExport(now: number, stale: Copy | null = null): PhaseOf<"exporting"> {
+  return {
+    at: "exporting",
+    startedAt: now,
+    bookmark: null,
+    polls: 0,
+    busySince: null,
+    message: null,
+    copy: stale,
+    discard: stale !== null,
+  };
+}
+
+/** What the run has copied, or may have. */
+export function copyOf(run: Run): Copy | null {
+  return "copy" in run.phase ? run.phase.copy : null;
+}
+
+export function newCopy(run: Run, now: number): Copy {
+  return {
+    startedAt: now,
+    stamp: stampOf(run.startedAt ?? now),
+    claimed: false,
+    source: null,
+    volumes: [],
+    upload: null,
+    rows: [],
+    renewals: 0,
+  };
+}
+
+/** The folder stays claimed; nothing of what was copied into it counts any more. */
+export function emptied(copy: Copy): Copy {
+  return { ...copy, source: null, volumes: [], upload: null, rows: [], renewals: 0 };
+}
+
+/** The objects that this run may have written so far, the volume under way included. */
+export function volumesWritten(run: Run, copy: Copy): string[] {
+  const numbers = Array.from({ length: copy.volumes.length + 1 }, (_, index) => index + 1);
+  return numbers.map((number) => volumeName(run.databaseName, number, run.compression));
+}
+
+export function bytesCopied(copy: Copy): number {
+  return copy.volumes.reduce((sum, volume) => sum + volume.dumpBytes, 0);
+}
+
+export const RUN_STATES = [
+  "queued",
+  "exporting",
+  "copying",
+  "verifying",
+  "complete",
+  "failed",
+  "cancelled",
+  "unchanged",
+] as const;
+export type RunState = (typeof RUN_STATES)[number];
+
+/** A run as the API shows it and the catalogue keeps it. */
+export interface RunView {
+  readonly id: string;
+  readonly databaseId: string;
+  readonly databaseName: string;
+  readonly state: RunState;
+  readonly trigger: "scheduled" | "manual";
+  readonly label: string | null;
+  readonly createdAt: string;
+  readonly startedAt: string | null;
+  readonly finishedAt: string | null;
+  readonly progress: { step: string; bytesDone: number | null; bytesTotal: number | null; message: string | null };
+  readonly error: { code: string; detail: string; hint: string } | null;
+  readonly backupId: string | null;
+}
+
+/** `liveBytes` are dump bytes of the volume under way, known only to the object that copies it. */
+export function viewRun(run: Run, liveBytes = 0): RunView {
+  const { phase } = run;
+  return {
+    id: run.id,
+    databaseId: run.databaseId,
+    databaseName: run.databaseName,
+    state: stateOf(phase),
+    trigger: run.trigger,
+    label: run.label,
+    createdAt: iso(run.createdAt),
+    startedAt: run.startedAt === null ? null : iso(run.startedAt),
+    finishedAt: run.finishedAt === null ? null : iso(run.finishedAt),
+    progress: progressOf(run, liveBytes),
+    error: phase.at === "failed" ? { code: phase.failure.code, detail: phase.failure.detail, hint: phase.failure.hint } : null,
+    backupId: phase.at === "complete" ? phase.backupId : null,
+  };
+}
+
+function stateOf(phase: Phase): RunState {
+  switch (phase.at) {
+    case "queued":
+    case "preflight":
+      return "queued";
+    case "committing":
+      return "verifying";
+    default:
+      return phase.at;
+  }
+}
+
+function progressOf(run: Run, liveBytes: number): RunView["progress"] {
+  const { phase, lastFailure } = run;
+  const waiting = lastFailure === null ? null : `${lastFailure.detail} Trying again (attempt ${run.attempt + 1}).`;
+  switch (phase.at) {
+    case "queued":
+      return { step: "queued", bytesDone: null, bytesTotal: null, message: waiting ?? "Waiting for its turn." };
+    case "preflight":
+      return { step: "preflight", bytesDone: null, bytesTotal: run.fileSize, message: waiting };
+    case "exporting":
+      return { step: "exporting", bytesDone: null, bytesTotal: run.fileSize, message: waiting ?? phase.message };
+    case "copying": {
+      const done = bytesCopied(phase.copy) + liveBytes;
+      const total = phase.copy.source?.totalBytes ?? null;
+      const message = waiting ?? `Copying volume ${phase.copy.volumes.length + 1}.`;
+      return { step: "copying", bytesDone: done, bytesTotal: total, message };
+    }
+    case "verifying": {
+      const total = phase.copy.volumes.reduce((sum, volume) => sum + volume.bytes, 0);
+      const done = phase.copy.volumes.slice(0, phase.verified).reduce((sum, volume) => sum + volume.bytes, 0);
+      const message = waiting ?? `Reading back volume ${phase.verified + 1} of ${phase.copy.volumes.length}.`;
+      return { step: "verifying", bytesDone: done, bytesTotal: total, message };
+    }
+    case "committing":
+      return { step: "committing", bytesDone: null, bytesTotal: null, message: waiting };
+    case "complete":
+      return { step: "complete", bytesDone: null, bytesTotal: null, message: null };
+    case "failed":
+      return { step: "failed", bytesDone: null, bytesTotal: null, message: null };
+  }
+}
+
+export function iso(moment: number): string {
+  return new Date(moment).toISOString();
+}
+
+export function backupIdOfRun(run: Run, copy: Copy): string {
+  return backupIdOf(run.databaseName, copy.stamp);
+}

@@ -1,0 +1,48 @@
+import { Hono } from "hono";
+import { describeException } from "../core/failure.ts";
+import { authenticate } from "./auth.ts";
+import { backups } from "./backups.ts";
+import { databases } from "./databases.ts";
+import type { ApiEnv } from "./dependencies.ts";
+import { failureProblem, problem } from "./problem.ts";
+import { runs } from "./runs.ts";
+
+const routes = new Hono<ApiEnv>()
+  .use(authenticate)
+  .use(async (context, next) => {
+    const { platform } = context.env;
+    if (!platform.ok) return failureProblem(platform.failure);
+    context.set("platform", platform.value);
+    await next();
+    context.header("Cache-Control", "no-store");
+    context.header("X-Content-Type-Options", "nosniff");
+    return undefined;
+  })
+  .route("/", databases)
+  .route("/", runs)
+  .route("/", backups);
+
+export const api = new Hono<ApiEnv>()
+  .route("/api", routes)
+  .get("/", (context) => context.text("d1-nightly backs up D1 databases to R2. Its API is below /api; it takes a bearer token.\n"))
+  .notFound((context) =>
+    problem({
+      title: "Nothing here",
+      status: 404,
+      code: "route-not-found",
+      detail: `There is no ${context.req.method} ${context.req.path.slice(0, 200)}.`,
+      hint: "The README lists the routes of the API.",
+    }),
+  )
+  .onError((error) =>
+    problem({
+      title: "Something went wrong",
+      status: 500,
+      code: "internal-error",
+      detail: describeException(error),
+      hint: "This is a defect of d1-nightly; please report it with this text.",
+    }),
+  );
+
+/** For typed clients: `hc<Api>(url)`. */
+export type Api = typeof api;

@@ -1,0 +1,88 @@
+import type { Context, MiddlewareHandler } from "hono";
+import type { AccessIdentity, AccessRules, ApiEnv, Role } from "./dependencies.ts";
+import { failureProblem, problem } from "./problem.ts";
+
+/** Lets nobody in unless something is configured, viewers to read only, admins to everything. */
+export const authenticate: MiddlewareHandler<ApiEnv> = async (context, next) => {
+  const { access, identity } = context.env;
+  if (!access.ok) return failureProblem(access.failure);
+  const rules = access.value;
+  if (rules.adminToken === null && rules.viewerToken === null && rules.accessAudience === null) return notConfigured();
+  const authorization = context.req.header("Authorization");
+  const role =
+    authorization === undefined ? await roleOfIdentity(rules, identity) : await roleOfToken(rules, authorization);
+  if (role === null) return unauthenticated(rules);
+  const writes = context.req.method !== "GET" && context.req.method !== "HEAD";
+  if (writes && role !== "admin") return forbidden("This takes an admin; you are a viewer.", "Use ADMIN_TOKEN, or add your address to ACCESS_ADMINS.");
+  if (writes && authorization === undefined && isCrossSite(context)) {
+    return forbidden("A page of another site made your browser ask for this.", "Do it from here, or with a bearer token.");
+  }
+  context.set("role", role);
+  return next();
+};
+
+async function roleOfToken(rules: AccessRules, authorization: string): Promise<Role | null> {
+  const token = /^Bearer +(\S+) *$/i.exec(authorization)?.[1];
+  if (token === undefined) return null;
+  // Both are compared always, so that the time taken tells nothing about either.
+  const admin = await equal(token, rules.adminToken);
+  const viewer = await equal(token, rules.viewerToken);
+  return admin ? "admin" : viewer ? "viewer" : null;
+}
+
+async function roleOfIdentity(rules: AccessRules, identity: AccessIdentity | null): Promise<Role | null> {
+  if (rules.accessAudience === null || identity === null) return null;
+  // Another application of the same account has another audience: its users are not ours.
+  if (!(await equal(identity.aud, rules.accessAudience))) return null;
+  const email = (await identity.getIdentity())?.email?.toLowerCase();
+  return email !== undefined && rules.accessAdmins.includes(email) ? "admin" : "viewer";
+}
+
+/** Constant-time for any input: digests of equal length are compared, not the texts. */
+async function equal(given: string, wanted: string | null): Promise<boolean> {
+  const encoder = new TextEncoder();
+  const [a, b] = await Promise.all([
+    crypto.subtle.digest("SHA-256", encoder.encode(given)),
+    crypto.subtle.digest("SHA-256", encoder.encode(wanted ?? "")),
+  ]);
+  return crypto.subtle.timingSafeEqual(a, b) && wanted !== null;
+}
+
+/** Access authenticates by a cookie, which a foreign page's request would carry too. */
+function isCrossSite(context: Context<ApiEnv>): boolean {
+  const site = context.req.header("Sec-Fetch-Site");
+  if (site !== undefined) return site !== "same-origin" && site !== "none";
+  const origin = context.req.header("Origin");
+  return origin !== undefined && origin !== new URL(context.req.url).origin;
+}
+
+function notConfigured(): Response {
+  return problem({
+    title: "No access configured",
+    status: 503,
+    code: "no-access-configured",
+    detail: "Neither ADMIN_TOKEN, VIEWER_TOKEN nor ACCESS_AUD is set, so nobody is let in.",
+    hint: "Run `openssl rand -hex 32`, store the result with `npx wrangler secret put ADMIN_TOKEN`, and send it as `Authorization: Bearer …`.",
+  });
+}
+
+function unauthenticated(rules: AccessRules): Response {
+  const ways = [
+    rules.adminToken !== null || rules.viewerToken !== null ? "send `Authorization: Bearer TOKEN` with the Worker's ADMIN_TOKEN or VIEWER_TOKEN" : null,
+    rules.accessAudience !== null ? "sign in through Cloudflare Access (the application's audience tag must equal ACCESS_AUD)" : null,
+  ].filter((way) => way !== null);
+  return problem(
+    {
+      title: "Who are you?",
+      status: 401,
+      code: "unauthenticated",
+      detail: "The request carries no token or identity that counts here.",
+      hint: `To get in: ${ways.join(", or ")}.`,
+    },
+    { "WWW-Authenticate": 'Bearer realm="d1-nightly"' },
+  );
+}
+
+function forbidden(detail: string, hint: string): Response {
+  return problem({ title: "Not allowed", status: 403, code: "forbidden", detail, hint });
+}

@@ -1,0 +1,33 @@
+import type { Result } from "../core/failure.ts";
+import type { AccountRuns, DatabaseRuns, Platform } from "../core/ports.ts";
+
+/** Who may call. Nothing set at all means that nobody may. */
+export interface AccessRules {
+  readonly adminToken: string | null;
+  readonly viewerToken: string | null;
+  readonly accessAudience: string | null;
+  readonly accessAdmins: readonly string[];
+}
+
+/** The identity that Cloudflare Access vouches for, when it stands before the Worker. */
+export interface AccessIdentity {
+  readonly aud: string;
+  getIdentity(): Promise<{ email?: string } | undefined>;
+}
+
+export interface Dependencies {
+  readonly access: Result<AccessRules>;
+  readonly identity: AccessIdentity | null;
+  readonly platform: Result<Platform>;
+  /** The object that owns the runs of the database with this UUID. */
+  databaseRuns(databaseId: string): DatabaseRuns;
+  accountRuns(accountId: string): AccountRuns;
+}
+
+export type Role = "admin" | "viewer";
+
+/** Hono's environment: what each handler finds in its context. */
+export interface ApiEnv {
+  Bindings: Dependencies;
+  Variables: { role: Role; platform: Platform };
+}

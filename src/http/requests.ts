@@ -1,0 +1,69 @@
+import type { Context } from "hono";
+import { z } from "zod";
+import { decodeCursor, encodeCursor, type Cursor } from "../core/cursor.ts";
+import type { Page } from "../core/ports.ts";
+import type { ApiEnv } from "./dependencies.ts";
+import { problem } from "./problem.ts";
+
+/** Something asked for, or the 400 that names what is wrong with it. */
+export type Reading<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly response: Response };
+
+/** Reads an optional JSON body; no body is an empty object. */
+export async function readBody<T>(context: Context<ApiEnv>, schema: z.ZodType<T>): Promise<Reading<T>> {
+  const text = await context.req.text();
+  let json: unknown = {};
+  try {
+    if (text.trim() !== "") json = JSON.parse(text);
+  } catch {
+    return { ok: false, response: malformed([{ field: "body", problem: "is not JSON" }]) };
+  }
+  return judge(schema, json, "body");
+}
+
+export function readQuery<T>(context: Context<ApiEnv>, schema: z.ZodType<T>): Reading<T> {
+  return judge(schema, context.req.query(), "query");
+}
+
+function judge<T>(schema: z.ZodType<T>, value: unknown, whole: string): Reading<T> {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return { ok: true, value: parsed.data };
+  const errors = parsed.error.issues.map((issue) => ({
+    field: issue.code === "unrecognized_keys" ? issue.keys.join(", ") : issue.path.join(".") || whole,
+    problem: issue.code === "unrecognized_keys" ? "is not known here" : issue.message,
+  }));
+  return { ok: false, response: malformed(errors) };
+}
+
+function malformed(errors: { field: string; problem: string }[]): Response {
+  return problem({
+    title: "Malformed request",
+    status: 400,
+    code: "malformed",
+    detail: errors.map(({ field, problem: what }) => `${field}: ${what}`).join("; "),
+    hint: "Mend the named fields and send it again.",
+    errors,
+  });
+}
+
+/** `limit` and `cursor`, as every list takes them. */
+export const paging = {
+  limit: z.coerce
+    .number({ error: "must be a whole number from 1 to 100" })
+    .int("must be a whole number from 1 to 100")
+    .min(1, "must be 1 or more")
+    .max(100, "must be 100 or less")
+    .default(25),
+  cursor: z
+    .string()
+    .transform((text, check): Cursor => {
+      const cursor = decodeCursor(text);
+      if (cursor !== null) return cursor;
+      check.addIssue("is not a cursor that a list gave out");
+      return z.NEVER;
+    })
+    .optional(),
+};
+
+export function pageBody<T>(page: Page<T>): { items: T[]; cursor: string | null } {
+  return { items: page.items, cursor: page.cursor === null ? null : encodeCursor(page.cursor) };
+}

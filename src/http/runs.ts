@@ -1,0 +1,49 @@
+import { Hono } from "hono";
+import { z } from "zod";
+import { databaseOfRun } from "../core/object-keys.ts";
+import { RUN_STATES, type RunView } from "../core/run.ts";
+import type { ApiEnv, Dependencies } from "./dependencies.ts";
+import { failureProblem, problem } from "./problem.ts";
+import { pageBody, paging, readQuery } from "./requests.ts";
+
+const runsQuery = z.object({
+  ...paging,
+  database: z.string().min(1).optional(),
+  state: z.enum(RUN_STATES, { error: `must be one of ${RUN_STATES.join(", ")}` }).optional(),
+});
+
+export const runs = new Hono<ApiEnv>()
+  .get("/runs", async (context) => {
+    const query = readQuery(context, runsQuery);
+    if (!query.ok) return query.response;
+    const { database = null, state = null, limit, cursor = null } = query.value;
+    const listed = await context.get("platform").catalog.runs({ database, state }, limit, cursor);
+    if (!listed.ok) return failureProblem(listed.failure);
+    const items = await Promise.all(listed.value.items.map((run) => (isActive(run) ? live(context.env, run) : run)));
+    return context.json(pageBody({ ...listed.value, items }));
+  })
+  .get("/runs/:id", async (context) => {
+    const id = context.req.param("id");
+    const databaseId = databaseOfRun(id);
+    const current = databaseId === null ? null : await context.env.databaseRuns(databaseId).run(id);
+    if (current !== null) return context.json(current);
+    const stored = await context.get("platform").catalog.run(id);
+    if (!stored.ok) return failureProblem(stored.failure);
+    if (stored.value !== null) return context.json(stored.value);
+    return problem({
+      title: "No such run",
+      status: 404,
+      code: "run-not-found",
+      detail: `There is no run ${id.slice(0, 100)}.`,
+      hint: "GET /api/runs lists them.",
+    });
+  });
+
+function isActive(run: RunView): boolean {
+  return run.finishedAt === null;
+}
+
+/** The catalogue knows a run's last change of state; the object that works on it knows how far it has come. */
+async function live(dependencies: Dependencies, run: RunView): Promise<RunView> {
+  return (await dependencies.databaseRuns(run.databaseId).run(run.id)) ?? run;
+}

@@ -1,0 +1,63 @@
+import { backoffMs } from "../core/backoff.ts";
+import type { BackupRow, Platform } from "../core/ports.ts";
+import { viewRun, type Run } from "../core/run.ts";
+import type { Outbox, RunStore } from "./run-store.ts";
+
+/**
+ * Rows on their way to the catalogue. They are kept until it has taken them: a catalogue that is down delays its
+ * own rows and nothing else.
+ */
+export class CatalogOutbox {
+  readonly #store: RunStore;
+  readonly #platform: Platform;
+
+  constructor(store: RunStore, platform: Platform) {
+    this.#store = store;
+    this.#platform = platform;
+  }
+
+  get dueAt(): number | null {
+    return this.#store.outbox?.dueAt ?? null;
+  }
+
+  addRun(run: Run): void {
+    const outbox = this.#current();
+    const runs = { ...outbox.runs, [run.id]: { revision: run.revision, row: viewRun(run) } };
+    this.#store.outbox = { ...outbox, runs, dueAt: this.#platform.now() };
+  }
+
+  addBackup(backup: BackupRow): void {
+    const outbox = this.#current();
+    this.#store.outbox = { ...outbox, backups: { ...outbox.backups, [backup.id]: backup }, dueAt: this.#platform.now() };
+  }
+
+  /** Sends what is due. What the catalogue does not take now is sent again later. */
+  async flush(): Promise<void> {
+    const outbox = this.#store.outbox;
+    const { catalog } = this.#platform;
+    if (outbox === null || outbox.dueAt > this.#platform.now()) return;
+    const answers = [
+      ...Object.values(outbox.runs).map(({ row, revision }) => catalog.saveRun(row, revision)),
+      ...Object.values(outbox.backups).map((backup) => catalog.saveBackup(backup)),
+    ];
+    const refused = (await Promise.all(answers)).some((answer) => !answer.ok);
+    const now = this.#store.outbox;
+    if (now === null) return;
+    if (refused) {
+      const dueAt = this.#platform.now() + backoffMs(outbox.attempt, this.#platform.random(), 2_000, 300_000);
+      this.#store.outbox = { ...now, attempt: outbox.attempt + 1, dueAt };
+      return;
+    }
+    // Rows that were added while we waited stay.
+    const runs = Object.fromEntries(
+      Object.entries(now.runs).filter(([id, { revision }]) => outbox.runs[id]?.revision !== revision),
+    );
+    const backups = Object.fromEntries(Object.entries(now.backups).filter(([id]) => outbox.backups[id] === undefined));
+    const empty = Object.keys(runs).length + Object.keys(backups).length === 0;
+    this.#store.outbox = empty ? null : { runs, backups, attempt: 0, dueAt: this.#platform.now() };
+  }
+
+  #current(): Outbox {
+    return this.#store.outbox ?? { runs: {}, backups: {}, attempt: 0, dueAt: this.#platform.now() };
+  }
+}

@@ -1,0 +1,245 @@
+import { backoffMs } from "../core/backoff.ts";
+import { incompleteStatement, OpeningCheck, Tally } from "../core/dump-checks.ts";
+import { failed, ok, type Result } from "../core/failure.ts";
+import type { Volume } from "../core/manifest.ts";
+import type { Compression } from "../core/object-keys.ts";
+import type { Digest, DumpStream, Encoder, Gauge, Platform, VolumeWriter } from "../core/ports.ts";
+import { bytesCopied, type Copy } from "../core/run.ts";
+import { StatementScanner } from "../core/statements.ts";
+
+/** A volume also ends after this long, so that a slow source fits into an alarm's 15 minutes. */
+export const VOLUME_MS = 4 * 60_000;
+
+/** Reconnections without a byte of progress that one volume puts up with. */
+const RECONNECTIONS = 3;
+
+export interface VolumeJob {
+  readonly signedUrl: string;
+  readonly copy: Copy;
+  readonly name: string;
+  readonly key: string;
+  readonly compression: Compression;
+  readonly volumeBytes: number;
+}
+
+export interface CopiedVolume {
+  readonly volume: Volume;
+  readonly source: { totalBytes: number; etag: string | null };
+  readonly rows: [string, number][];
+  /** The dump ends with this volume. */
+  readonly last: boolean;
+}
+
+/** What the object that copies can tell while it copies. */
+export interface CopyObserver {
+  readonly gauge: Gauge;
+  /** Dump bytes of this volume so far. */
+  progress(bytes: number): void;
+  /** Awaited before a multipart upload sends its first part: its id must be saved by then. */
+  uploadBegun(uploadId: string): Promise<void>;
+}
+
+/**
+ * Copies one volume: from where the finished ones end to the first statement boundary behind `volumeBytes`, or
+ * after four minutes, or to the dump's end. Memory is constant. Connections that break are taken up where they
+ * stopped; any other failure leaves nothing listed in the bucket, and the same call may be made again.
+ */
+export async function copyVolume(platform: Platform, job: VolumeJob, observer: CopyObserver): Promise<Result<CopiedVolume>> {
+  const reader = new ResumingReader(platform, job, bytesCopied(job.copy));
+  const opened = await reader.open();
+  if (!opened.ok) return opened;
+  const writer = platform.vault.openVolume(job.key, observer.gauge, (uploadId) => observer.uploadBegun(uploadId));
+  const volume = new VolumeUnderWay(platform, job, writer, observer);
+  const copied = await pump(platform, job, reader, volume);
+  await reader.close();
+  if (!copied.ok) {
+    await writer.abort();
+    return copied;
+  }
+  const finished = await volume.finish();
+  if (!finished.ok) {
+    await writer.abort();
+    return finished;
+  }
+  const source = { totalBytes: reader.totalBytes, etag: reader.etag };
+  return ok({ volume: finished.value, source, rows: volume.rows, last: copied.value === "end" });
+}
+
+async function pump(
+  platform: Platform,
+  job: VolumeJob,
+  reader: ResumingReader,
+  volume: VolumeUnderWay,
+): Promise<Result<"end" | "boundary">> {
+  const until = platform.now() + VOLUME_MS;
+  for (;;) {
+    const read = await reader.read();
+    if (!read.ok) return read;
+    if (read.value === null) return volume.endOfDump();
+    const taken = await volume.take(read.value, platform.now() >= until ? 0 : job.volumeBytes);
+    if (!taken.ok) return taken;
+    if (taken.value === "boundary") return reader.totalBytes === volume.endsAt ? volume.endOfDump() : ok("boundary");
+  }
+}
+
+/** The dump from an offset on; a connection that breaks is opened again behind the last byte that came. */
+class ResumingReader {
+  readonly #platform: Platform;
+  readonly #job: VolumeJob;
+  #position: number;
+  #stream: DumpStream | null = null;
+  #expected: { totalBytes: number; etag: string | null } | null;
+  #failures = 0;
+
+  constructor(platform: Platform, job: VolumeJob, offset: number) {
+    this.#platform = platform;
+    this.#job = job;
+    this.#position = offset;
+    this.#expected = job.copy.source;
+  }
+
+  get totalBytes(): number {
+    return this.#expected?.totalBytes ?? 0;
+  }
+
+  get etag(): string | null {
+    return this.#expected?.etag ?? null;
+  }
+
+  async open(): Promise<Result<void>> {
+    const opened = await this.#platform.source.open(this.#job.signedUrl, this.#position, this.#expected);
+    if (!opened.ok) return opened;
+    this.#stream = opened.value;
+    this.#expected = { totalBytes: opened.value.totalBytes, etag: opened.value.etag };
+    return ok(undefined);
+  }
+
+  async read(): Promise<Result<Uint8Array | null>> {
+    for (;;) {
+      const read = await this.#tryRead();
+      if (read.ok) {
+        this.#failures = 0;
+        this.#position += read.value?.length ?? 0;
+        return read;
+      }
+      await this.close();
+      const transient = read.failure.code === "dump-unreachable" || read.failure.code === "dump-truncated";
+      if (!transient || !read.failure.retryable || ++this.#failures > RECONNECTIONS) return read;
+      await pause(backoffMs(this.#failures, this.#platform.random(), 200));
+    }
+  }
+
+  async #tryRead(): Promise<Result<Uint8Array | null>> {
+    if (this.#stream === null) {
+      const opened = await this.open();
+      if (!opened.ok) return opened;
+    }
+    return (await this.#stream?.read()) ?? ok(null);
+  }
+
+  async close(): Promise<void> {
+    await this.#stream?.cancel();
+    this.#stream = null;
+  }
+}
+
+class VolumeUnderWay {
+  readonly #job: VolumeJob;
+  readonly #writer: VolumeWriter;
+  readonly #observer: CopyObserver;
+  readonly #startsAt: number;
+  readonly #tally: Tally;
+  readonly #scanner: StatementScanner;
+  readonly #opening: OpeningCheck | null;
+  readonly #dumpDigest: Digest;
+  readonly #storedDigest: Digest;
+  readonly #encoder: Encoder;
+  readonly #firstStatement: number;
+  dumpBytes = 0;
+  #storedBytes = 0;
+
+  constructor(platform: Platform, job: VolumeJob, writer: VolumeWriter, observer: CopyObserver) {
+    const { codecs } = platform;
+    this.#job = job;
+    this.#writer = writer;
+    this.#observer = observer;
+    this.#startsAt = bytesCopied(job.copy);
+    this.#tally = new Tally(job.copy.rows);
+    this.#scanner = new StatementScanner(this.#tally.count);
+    this.#opening = this.#startsAt === 0 ? new OpeningCheck() : null;
+    this.#dumpDigest = codecs.digest();
+    this.#storedDigest = codecs.digest();
+    this.#encoder = codecs.encoder(job.compression);
+    this.#firstStatement = job.copy.volumes.reduce((sum, volume) => sum + (volume.statements ?? 0), 1);
+  }
+
+  get rows(): [string, number][] {
+    return this.#tally.rows;
+  }
+
+  /** Where this volume ends in the dump, as far as it has come. */
+  get endsAt(): number {
+    return this.#startsAt + this.dumpBytes;
+  }
+
+  /** Takes a piece of the dump, up to the first statement boundary at which this volume holds `limit` bytes or more. */
+  async take(bytes: Uint8Array, limit: number): Promise<Result<"all" | "boundary">> {
+    const boundary = this.#scanner.scan(bytes, limit - this.dumpBytes - 1);
+    const mine = bytes.subarray(0, boundary ?? bytes.length);
+    this.#opening?.take(mine);
+    const wrong = this.#opening?.failure(false) ?? null;
+    if (wrong !== null) return failed(wrong);
+    this.dumpBytes += mine.length;
+    this.#dumpDigest.update(mine);
+    this.#observer.gauge.hold(bytes.length);
+    const stored = await this.#store(await this.#encoder.encode(mine));
+    this.#observer.gauge.release(bytes.length);
+    this.#observer.progress(this.dumpBytes);
+    if (!stored.ok) return stored;
+    return ok(boundary === null ? "all" : "boundary");
+  }
+
+  endOfDump(): Result<"end"> {
+    const wrong = this.#opening?.failure(true) ?? null;
+    if (wrong !== null) return failed(wrong);
+    return this.#scanner.betweenStatements ? ok("end") : failed(incompleteStatement());
+  }
+
+  async finish(): Promise<Result<Volume>> {
+    const rest = await this.#store(await this.#encoder.finish());
+    if (!rest.ok) return rest;
+    const written = await this.#writer.finish();
+    if (!written.ok) return written;
+    return ok({
+      name: this.#job.name,
+      bytes: this.#storedBytes,
+      sha256: this.#storedDigest.hex(),
+      dumpBytes: this.dumpBytes,
+      dumpSha256: this.#dumpDigest.hex(),
+      firstStatement: this.#firstStatement,
+      statements: this.#tally.statements,
+    });
+  }
+
+  async #store(pieces: Uint8Array[]): Promise<Result<void>> {
+    const bytes = pieces.reduce((sum, piece) => sum + piece.length, 0);
+    this.#observer.gauge.hold(bytes);
+    try {
+      for (const piece of pieces) {
+        this.#storedDigest.update(piece);
+        this.#storedBytes += piece.length;
+        const written = await this.#writer.write(piece);
+        if (!written.ok) return written;
+      }
+      return ok(undefined);
+    } finally {
+      this.#observer.gauge.release(bytes);
+    }
+  }
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, ms);
+  });
+}

@@ -1,0 +1,121 @@
+import { backoffMs, BUSY_LIMIT_MS, busyDelayMs, EXPORT_LIMIT, pollDelayMs } from "../core/backoff.ts";
+import { failed, ok, type Failure, type Result } from "../core/failure.ts";
+import type { ExportOptions } from "../core/manifest.ts";
+import type { ExportAnswer } from "../core/ports.ts";
+import { virtualTables, virtualTablesFailure } from "../core/preflight.ts";
+import { advance, emptied, exportAnew, fail, freshExport, newCopy, type PhaseOf, type Run } from "../core/run.ts";
+import { removeVolumes, type StepContext } from "./step.ts";
+
+/** Everything: an empty list of tables means all of them. */
+export const EXPORT_OPTIONS: ExportOptions = { noData: false, noSchema: false, tables: [] };
+
+/** Looks before exporting: does the database exist, how big is it, can D1 export it at all? Changes nothing. */
+export async function preflight(run: Run, { platform }: StepContext): Promise<Result<Run>> {
+  const database = await platform.api.getDatabase(run.databaseId);
+  if (!database.ok) return database;
+  const schema = await platform.api.schema(run.databaseId);
+  if (!schema.ok) return schema;
+  const virtual = virtualTables(schema.value);
+  if (virtual.length > 0) return failed(virtualTablesFailure(virtual));
+  const now = platform.now();
+  const known = { ...run, databaseName: database.value.name, fileSize: database.value.fileSize };
+  return ok(advance(known, freshExport(now), now));
+}
+
+/**
+ * Starts the export, or polls it. A start whose answer was lost is repeated, finds the database busy, and waits
+ * until the export that nobody polls is cancelled.
+ */
+export async function exporting(run: Run, phase: PhaseOf<"exporting">, context: StepContext): Promise<Result<Run>> {
+  const { platform } = context;
+  if (phase.discard && phase.copy !== null) {
+    const removed = await removeVolumes(run, phase.copy, platform);
+    if (!removed.ok) return removed;
+    const cleared: PhaseOf<"exporting"> = { ...phase, copy: emptied(phase.copy), discard: false };
+    return exporting(await context.save({ ...run, phase: cleared }), cleared, context);
+  }
+  const { bookmark } = phase;
+  const answer =
+    bookmark === null
+      ? await platform.api.startExport(run.databaseId, EXPORT_OPTIONS)
+      : await platform.api.pollExport(run.databaseId, EXPORT_OPTIONS, bookmark);
+  if (!answer.ok) return answer;
+  const started = bookmark === null && answer.value.kind !== "busy" ? run.exportsStarted + 1 : run.exportsStarted;
+  return ok(afterAnswer({ ...run, exportsStarted: started }, phase, answer.value, context));
+}
+
+function afterAnswer(run: Run, phase: PhaseOf<"exporting">, answer: ExportAnswer, { platform }: StepContext): Run {
+  const now = platform.now();
+  switch (answer.kind) {
+    case "active": {
+      const bookmark = phase.bookmark ?? answer.bookmark;
+      const message = answer.message ?? phase.message;
+      return advance(run, { ...phase, bookmark, message, polls: phase.polls + 1 }, now, pollDelayMs(phase.polls));
+    }
+    case "complete": {
+      if (phase.bookmark !== null && answer.bookmark !== phase.bookmark) return restartExport(run, otherExport(), platform);
+      // The address is saved in the turn in which it is read: D1 may tell it only once.
+      const dump = { bookmark: answer.bookmark, signedUrl: answer.signedUrl, exportMs: Math.max(0, now - phase.startedAt) };
+      return advance(run, { at: "copying", dump, copy: phase.copy ?? newCopy(run, now) }, now);
+    }
+    case "busy": {
+      const busySince = phase.busySince ?? now;
+      if (now - busySince > BUSY_LIMIT_MS) return fail(run, busyForTooLong(), now);
+      return { ...retry(run, now, platform.random()), phase: { ...phase, busySince } };
+    }
+    case "lost":
+      return restartExport(run, lost(), platform);
+    case "error":
+      return restartExport(run, refused(answer.message), platform);
+  }
+}
+
+/** Starts over with a new export, up to `limit` exports in all; then the run fails. */
+export function restartExport(run: Run, why: Failure, platform: StepContext["platform"], limit = EXPORT_LIMIT): Run {
+  const now = platform.now();
+  if (!why.retryable || run.exportsStarted >= limit) return fail(run, why, now);
+  return exportAnew(run, why, now, backoffMs(run.exportsStarted, platform.random(), 1_000, 30_000));
+}
+
+function retry(run: Run, now: number, random: number): Run {
+  const failure: Failure = {
+    code: "database-busy",
+    detail: "D1 is busy with another export of this database.",
+    hint: "Nothing to do: it becomes free when that export ends.",
+    retryable: true,
+  };
+  return { ...run, attempt: run.attempt + 1, lastFailure: failure, wakeAt: now + busyDelayMs(run.attempt, random) };
+}
+
+function busyForTooLong(): Failure {
+  return {
+    code: "export-busy",
+    detail: `Another export kept the database busy for ${BUSY_LIMIT_MS / 60_000} minutes.`,
+    hint: "Does another tool export this database at the same time? Give it another hour.",
+    retryable: true,
+  };
+}
+
+function lost(): Failure {
+  return {
+    code: "export-lost",
+    detail: "D1 no longer knows of the export.",
+    hint: "D1 cancels an export that is not polled for 15 seconds, and forgets one that it has reported complete. A new one is started, a few times.",
+    retryable: true,
+  };
+}
+
+function otherExport(): Failure {
+  return { ...lost(), detail: "D1 answered with another export than the one that was begun." };
+}
+
+function refused(message: string): Failure {
+  const virtual = /virtual table/i.test(message);
+  if (virtual) return { ...virtualTablesFailure(["(named by D1 only)"]), detail: `D1 refused the export: ${message}` };
+  return {
+    code: "export-refused",
+    detail: `D1 ended the export with an error: ${message}`,
+    hint: "A new one is started, a few times. If it stays, try `wrangler d1 export` by hand, and tell Cloudflare's support.",
+    retryable: true,
+  };
+}

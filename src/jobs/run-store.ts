@@ -1,0 +1,110 @@
+import { z } from "zod";
+import type { BackupRow } from "../core/ports.ts";
+import { newRun, runSchema, type Run, type RunView } from "../core/run.ts";
+import { Superseded, type CommittedBackup } from "./step.ts";
+
+/**
+ * What a database's object keeps between two alarms:
+ *
+ *   run        the current or latest run
+ *   last       the latest committed backup
+ *   leftovers  what a failed run left in the bucket and still has to be deleted
+ *   outbox     rows for the catalogue that it has not confirmed yet
+ */
+const committedSchema = z.object({ backupId: z.string(), manifestSha256: z.string() });
+
+const leftoverSchema = z.object({
+  keys: z.array(z.string()),
+  upload: z.object({ key: z.string(), uploadId: z.string() }).nullable(),
+  attempt: z.number().int(),
+  dueAt: z.number().int(),
+});
+export type Leftover = z.infer<typeof leftoverSchema>;
+
+const outboxSchema = z.object({
+  // rows are written and read by the same deployment or the next one, and only passed on
+  runs: z.record(z.string(), z.object({ revision: z.number().int(), row: z.custom<RunView>() })),
+  backups: z.record(z.string(), z.custom<BackupRow>()),
+  attempt: z.number().int(),
+  dueAt: z.number().int(),
+});
+export type Outbox = z.infer<typeof outboxSchema>;
+
+/** Enough of a stored run of any version to begin it anew. */
+const anyRunSchema = z.object({
+  id: z.string(),
+  revision: z.number().int().catch(0),
+  databaseId: z.string(),
+  databaseName: z.string(),
+  accountId: z.string().catch(""),
+  trigger: z.enum(["scheduled", "manual"]).catch("manual"),
+  label: z.string().nullable().catch(null),
+  pinned: z.boolean().catch(false),
+  force: z.boolean().catch(false),
+  key: z.string().nullable().catch(null),
+  compression: z.enum(["gzip", "none"]).catch("gzip"),
+  volumeBytes: z.number().int().positive().catch(134_217_728),
+  createdAt: z.number().int(),
+});
+
+export class RunStore {
+  readonly #storage: DurableObjectStorage;
+
+  constructor(storage: DurableObjectStorage) {
+    this.#storage = storage;
+  }
+
+  /** The current or latest run. One that this version cannot read begins anew under its own id. */
+  run(now: number): Run | null {
+    const stored = this.#storage.kv.get("run");
+    if (stored === undefined) return null;
+    const run = runSchema.safeParse(stored);
+    if (run.success) return run.data;
+    const old = anyRunSchema.parse(stored);
+    const begunAnew = newRun(old.id, { id: old.databaseId, name: old.databaseName, accountId: old.accountId }, old, old, now);
+    return { ...begunAnew, revision: old.revision, createdAt: old.createdAt };
+  }
+
+  /** Saves the next revision of the run; `Superseded` when storage holds another one than `run` came from. */
+  save(run: Run, now: number): Run {
+    const stored = this.run(now);
+    if (stored !== null && (stored.id !== run.id || stored.revision !== run.revision)) throw new Superseded();
+    const next = { ...run, revision: run.revision + 1 };
+    this.#storage.kv.put("run", next);
+    return next;
+  }
+
+  /** Puts a new run in the place of one that is over. */
+  replace(run: Run): void {
+    this.#storage.kv.put("run", run);
+  }
+
+  get last(): CommittedBackup | null {
+    const stored = this.#storage.kv.get("last");
+    return stored === undefined ? null : committedSchema.parse(stored);
+  }
+
+  set last(backup: CommittedBackup) {
+    this.#storage.kv.put("last", backup);
+  }
+
+  get leftovers(): Leftover[] {
+    const stored = this.#storage.kv.get("leftovers");
+    return stored === undefined ? [] : z.array(leftoverSchema).parse(stored);
+  }
+
+  set leftovers(leftovers: Leftover[]) {
+    if (leftovers.length === 0) this.#storage.kv.delete("leftovers");
+    else this.#storage.kv.put("leftovers", leftovers);
+  }
+
+  get outbox(): Outbox | null {
+    const stored = this.#storage.kv.get("outbox");
+    return stored === undefined ? null : outboxSchema.parse(stored);
+  }
+
+  set outbox(outbox: Outbox | null) {
+    if (outbox === null) this.#storage.kv.delete("outbox");
+    else this.#storage.kv.put("outbox", outbox);
+  }
+}

@@ -1,0 +1,42 @@
+import type { Result } from "../core/failure.ts";
+import { folderOf } from "../core/object-keys.ts";
+import type { Platform } from "../core/ports.ts";
+import { volumesWritten, type Copy, type Run } from "../core/run.ts";
+import type { CopyObserver } from "./copy-volume.ts";
+
+export interface CommittedBackup {
+  readonly backupId: string;
+  readonly manifestSha256: string;
+}
+
+/** What a step works with. */
+export interface StepContext {
+  readonly platform: Platform;
+  /**
+   * Persists the run in the middle of a step: before an effect that must not be forgotten.
+   * Throws `Superseded` when storage holds another revision than the one that this step knows.
+   */
+  save(run: Run): Promise<Run>;
+  readonly observer: Omit<CopyObserver, "uploadBegun">;
+  /** The backup before this one: manifests form a chain. */
+  readonly previous: CommittedBackup | null;
+}
+
+/** Storage holds another revision of the run: this step's world is gone, and it stops without effect. */
+export class Superseded extends Error {
+  override readonly name = "Superseded";
+}
+
+export function folderOfRun(run: Run, copy: Copy, platform: Platform): string {
+  return folderOf(platform.settings.keyPrefix, run.databaseName, copy.stamp);
+}
+
+/** Deletes what the run has or may have written into its folder, a begun upload included. May run twice. */
+export async function removeVolumes(run: Run, copy: Copy, platform: Platform): Promise<Result<void>> {
+  if (copy.upload !== null) {
+    const aborted = await platform.vault.abortUpload(copy.upload.key, copy.upload.uploadId);
+    if (!aborted.ok) return aborted;
+  }
+  const folder = folderOfRun(run, copy, platform);
+  return platform.vault.remove(volumesWritten(run, copy).map((name) => folder + name));
+}

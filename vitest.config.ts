@@ -1,0 +1,63 @@
+import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-pool-workers";
+import { build } from "esbuild";
+import { defineConfig } from "vitest/config";
+
+/** The emulator runs as a second Worker beside the one under test and answers all that it fetches. */
+async function bundleEmulator(): Promise<string> {
+  const outfile = ".build/emulator.js";
+  await build({
+    entryPoints: ["emulator/src/index.ts"],
+    outfile,
+    bundle: true,
+    format: "esm",
+    target: "es2024",
+    conditions: ["workerd"],
+    external: ["cloudflare:*", "node:*"],
+  });
+  return outfile;
+}
+
+const e2e = { include: ["test/e2e/**/*.test.ts"], testTimeout: 120_000, hookTimeout: 120_000, fileParallelism: false };
+
+export default defineConfig({
+  test: {
+    projects: [
+      { test: { name: "core", include: ["test/core/**/*.test.ts"] } },
+      {
+        plugins: [
+          cloudflareTest(async () => ({
+            main: "./src/index.ts",
+            wrangler: { configPath: "./wrangler.jsonc" },
+            miniflare: {
+              bindings: {
+                CLOUDFLARE_ACCOUNT_ID: "emulated-account",
+                CLOUDFLARE_API_TOKEN: "emulated-token",
+                CLOUDFLARE_API_BASE_URL: "http://emulator.test/client/v4",
+                ADMIN_TOKEN: "admin-token-for-tests",
+                VIEWER_TOKEN: "viewer-token-for-tests",
+                TEST_MIGRATIONS: await readD1Migrations("migrations"),
+              },
+              outboundService: "emulator",
+              workers: [
+                {
+                  name: "emulator",
+                  modules: true,
+                  scriptPath: await bundleEmulator(),
+                  compatibilityDate: "2026-10-01",
+                  durableObjects: {
+                    DATABASES: { className: "EmulatedDatabase", useSQLite: true },
+                    ACCOUNT: { className: "EmulatedAccount", useSQLite: true },
+                  },
+                  r2Buckets: ["DUMPS"],
+                },
+              ],
+            },
+          })),
+        ],
+        test: { name: "worker", include: ["test/worker/**/*.test.ts"], setupFiles: ["test/worker/setup.ts"] },
+      },
+      { test: { name: "e2e", ...e2e } },
+      { test: { name: "soak", ...e2e, include: ["test/soak/**/*.test.ts"], testTimeout: 1_200_000 } },
+    ],
+  },
+});
