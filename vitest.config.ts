@@ -17,7 +17,12 @@ async function bundleEmulator(): Promise<string> {
   return outfile;
 }
 
-const e2e = { include: ["test/e2e/**/*.test.ts"], testTimeout: 120_000, hookTimeout: 120_000, fileParallelism: false };
+const e2e = {
+  include: ["test/e2e/**/*.test.ts"],
+  testTimeout: 120_000,
+  hookTimeout: 120_000,
+  fileParallelism: false,
+};
 
 export default defineConfig({
   test: {

@@ -5,11 +5,15 @@ import type { Compression } from "./core/object-keys.ts";
 const MIB = 1024 * 1024;
 
 /** An empty variable counts as one that is not set. */
-const optional = <T extends z.ZodType>(schema: T) => z.preprocess((value) => (value === "" ? undefined : value), schema.optional());
+const optional = <T extends z.ZodType>(schema: T) =>
+  z.preprocess((value) => (value === "" ? undefined : value), schema.optional());
 
 const secret = z
   .string()
-  .min(16, "is shorter than 16 characters: make one with `openssl rand -hex 32` and store it with `wrangler secret put`");
+  .min(
+    16,
+    "is shorter than 16 characters: make one with `openssl rand -hex 32` and store it with `wrangler secret put`",
+  );
 
 const jobSchema = z.object({
   BACKUPS: z.custom<R2Bucket>((value) => typeof value === "object" && value !== null, {
@@ -19,17 +23,35 @@ const jobSchema = z.object({
     error: "is no D1 database: add the binding CATALOG to d1_databases in wrangler.jsonc",
   }),
   CLOUDFLARE_ACCOUNT_ID: z
-    .string({ error: "is missing: `wrangler whoami` shows the account's id; set it under vars in wrangler.jsonc or as a secret" })
+    .string({
+      error:
+        "is missing: `wrangler whoami` shows the account's id; set it under vars in wrangler.jsonc or as a secret",
+    })
     .regex(/^[\w-]{1,64}$/, "is no account id: `wrangler whoami` shows it (32 hexadecimal digits)"),
   CLOUDFLARE_API_TOKEN: z
-    .string({ error: "is missing: make a token with the permission Account · D1 · Edit and store it with `wrangler secret put CLOUDFLARE_API_TOKEN`" })
-    .min(1, "is empty: make a token with the permission Account · D1 · Edit and store it with `wrangler secret put CLOUDFLARE_API_TOKEN`")
-    .regex(/^[\x21-\x7e]*$/, "holds spaces or characters that no token has: store it again with `wrangler secret put CLOUDFLARE_API_TOKEN`"),
+    .string({
+      error:
+        "is missing: make a token with the permission Account · D1 · Edit and store it with `wrangler secret put CLOUDFLARE_API_TOKEN`",
+    })
+    .min(
+      1,
+      "is empty: make a token with the permission Account · D1 · Edit and store it with `wrangler secret put CLOUDFLARE_API_TOKEN`",
+    )
+    .regex(
+      /^[\x21-\x7e]*$/,
+      "holds spaces or characters that no token has: store it again with `wrangler secret put CLOUDFLARE_API_TOKEN`",
+    ),
   CLOUDFLARE_API_BASE_URL: optional(
-    z.url({ protocol: /^https?$/, error: "is no http(s) address: leave it out for https://api.cloudflare.com/client/v4" }),
+    z.url({
+      protocol: /^https?$/,
+      error: "is no http(s) address: leave it out for https://api.cloudflare.com/client/v4",
+    }),
   ),
   CATALOG_DATABASE_NAME: z
-    .string({ error: "is missing: set it to the catalogue's database_name in wrangler.jsonc, so that the catalogue is not backed up" })
+    .string({
+      error:
+        "is missing: set it to the catalogue's database_name in wrangler.jsonc, so that the catalogue is not backed up",
+    })
     .min(1, "is empty: set it to the catalogue's database_name in wrangler.jsonc"),
   COMPRESSION: optional(z.enum(["gzip", "none"], { error: 'must be "gzip" (the default) or "none"' })),
   VOLUME_BYTES: optional(
@@ -44,14 +66,19 @@ const jobSchema = z.object({
       .string()
       .max(200, "is longer than 200 characters")
       // eslint-disable-next-line no-control-regex
-      .regex(/^(?!\/)[^\u0000-\u001f\\]*\/$/, 'must end with "/" and not begin with it; the default is "d1/"'),
+      .regex(
+        /^(?!\/)[^\u0000-\u001f\\]*\/$/,
+        'must end with "/" and not begin with it; the default is "d1/"',
+      ),
   ),
 });
 
 const accessSchema = z.object({
   ADMIN_TOKEN: optional(secret),
   VIEWER_TOKEN: optional(secret),
-  ACCESS_AUD: optional(z.string().min(16, "is no audience tag: copy it from the Access application's overview")),
+  ACCESS_AUD: optional(
+    z.string().min(16, "is no audience tag: copy it from the Access application's overview"),
+  ),
   ACCESS_ADMINS: optional(z.string()),
 });
 
@@ -80,7 +107,9 @@ export interface ConfigProblem {
   readonly problem: string;
 }
 
-export type Parsed<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly problems: ConfigProblem[] };
+export type Parsed<T> =
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly problems: ConfigProblem[] };
 
 export function readJobConfig(env: unknown): Parsed<JobConfig> {
   const parsed = jobSchema.safeParse(env);
@@ -107,7 +136,12 @@ export function readAccessConfig(env: unknown): Parsed<AccessConfig> {
   if (!parsed.success) return { ok: false, problems: problemsOf(parsed.error) };
   const value = parsed.data;
   if (value.ADMIN_TOKEN !== undefined && value.ADMIN_TOKEN === value.VIEWER_TOKEN) {
-    return { ok: false, problems: [{ name: "VIEWER_TOKEN", problem: "is the same as ADMIN_TOKEN: every viewer would be admin" }] };
+    return {
+      ok: false,
+      problems: [
+        { name: "VIEWER_TOKEN", problem: "is the same as ADMIN_TOKEN: every viewer would be admin" },
+      ],
+    };
   }
   return {
     ok: true,

@@ -33,7 +33,12 @@ const TOKEN_HINT =
   "store it with `wrangler secret put CLOUDFLARE_API_TOKEN`, and check CLOUDFLARE_ACCOUNT_ID.";
 
 /** Opens the outer envelope, or says what the HTTP status and Cloudflare's error codes mean for us. */
-export function openEnvelope(status: number, retryAfter: string | null, text: string, what: string): Result<Envelope> {
+export function openEnvelope(
+  status: number,
+  retryAfter: string | null,
+  text: string,
+  what: string,
+): Result<Envelope> {
   let json: unknown = null;
   try {
     json = JSON.parse(text);
@@ -102,9 +107,19 @@ function refusal(status: number, code: number | undefined, message: string, what
     };
   }
   if (code === 7500) {
-    return { code: "sql-error", detail: said, hint: "D1 could not read its own schema table; look at the database in the dashboard.", retryable: true };
+    return {
+      code: "sql-error",
+      detail: said,
+      hint: "D1 could not read its own schema table; look at the database in the dashboard.",
+      retryable: true,
+    };
   }
-  return { code: "api-request-refused", detail: said, hint: "This looks like a change in Cloudflare's API; look for a newer release of d1-nightly.", retryable: false };
+  return {
+    code: "api-request-refused",
+    detail: said,
+    hint: "This looks like a change in Cloudflare's API; look for a newer release of d1-nightly.",
+    retryable: false,
+  };
 }
 
 /** `retry-after` in seconds or as a date; a minute when it is missing or unreadable. */
@@ -131,7 +146,8 @@ export function readExport(result: unknown, what: string): Result<ExportAnswer> 
   const answer = parsed.data;
   const error = answer.error ?? "";
   if (error.includes("Currently processing a long-running export")) return ok({ kind: "busy" });
-  if (error.includes("Not currently exporting") || error.includes("no poll() received")) return ok({ kind: "lost" });
+  if (error.includes("Not currently exporting") || error.includes("no poll() received"))
+    return ok({ kind: "lost" });
   if (answer.success === false || answer.status === "error") {
     return ok({ kind: "error", message: error.slice(0, 300) || "no reason given" });
   }

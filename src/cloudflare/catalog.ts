@@ -42,23 +42,21 @@ const backupRowSchema = z
     volumes: z.number(),
     folder: z.string(),
   })
-  .transform(
-    (row): BackupRow => ({
-      id: row.id,
-      runId: row.run_id,
-      databaseId: row.database_id,
-      databaseName: row.database_name,
-      startedAt: row.started_at,
-      finishedAt: row.finished_at,
-      trigger: row.trigger,
-      label: row.label,
-      pinned: row.pinned !== 0,
-      dumpBytes: row.dump_bytes,
-      storedBytes: row.stored_bytes,
-      volumes: row.volumes,
-      folder: row.folder,
-    }),
-  );
+  .transform((row): BackupRow => ({
+    id: row.id,
+    runId: row.run_id,
+    databaseId: row.database_id,
+    databaseName: row.database_name,
+    startedAt: row.started_at,
+    finishedAt: row.finished_at,
+    trigger: row.trigger,
+    label: row.label,
+    pinned: row.pinned !== 0,
+    dumpBytes: row.dump_bytes,
+    storedBytes: row.stored_bytes,
+    volumes: row.volumes,
+    folder: row.folder,
+  }));
 
 /** The catalogue in D1. Every write may be repeated. */
 export class D1Catalog implements Catalog {
@@ -76,7 +74,15 @@ export class D1Catalog implements Catalog {
            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
            ON CONFLICT (id) DO UPDATE SET revision = ?2, database_name = ?4, state = ?5, view = ?7 WHERE ?2 > revision`,
         )
-        .bind(run.id, revision, run.databaseId, run.databaseName, run.state, run.createdAt, JSON.stringify(run))
+        .bind(
+          run.id,
+          revision,
+          run.databaseId,
+          run.databaseName,
+          run.state,
+          run.createdAt,
+          JSON.stringify(run),
+        )
         .run();
     });
   }
@@ -125,18 +131,30 @@ export class D1Catalog implements Catalog {
         .bind(filter.database, filter.state, time, id, limit + 1)
         .run();
       const rows = z.array(runRowSchema).parse(results);
-      return page(rows, limit, (row) => [row.created_at, row.id], (row) => readView(row.view));
+      return page(
+        rows,
+        limit,
+        (row) => [row.created_at, row.id],
+        (row) => readView(row.view),
+      );
     });
   }
 
   run(id: string): Promise<Result<RunView | null>> {
     return attempt(async () => {
-      const row = await this.#db.prepare("SELECT id, created_at, view FROM runs WHERE id = ?").bind(id).first();
+      const row = await this.#db
+        .prepare("SELECT id, created_at, view FROM runs WHERE id = ?")
+        .bind(id)
+        .first();
       return row === null ? null : readView(runRowSchema.parse(row).view);
     });
   }
 
-  backups(filter: { database: string | null }, limit: number, after: Cursor | null): Promise<Result<Page<BackupRow>>> {
+  backups(
+    filter: { database: string | null },
+    limit: number,
+    after: Cursor | null,
+  ): Promise<Result<Page<BackupRow>>> {
     return attempt(async () => {
       const [time, id] = after ?? [null, null];
       const { results } = await this.#db
@@ -148,7 +166,12 @@ export class D1Catalog implements Catalog {
         .bind(filter.database, time, id, limit + 1)
         .run();
       const rows = z.array(backupRowSchema).parse(results);
-      return page(rows, limit, (row) => [row.startedAt, row.id], (row) => row);
+      return page(
+        rows,
+        limit,
+        (row) => [row.startedAt, row.id],
+        (row) => row,
+      );
     });
   }
 }

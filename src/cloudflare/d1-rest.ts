@@ -2,7 +2,14 @@ import { z } from "zod";
 import { describeException, failed, ok, type Result } from "../core/failure.ts";
 import type { ExportOptions } from "../core/manifest.ts";
 import type { D1Api, DatabaseSummary, ExportAnswer, SchemaEntry } from "../core/ports.ts";
-import { databaseSchema, openEnvelope, readExport, schemaRowsSchema, unreadable, type Envelope } from "./api-answers.ts";
+import {
+  databaseSchema,
+  openEnvelope,
+  readExport,
+  schemaRowsSchema,
+  unreadable,
+  type Envelope,
+} from "./api-answers.ts";
 
 const ANSWER_TIMEOUT_MS = 30_000;
 
@@ -16,7 +23,10 @@ export class D1Rest implements D1Api {
     this.#token = token;
   }
 
-  async listDatabases(page: number, perPage: number): Promise<Result<{ databases: DatabaseSummary[]; total: number | null }>> {
+  async listDatabases(
+    page: number,
+    perPage: number,
+  ): Promise<Result<{ databases: DatabaseSummary[]; total: number | null }>> {
     const what = "listing the databases";
     const answer = await this.#call("GET", `?page=${page}&per_page=${perPage}`, null, what);
     if (!answer.ok) return answer;
@@ -51,7 +61,12 @@ export class D1Rest implements D1Api {
     return this.#export(databaseId, options, bookmark, "polling the export");
   }
 
-  async #export(databaseId: string, options: ExportOptions, bookmark: string | null, what: string): Promise<Result<ExportAnswer>> {
+  async #export(
+    databaseId: string,
+    options: ExportOptions,
+    bookmark: string | null,
+    what: string,
+  ): Promise<Result<ExportAnswer>> {
     const body = {
       // required on every poll too
       output_format: "polling",

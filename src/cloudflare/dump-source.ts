@@ -54,17 +54,27 @@ function judge(
   if (status === 412) return failed(changed("its ETag is another one"));
   if (status === 416) {
     if (range?.[3] === "0") return failed(empty());
-    if (expected !== null && range?.[3] !== String(expected.totalBytes)) return failed(changed("its size is another one"));
+    if (expected !== null && range?.[3] !== String(expected.totalBytes))
+      return failed(changed("its size is another one"));
     return failed(unreachable("the server refused the range"));
   }
   if ([401, 403, 404, 410].includes(status)) {
-    return failed({ code: "dump-url-expired", detail: `The dump's address is no longer valid (${status}).`, hint: URL_HINT, retryable: true });
+    return failed({
+      code: "dump-url-expired",
+      detail: `The dump's address is no longer valid (${status}).`,
+      hint: URL_HINT,
+      retryable: true,
+    });
   }
   if (status !== 200 && status !== 206) {
     const redirected = status >= 300 && status < 400;
-    return failed({ ...unreachable(redirected ? "it redirects, which is refused" : `the server answered ${status}`), retryable: !redirected });
+    return failed({
+      ...unreachable(redirected ? "it redirects, which is refused" : `the server answered ${status}`),
+      retryable: !redirected,
+    });
   }
-  if (status === 206 && range?.[1] !== String(offset)) return failed(unreachable("the server sent another range"));
+  if (status === 206 && range?.[1] !== String(offset))
+    return failed(unreachable("the server sent another range"));
   const stated = status === 206 ? range?.[3] : response.headers.get("Content-Length");
   if (stated === undefined || stated === null || !/^\d+$/.test(stated)) {
     return failed({
@@ -77,7 +87,8 @@ function judge(
   const totalBytes = Number(stated);
   if (totalBytes === 0) return failed(empty());
   const etag = response.headers.get("ETag");
-  if (expected !== null && expected.totalBytes !== totalBytes) return failed(changed("its size is another one"));
+  if (expected !== null && expected.totalBytes !== totalBytes)
+    return failed(changed("its size is another one"));
   if (expected !== null && expected.etag !== etag) return failed(changed("its ETag is another one"));
   return ok({ totalBytes, etag });
 }
@@ -149,7 +160,12 @@ class RangeStream implements DumpStream {
 function ignoreBrokenConnection(): void {}
 
 function unreachable(why: string): Failure {
-  return { code: "dump-unreachable", detail: `The dump could not be read: ${why}.`, hint: URL_HINT, retryable: true };
+  return {
+    code: "dump-unreachable",
+    detail: `The dump could not be read: ${why}.`,
+    hint: URL_HINT,
+    retryable: true,
+  };
 }
 
 function changed(why: string): Failure {

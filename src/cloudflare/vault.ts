@@ -15,7 +15,10 @@ export class R2Vault implements Vault {
 
   create(key: string, text: string): Promise<Result<"created" | "taken">> {
     return attempt("creating", key, async () => {
-      const stored = await this.#bucket.put(key, text, { onlyIf: { etagDoesNotMatch: "*" }, httpMetadata: metadata(key) });
+      const stored = await this.#bucket.put(key, text, {
+        onlyIf: { etagDoesNotMatch: "*" },
+        httpMetadata: metadata(key),
+      });
       return stored === null ? "taken" : "created";
     });
   }
@@ -64,25 +67,29 @@ export class R2Vault implements Vault {
 
   remove(keys: readonly string[]): Promise<Result<void>> {
     return attempt("deleting", keys[0] ?? "", async () => {
-      for (let from = 0; from < keys.length; from += 1_000) await this.#bucket.delete(keys.slice(from, from + 1_000));
+      for (let from = 0; from < keys.length; from += 1_000)
+        await this.#bucket.delete(keys.slice(from, from + 1_000));
     });
   }
 
   download(key: string, request: Headers): Promise<Result<Response | null>> {
     return attempt("reading", key, async () => {
-      const asked = request.get("Range");
-      const range = asked === null ? null : /^bytes=(\d*)-(\d*)$/.exec(asked);
-      if (range !== null) {
-        const size = (await this.#bucket.head(key))?.size ?? null;
-        if (size === null) return null;
-        const unsatisfiable = range[1] === "" ? range[2] === "" || Number(range[2]) === 0 : Number(range[1]) >= size;
-        if (unsatisfiable) return new Response(null, { status: 416, headers: { "Content-Range": `bytes */${size}` } });
+      const stored = await this.#bucket.head(key);
+      if (stored === null) return null;
+      const range = wantedRange(request.get("Range"), stored.size);
+      if (range === "unsatisfiable") {
+        return new Response(null, { status: 416, headers: { "Content-Range": `bytes */${stored.size}` } });
       }
-      const object = await this.#bucket.get(key, { onlyIf: request, ...(range === null ? {} : { range: request }) });
+      // Conditions are judged by R2 itself; it then answers without a body.
+      const object = await this.#bucket.get(key, { onlyIf: request, ...(range === null ? {} : { range }) });
       if (object === null) return null;
-      const notModified = !("body" in object) && request.has("If-None-Match");
-      const response = downloadResponse(object, key.slice(key.lastIndexOf("/") + 1));
-      return notModified ? new Response(null, { status: 304, headers: response.headers }) : response;
+      const headers = downloadHeaders(object);
+      if (!("body" in object))
+        return new Response(null, { status: request.has("If-None-Match") ? 304 : 412, headers });
+      headers.set("Content-Length", String(range?.length ?? object.size));
+      if (range === null) return new Response(object.body, { headers });
+      headers.set("Content-Range", `bytes ${range.offset}-${range.offset + range.length - 1}/${object.size}`);
+      return new Response(object.body, { status: 206, headers });
     });
   }
 
@@ -95,27 +102,31 @@ export class R2Vault implements Vault {
   }
 }
 
-function downloadResponse(object: R2Object | R2ObjectBody, name: string): Response {
+/** The bytes that a Range header asks for; null for all of them, also when it asks in a way that we do not offer. */
+function wantedRange(
+  header: string | null,
+  size: number,
+): { offset: number; length: number } | "unsatisfiable" | null {
+  const [, from = "", to = ""] = /^bytes=(\d*)-(\d*)$/.exec(header ?? "") ?? [];
+  if (from === "" && to === "") return null;
+  if (from === "") {
+    const length = Math.min(Number(to), size);
+    return length === 0 ? "unsatisfiable" : { offset: size - length, length };
+  }
+  const offset = Number(from);
+  const last = to === "" ? size - 1 : Math.min(Number(to), size - 1);
+  if (offset >= size) return "unsatisfiable";
+  return last < offset ? null : { offset, length: last - offset + 1 };
+}
+
+function downloadHeaders(object: R2Object): Headers {
   const headers = new Headers();
   object.writeHttpMetadata(headers);
   headers.set("ETag", object.httpEtag);
   headers.set("Accept-Ranges", "bytes");
+  const name = object.key.slice(object.key.lastIndexOf("/") + 1);
   headers.set("Content-Disposition", `attachment; filename*=UTF-8''${encodeURIComponent(name)}`);
-  if (!("body" in object)) return new Response(null, { status: 412, headers });
-  const range = object.range === undefined ? null : absolute(object.range, object.size);
-  if (range === null) {
-    headers.set("Content-Length", String(object.size));
-    return new Response(object.body, { headers });
-  }
-  headers.set("Content-Length", String(range.length));
-  headers.set("Content-Range", `bytes ${range.offset}-${range.offset + range.length - 1}/${object.size}`);
-  return new Response(object.body, { status: 206, headers });
-}
-
-function absolute(range: R2Range, size: number): { offset: number; length: number } {
-  if ("suffix" in range) return { offset: Math.max(0, size - range.suffix), length: Math.min(size, range.suffix) };
-  const offset = range.offset ?? 0;
-  return { offset, length: Math.min(range.length ?? size - offset, size - offset) };
+  return headers;
 }
 
 /**
@@ -144,7 +155,7 @@ class PartWriter implements VolumeWriter {
   }
 
   async write(bytes: Uint8Array): Promise<Result<void>> {
-    for (let from = 0; from < bytes.length; ) {
+    for (let from = 0; from < bytes.length;) {
       if (this.#filled === PART_BYTES) {
         const sent = await this.#send();
         if (!sent.ok) return sent;
@@ -186,7 +197,9 @@ class PartWriter implements VolumeWriter {
     if (!settled.ok) return settled;
     const opened = await attempt("opening an upload of", this.#key, async () => {
       if (this.#upload !== null) return this.#upload;
-      this.#upload = await this.#bucket.createMultipartUpload(this.#key, { httpMetadata: metadata(this.#key) });
+      this.#upload = await this.#bucket.createMultipartUpload(this.#key, {
+        httpMetadata: metadata(this.#key),
+      });
       await this.#begun(this.#upload.uploadId);
       return this.#upload;
     });

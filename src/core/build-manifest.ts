@@ -17,7 +17,12 @@ export function manifestOf(
     backupId: backupIdOfRun(run, copy),
     runId: run.id,
     tool,
-    database: { id: run.databaseId, name: run.databaseName, accountId: run.accountId, fileSize: run.fileSize },
+    database: {
+      id: run.databaseId,
+      name: run.databaseName,
+      accountId: run.accountId,
+      fileSize: run.fileSize,
+    },
     atBookmark: dump.bookmark,
     startedAt: iso(run.startedAt ?? run.createdAt),
     finishedAt: iso(phase.verifiedAt),

@@ -51,7 +51,9 @@ export const manifestSchema = z.object({
   volumes: z.array(volumeSchema).min(1),
   tables: z.array(z.object({ name: z.string(), rows: count.nullable() })),
   notExported: z.array(z.object({ name: z.string(), kind: z.string(), sql: z.string(), reason: z.string() })),
-  hazards: z.array(z.object({ kind: z.string(), table: z.string().nullable(), count: count.nullable(), detail: z.string() })),
+  hazards: z.array(
+    z.object({ kind: z.string(), table: z.string().nullable(), count: count.nullable(), detail: z.string() }),
+  ),
   timings: z.object({ exportMs: count, copyMs: count, verifyMs: count }),
   previous: z.object({ backupId: z.string(), manifestSha256: sha256 }).nullable(),
 });

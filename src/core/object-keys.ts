@@ -25,8 +25,12 @@ export function stampOf(at: number): string {
 /** A database's name as a part of a key: what could end a folder or hide in a listing is percent-encoded. */
 export function folderName(databaseName: string): string {
   // eslint-disable-next-line no-control-regex
-  const safe = databaseName.replace(/[\u0000-\u001f\u007f/\\%]/g, (character) => encodeURIComponent(character));
-  return safe === "." || safe === ".." || safe.startsWith("_d1-nightly") ? `%${safe.charCodeAt(0).toString(16)}${safe.slice(1)}` : safe;
+  const safe = databaseName.replace(/[\u0000-\u001f\u007f/\\%]/g, (character) =>
+    encodeURIComponent(character),
+  );
+  return safe === "." || safe === ".." || safe.startsWith("_d1-nightly")
+    ? `%${safe.charCodeAt(0).toString(16)}${safe.slice(1)}`
+    : safe;
 }
 
 export function folderOf(prefix: string, databaseName: string, stamp: string): string {

@@ -34,7 +34,10 @@ export type ExportAnswer =
 
 export interface D1Api {
   /** Pages count from 1. */
-  listDatabases(page: number, perPage: number): Promise<Result<{ databases: DatabaseSummary[]; total: number | null }>>;
+  listDatabases(
+    page: number,
+    perPage: number,
+  ): Promise<Result<{ databases: DatabaseSummary[]; total: number | null }>>;
   /** By UUID or name. `database-not-found` when there is none. */
   getDatabase(idOrName: string): Promise<Result<DatabaseSummary & { fileSize: number | null }>>;
   schema(databaseId: string): Promise<Result<SchemaEntry[]>>;
@@ -148,10 +151,18 @@ export interface Catalog {
   saveRun(run: RunView, revision: number): Promise<Result<void>>;
   saveBackup(backup: BackupRow): Promise<Result<void>>;
   /** Newest first. `database` is a name or a UUID: of databases that are gone, too. */
-  runs(filter: { database: string | null; state: RunState | null }, limit: number, after: Cursor | null): Promise<Result<Page<RunView>>>;
+  runs(
+    filter: { database: string | null; state: RunState | null },
+    limit: number,
+    after: Cursor | null,
+  ): Promise<Result<Page<RunView>>>;
   run(id: string): Promise<Result<RunView | null>>;
   /** Newest first. */
-  backups(filter: { database: string | null }, limit: number, after: Cursor | null): Promise<Result<Page<BackupRow>>>;
+  backups(
+    filter: { database: string | null },
+    limit: number,
+    after: Cursor | null,
+  ): Promise<Result<Page<BackupRow>>>;
 }
 
 /** Turns to work: so many exports and so many copies at once, for the whole account. */

@@ -63,8 +63,20 @@ const phaseSchema = z.discriminatedUnion("at", [
     discard: z.boolean(),
   }),
   z.object({ at: z.literal("copying"), dump: finishedExportSchema, copy: copySchema }),
-  z.object({ at: z.literal("verifying"), dump: finishedExportSchema, copy: copySchema, copiedAt: at, verified: count }),
-  z.object({ at: z.literal("committing"), dump: finishedExportSchema, copy: copySchema, copiedAt: at, verifiedAt: at }),
+  z.object({
+    at: z.literal("verifying"),
+    dump: finishedExportSchema,
+    copy: copySchema,
+    copiedAt: at,
+    verified: count,
+  }),
+  z.object({
+    at: z.literal("committing"),
+    dump: finishedExportSchema,
+    copy: copySchema,
+    copiedAt: at,
+    verifiedAt: at,
+  }),
   z.object({ at: z.literal("complete"), backupId: z.string() }),
   z.object({ at: z.literal("failed"), failure: failureSchema }),
 ]);
@@ -158,7 +170,13 @@ export function fail(run: Run, failure: Failure, now: number): Run {
 
 /** A new export from the first volume on: two exports are never mixed in one backup. */
 export function exportAnew(run: Run, failure: Failure, now: number, delayMs: number): Run {
-  return { ...run, attempt: 0, lastFailure: { ...failure }, wakeAt: now + delayMs, phase: freshExport(now, copyOf(run)) };
+  return {
+    ...run,
+    attempt: 0,
+    lastFailure: { ...failure },
+    wakeAt: now + delayMs,
+    phase: freshExport(now, copyOf(run)),
+  };
 }
 
 export function freshExport(now: number, stale: Copy | null = null): PhaseOf<"exporting"> {
@@ -230,13 +248,23 @@ export interface RunView {
   readonly createdAt: string;
   readonly startedAt: string | null;
   readonly finishedAt: string | null;
-  readonly progress: { step: string; bytesDone: number | null; bytesTotal: number | null; message: string | null };
+  readonly progress: {
+    step: string;
+    bytesDone: number | null;
+    bytesTotal: number | null;
+    message: string | null;
+  };
   readonly error: { code: string; detail: string; hint: string } | null;
   readonly backupId: string | null;
 }
 
-/** `liveBytes` are dump bytes of the volume under way, known only to the object that copies it. */
-export function viewRun(run: Run, liveBytes = 0): RunView {
+/** How far the volume under way has come: known only to the object that copies it, and stored nowhere. */
+export interface LiveProgress {
+  readonly bytes: number;
+  readonly totalBytes: number;
+}
+
+export function viewRun(run: Run, live: LiveProgress | null = null): RunView {
   const { phase } = run;
   return {
     id: run.id,
@@ -248,8 +276,11 @@ export function viewRun(run: Run, liveBytes = 0): RunView {
     createdAt: iso(run.createdAt),
     startedAt: run.startedAt === null ? null : iso(run.startedAt),
     finishedAt: run.finishedAt === null ? null : iso(run.finishedAt),
-    progress: progressOf(run, liveBytes),
-    error: phase.at === "failed" ? { code: phase.failure.code, detail: phase.failure.detail, hint: phase.failure.hint } : null,
+    progress: progressOf(run, live),
+    error:
+      phase.at === "failed"
+        ? { code: phase.failure.code, detail: phase.failure.detail, hint: phase.failure.hint }
+        : null,
     backupId: phase.at === "complete" ? phase.backupId : null,
   };
 }
@@ -266,19 +297,30 @@ function stateOf(phase: Phase): RunState {
   }
 }
 
-function progressOf(run: Run, liveBytes: number): RunView["progress"] {
+function progressOf(run: Run, live: LiveProgress | null): RunView["progress"] {
   const { phase, lastFailure } = run;
-  const waiting = lastFailure === null ? null : `${lastFailure.detail} Trying again (attempt ${run.attempt + 1}).`;
+  const waiting =
+    lastFailure === null ? null : `${lastFailure.detail} Trying again (attempt ${run.attempt + 1}).`;
   switch (phase.at) {
     case "queued":
-      return { step: "queued", bytesDone: null, bytesTotal: null, message: waiting ?? "Waiting for its turn." };
+      return {
+        step: "queued",
+        bytesDone: null,
+        bytesTotal: null,
+        message: waiting ?? "Waiting for its turn.",
+      };
     case "preflight":
       return { step: "preflight", bytesDone: null, bytesTotal: run.fileSize, message: waiting };
     case "exporting":
-      return { step: "exporting", bytesDone: null, bytesTotal: run.fileSize, message: waiting ?? phase.message };
+      return {
+        step: "exporting",
+        bytesDone: null,
+        bytesTotal: run.fileSize,
+        message: waiting ?? phase.message,
+      };
     case "copying": {
-      const done = bytesCopied(phase.copy) + liveBytes;
-      const total = phase.copy.source?.totalBytes ?? null;
+      const done = bytesCopied(phase.copy) + (live?.bytes ?? 0);
+      const total = phase.copy.source?.totalBytes ?? live?.totalBytes ?? null;
       const message = waiting ?? `Copying volume ${phase.copy.volumes.length + 1}.`;
       return { step: "copying", bytesDone: done, bytesTotal: total, message };
     }

@@ -24,7 +24,9 @@ const routes = new Hono<ApiEnv>()
 
 export const api = new Hono<ApiEnv>()
   .route("/api", routes)
-  .get("/", (context) => context.text("d1-nightly backs up D1 databases to R2. Its API is below /api; it takes a bearer token.\n"))
+  .get("/", (context) =>
+    context.text("d1-nightly backs up D1 databases to R2. Its API is below /api; it takes a bearer token.\n"),
+  )
   .notFound((context) =>
     problem({
       title: "Nothing here",

@@ -7,15 +7,25 @@ export const authenticate: MiddlewareHandler<ApiEnv> = async (context, next) => 
   const { access, identity } = context.env;
   if (!access.ok) return failureProblem(access.failure);
   const rules = access.value;
-  if (rules.adminToken === null && rules.viewerToken === null && rules.accessAudience === null) return notConfigured();
+  if (rules.adminToken === null && rules.viewerToken === null && rules.accessAudience === null)
+    return notConfigured();
   const authorization = context.req.header("Authorization");
   const role =
-    authorization === undefined ? await roleOfIdentity(rules, identity) : await roleOfToken(rules, authorization);
+    authorization === undefined
+      ? await roleOfIdentity(rules, identity)
+      : await roleOfToken(rules, authorization);
   if (role === null) return unauthenticated(rules);
   const writes = context.req.method !== "GET" && context.req.method !== "HEAD";
-  if (writes && role !== "admin") return forbidden("This takes an admin; you are a viewer.", "Use ADMIN_TOKEN, or add your address to ACCESS_ADMINS.");
+  if (writes && role !== "admin")
+    return forbidden(
+      "This takes an admin; you are a viewer.",
+      "Use ADMIN_TOKEN, or add your address to ACCESS_ADMINS.",
+    );
   if (writes && authorization === undefined && isCrossSite(context)) {
-    return forbidden("A page of another site made your browser ask for this.", "Do it from here, or with a bearer token.");
+    return forbidden(
+      "A page of another site made your browser ask for this.",
+      "Do it from here, or with a bearer token.",
+    );
   }
   context.set("role", role);
   return next();
@@ -68,8 +78,12 @@ function notConfigured(): Response {
 
 function unauthenticated(rules: AccessRules): Response {
   const ways = [
-    rules.adminToken !== null || rules.viewerToken !== null ? "send `Authorization: Bearer TOKEN` with the Worker's ADMIN_TOKEN or VIEWER_TOKEN" : null,
-    rules.accessAudience !== null ? "sign in through Cloudflare Access (the application's audience tag must equal ACCESS_AUD)" : null,
+    rules.adminToken !== null || rules.viewerToken !== null
+      ? "send `Authorization: Bearer TOKEN` with the Worker's ADMIN_TOKEN or VIEWER_TOKEN"
+      : null,
+    rules.accessAudience !== null
+      ? "sign in through Cloudflare Access (the application's audience tag must equal ACCESS_AUD)"
+      : null,
   ].filter((way) => way !== null);
   return problem(
     {

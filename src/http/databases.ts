@@ -32,7 +32,9 @@ export const databases = new Hono<ApiEnv>()
     if (found instanceof Response) return found;
     const { label = null, pinned = false, force = false } = body.value;
     const request = { trigger: "manual", label, pinned, force, key: null } as const;
-    const started = await context.env.databaseRuns(found.id).start({ id: found.id, name: found.name }, request);
+    const started = await context.env
+      .databaseRuns(found.id)
+      .start({ id: found.id, name: found.name }, request);
     if (!started.ok) return failureProblem(started.failure);
     const { kind, run } = started.value;
     if (kind === "started") return context.json({ run }, 202, { Location: `/api/runs/${run.id}` });
@@ -86,7 +88,10 @@ async function findDatabase(
     status: 404,
     code: "database-not-found",
     detail: `This account has no D1 database named "${nameOrId.slice(0, 100)}".`,
-    hint: closest.value.length === 0 ? "The account has no databases yet." : `Did you mean ${closest.value.join(", ")}?`,
+    hint:
+      closest.value.length === 0
+        ? "The account has no databases yet."
+        : `Did you mean ${closest.value.join(", ")}?`,
     closest: closest.value,
   });
 }

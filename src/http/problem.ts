@@ -22,7 +22,10 @@ export function failureProblem(failure: Failure): Response {
   const { code, detail, hint } = failure;
   const status = statusOf(failure);
   const waitS = failure.retryAfterMs === undefined ? null : Math.ceil(failure.retryAfterMs / 1_000);
-  return problem({ title: TITLES[status], status, code, detail, hint }, waitS === null ? {} : { "Retry-After": String(waitS) });
+  return problem(
+    { title: TITLES[status], status, code, detail, hint },
+    waitS === null ? {} : { "Retry-After": String(waitS) },
+  );
 }
 
 const TITLES = {

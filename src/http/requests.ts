@@ -6,7 +6,9 @@ import type { ApiEnv } from "./dependencies.ts";
 import { problem } from "./problem.ts";
 
 /** Something asked for, or the 400 that names what is wrong with it. */
-export type Reading<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly response: Response };
+export type Reading<T> =
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly response: Response };
 
 /** Reads an optional JSON body; no body is an empty object. */
 export async function readBody<T>(context: Context<ApiEnv>, schema: z.ZodType<T>): Promise<Reading<T>> {

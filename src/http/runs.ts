@@ -19,7 +19,9 @@ export const runs = new Hono<ApiEnv>()
     const { database = null, state = null, limit, cursor = null } = query.value;
     const listed = await context.get("platform").catalog.runs({ database, state }, limit, cursor);
     if (!listed.ok) return failureProblem(listed.failure);
-    const items = await Promise.all(listed.value.items.map((run) => (isActive(run) ? live(context.env, run) : run)));
+    const items = await Promise.all(
+      listed.value.items.map((run) => (isActive(run) ? live(context.env, run) : run)),
+    );
     return context.json(pageBody({ ...listed.value, items }));
   })
   .get("/runs/:id", async (context) => {

@@ -64,7 +64,8 @@ export function accountQueue<Env extends Cloudflare.Env>(options: AccountQueueOp
       const platform = connected.value;
       const before = this.#ledger.sweep;
       const same = before !== null && request.key !== null && before.request.key === request.key;
-      const underWay = before !== null && before.finishedAt === null && platform.now() - before.startedAt < SWEEP_LIMIT_MS;
+      const underWay =
+        before !== null && before.finishedAt === null && platform.now() - before.startedAt < SWEEP_LIMIT_MS;
       if (before !== null && (same || underWay)) {
         return ok({ kind: "under-way", sweep: this.#ledger.view(before) });
       }
@@ -121,7 +122,8 @@ export function accountQueue<Env extends Cloudflare.Env>(options: AccountQueueOp
       const listed = await this.#list(sweep, platform);
       if (listed.ok) return;
       const latest = this.#ledger.sweep ?? sweep;
-      if (!listed.failure.retryable || latest.attempt + 1 >= ATTEMPT_LIMIT) this.#end(latest, listed.failure, platform);
+      if (!listed.failure.retryable || latest.attempt + 1 >= ATTEMPT_LIMIT)
+        this.#end(latest, listed.failure, platform);
       else this.#ledger.save({ ...latest, attempt: latest.attempt + 1 });
     }
 
@@ -168,8 +170,14 @@ export function accountQueue<Env extends Cloudflare.Env>(options: AccountQueueOp
     }
 
     #end(sweep: Sweep, failure: Failure | null, platform: Platform): void {
-      const error = failure === null ? null : { code: failure.code, detail: failure.detail, hint: failure.hint };
-      this.#ledger.save({ ...sweep, state: failure === null ? "done" : "failed", finishedAt: platform.now(), error });
+      const error =
+        failure === null ? null : { code: failure.code, detail: failure.detail, hint: failure.hint };
+      this.#ledger.save({
+        ...sweep,
+        state: failure === null ? "done" : "failed",
+        finishedAt: platform.now(),
+        error,
+      });
       if (failure !== null) console.error({ event: "sweep-failed", sweep: sweep.id, ...error });
     }
 

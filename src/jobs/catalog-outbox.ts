@@ -28,7 +28,11 @@ export class CatalogOutbox {
 
   addBackup(backup: BackupRow): void {
     const outbox = this.#current();
-    this.#store.outbox = { ...outbox, backups: { ...outbox.backups, [backup.id]: backup }, dueAt: this.#platform.now() };
+    this.#store.outbox = {
+      ...outbox,
+      backups: { ...outbox.backups, [backup.id]: backup },
+      dueAt: this.#platform.now(),
+    };
   }
 
   /** Sends what is due. What the catalogue does not take now is sent again later. */
@@ -52,7 +56,9 @@ export class CatalogOutbox {
     const runs = Object.fromEntries(
       Object.entries(now.runs).filter(([id, { revision }]) => outbox.runs[id]?.revision !== revision),
     );
-    const backups = Object.fromEntries(Object.entries(now.backups).filter(([id]) => outbox.backups[id] === undefined));
+    const backups = Object.fromEntries(
+      Object.entries(now.backups).filter(([id]) => outbox.backups[id] === undefined),
+    );
     const empty = Object.keys(runs).length + Object.keys(backups).length === 0;
     this.#store.outbox = empty ? null : { runs, backups, attempt: 0, dueAt: this.#platform.now() };
   }

@@ -8,7 +8,11 @@ import { EXPORT_OPTIONS, restartExport } from "./export-step.ts";
 import { folderOfRun, type StepContext } from "./step.ts";
 
 /** Reads one volume back from the bucket and compares it with what was sent there. */
-export async function verifying(run: Run, phase: PhaseOf<"verifying">, { platform }: StepContext): Promise<Result<Run>> {
+export async function verifying(
+  run: Run,
+  phase: PhaseOf<"verifying">,
+  { platform }: StepContext,
+): Promise<Result<Run>> {
   const now = platform.now();
   const volume = phase.copy.volumes[phase.verified];
   if (volume === undefined) {
@@ -32,7 +36,11 @@ export interface Commit {
 }
 
 /** Writes what stands beside the volumes, and manifest.json last and create-only: with it, the backup exists. */
-export async function committing(run: Run, phase: PhaseOf<"committing">, context: StepContext): Promise<Result<Commit>> {
+export async function committing(
+  run: Run,
+  phase: PhaseOf<"committing">,
+  context: StepContext,
+): Promise<Result<Commit>> {
   const { platform } = context;
   const { vault, settings } = platform;
   const folder = folderOfRun(run, phase.copy, platform);

@@ -11,7 +11,11 @@ import { folderOfRun, type StepContext } from "./step.ts";
 const CLAIM_LIMIT = 60;
 
 /** Copies one volume. A crash costs this volume, never the export nor the volumes before it. */
-export async function copying(run: Run, phase: PhaseOf<"copying">, context: StepContext): Promise<Result<Run>> {
+export async function copying(
+  run: Run,
+  phase: PhaseOf<"copying">,
+  context: StepContext,
+): Promise<Result<Run>> {
   const { platform } = context;
   let current = run;
   let { copy } = phase;
@@ -30,7 +34,14 @@ export async function copying(run: Run, phase: PhaseOf<"copying">, context: Step
   }
   const name = volumeName(run.databaseName, copy.volumes.length + 1, run.compression);
   const key = folderOfRun(run, copy, platform) + name;
-  const job = { signedUrl: phase.dump.signedUrl, copy, name, key, compression: run.compression, volumeBytes: run.volumeBytes };
+  const job = {
+    signedUrl: phase.dump.signedUrl,
+    copy,
+    name,
+    key,
+    compression: run.compression,
+    volumeBytes: run.volumeBytes,
+  };
   const copied = await copyVolume(platform, job, {
     ...context.observer,
     uploadBegun: (uploadId) => save({ ...copy, upload: { key, uploadId } }),
@@ -38,10 +49,20 @@ export async function copying(run: Run, phase: PhaseOf<"copying">, context: Step
   if (!copied.ok) return afterFailure(current, { ...phase, copy }, copied.failure, context);
   const { volume, source, rows, last } = copied.value;
   const now = platform.now();
-  const grown: Copy = { ...copy, source, rows, volumes: [...copy.volumes, volume], upload: null, renewals: 0 };
+  const grown: Copy = {
+    ...copy,
+    source,
+    rows,
+    volumes: [...copy.volumes, volume],
+    upload: null,
+    renewals: 0,
+  };
   if (!last) return ok(advance(current, { ...phase, copy: grown }, now));
-  if (bytesCopied(grown) !== source.totalBytes) return failed(wrongTotal(bytesCopied(grown), source.totalBytes));
-  return ok(advance(current, { at: "verifying", dump: phase.dump, copy: grown, copiedAt: now, verified: 0 }, now));
+  if (bytesCopied(grown) !== source.totalBytes)
+    return failed(wrongTotal(bytesCopied(grown), source.totalBytes));
+  return ok(
+    advance(current, { at: "verifying", dump: phase.dump, copy: grown, copiedAt: now, verified: 0 }, now),
+  );
 }
 
 const claimSchema = z.object({ runId: z.string() });
@@ -91,7 +112,12 @@ function parseJson(text: string): unknown {
   }
 }
 
-function afterFailure(run: Run, phase: PhaseOf<"copying">, failure: Failure, { platform }: StepContext): Result<Run> {
+function afterFailure(
+  run: Run,
+  phase: PhaseOf<"copying">,
+  failure: Failure,
+  { platform }: StepContext,
+): Result<Run> {
   const now = platform.now();
   switch (failure.code) {
     case "dump-url-expired": {

@@ -33,8 +33,8 @@ export interface CopiedVolume {
 /** What the object that copies can tell while it copies. */
 export interface CopyObserver {
   readonly gauge: Gauge;
-  /** Dump bytes of this volume so far. */
-  progress(bytes: number): void;
+  /** Dump bytes of this volume so far, and of the whole dump in all. */
+  progress(bytes: number, totalBytes: number): void;
   /** Awaited before a multipart upload sends its first part: its id must be saved by then. */
   uploadBegun(uploadId: string): Promise<void>;
 }
@@ -44,13 +44,19 @@ export interface CopyObserver {
  * after four minutes, or to the dump's end. Memory is constant. Connections that break are taken up where they
  * stopped; any other failure leaves nothing listed in the bucket, and the same call may be made again.
  */
-export async function copyVolume(platform: Platform, job: VolumeJob, observer: CopyObserver): Promise<Result<CopiedVolume>> {
+export async function copyVolume(
+  platform: Platform,
+  job: VolumeJob,
+  observer: CopyObserver,
+): Promise<Result<CopiedVolume>> {
   const reader = new ResumingReader(platform, job, bytesCopied(job.copy));
   const opened = await reader.open();
   if (!opened.ok) return opened;
-  const writer = platform.vault.openVolume(job.key, observer.gauge, (uploadId) => observer.uploadBegun(uploadId));
+  const writer = platform.vault.openVolume(job.key, observer.gauge, (uploadId) =>
+    observer.uploadBegun(uploadId),
+  );
   const volume = new VolumeUnderWay(platform, job, writer, observer);
-  const copied = await pump(platform, job, reader, volume);
+  const copied = await pump(platform, job, reader, volume, observer);
   await reader.close();
   if (!copied.ok) {
     await writer.abort();
@@ -70,6 +76,7 @@ async function pump(
   job: VolumeJob,
   reader: ResumingReader,
   volume: VolumeUnderWay,
+  observer: CopyObserver,
 ): Promise<Result<"end" | "boundary">> {
   const until = platform.now() + VOLUME_MS;
   for (;;) {
@@ -78,7 +85,9 @@ async function pump(
     if (read.value === null) return volume.endOfDump();
     const taken = await volume.take(read.value, platform.now() >= until ? 0 : job.volumeBytes);
     if (!taken.ok) return taken;
-    if (taken.value === "boundary") return reader.totalBytes === volume.endsAt ? volume.endOfDump() : ok("boundary");
+    observer.progress(volume.dumpBytes, reader.totalBytes);
+    if (taken.value === "boundary")
+      return reader.totalBytes === volume.endsAt ? volume.endOfDump() : ok("boundary");
   }
 }
 
@@ -194,7 +203,6 @@ class VolumeUnderWay {
     this.#observer.gauge.hold(bytes.length);
     const stored = await this.#store(await this.#encoder.encode(mine));
     this.#observer.gauge.release(bytes.length);
-    this.#observer.progress(this.dumpBytes);
     if (!stored.ok) return stored;
     return ok(boundary === null ? "all" : "boundary");
   }

@@ -12,7 +12,13 @@ export async function startScheduled(
   scheduledTime: number,
 ): Promise<void> {
   if (!platform.ok) throw new Error(`${platform.failure.code}: ${platform.failure.detail}`);
-  const request = { trigger: "scheduled", label: null, pinned: false, force: false, key: `cron-${scheduledTime}` } as const;
+  const request = {
+    trigger: "scheduled",
+    label: null,
+    pinned: false,
+    force: false,
+    key: `cron-${scheduledTime}`,
+  } as const;
   const answer = await account(platform.value.settings.accountId).startAll(request, false);
   if (!answer.ok) throw new Error(`${answer.failure.code}: ${answer.failure.detail}`);
 }

@@ -14,6 +14,7 @@ import {
   viewRun,
   volumesWritten,
   type BackupRequest,
+  type LiveProgress,
   type Run,
   type RunView,
 } from "../core/run.ts";
@@ -51,7 +52,7 @@ export interface DatabaseBackupsOptions<Env> {
 export function databaseBackups<Env extends Cloudflare.Env>(options: DatabaseBackupsOptions<Env>) {
   return class DatabaseBackups extends DurableObject<Env> implements DatabaseRuns {
     readonly #store: RunStore;
-    #liveBytes = 0;
+    #live: LiveProgress | null = null;
     #heldBytes = 0;
     #peakBytes = 0;
 
@@ -60,7 +61,10 @@ export function databaseBackups<Env extends Cloudflare.Env>(options: DatabaseBac
       this.#store = new RunStore(ctx.storage);
     }
 
-    async start(database: { id: string; name: string }, request: BackupRequest): Promise<Result<StartAnswer>> {
+    async start(
+      database: { id: string; name: string },
+      request: BackupRequest,
+    ): Promise<Result<StartAnswer>> {
       const connected = options.connect(this.env);
       if (!connected.ok) return connected;
       const platform = connected.value;
@@ -70,7 +74,8 @@ export function databaseBackups<Env extends Cloudflare.Env>(options: DatabaseBac
       if (before !== null && request.key !== null && before.key === request.key) {
         return ok({ kind: "started", run: viewRun(before) });
       }
-      if (before !== null && !isOver(before)) return ok({ kind: "under-way", run: viewRun(before, this.#liveBytes) });
+      if (before !== null && !isOver(before))
+        return ok({ kind: "under-way", run: viewRun(before, this.#live) });
       const createdAt = Math.max(now, (before?.createdAt ?? 0) + 1);
       const identity = { ...database, accountId: settings.accountId };
       const run = newRun(runIdOf(database.id, createdAt), identity, request, settings, createdAt);
@@ -84,12 +89,12 @@ export function databaseBackups<Env extends Cloudflare.Env>(options: DatabaseBac
 
     async run(id: string): Promise<RunView | null> {
       const run = this.#store.run(Date.now());
-      return run?.id === id ? viewRun(run, this.#liveBytes) : null;
+      return run?.id === id ? viewRun(run, this.#live) : null;
     }
 
     async latest(): Promise<RunView | null> {
       const run = this.#store.run(Date.now());
-      return run === null ? null : viewRun(run, this.#liveBytes);
+      return run === null ? null : viewRun(run, this.#live);
     }
 
     /** Called when a place may have become free. */
@@ -161,7 +166,7 @@ export function databaseBackups<Env extends Cloudflare.Env>(options: DatabaseBac
 
     /** Saves the step's outcome, and what follows from it. */
     async #settle(base: Run, next: Run, platform: Platform, places: Places): Promise<void> {
-      this.#liveBytes = 0;
+      this.#live = null;
       if (next.phase.at === "failed") this.#rememberLeftovers(base, platform);
       const saved = this.#store.save({ ...next, revision: base.revision }, platform.now());
       if (viewRun(saved).state !== viewRun(base).state || saved.startedAt !== base.startedAt) {
@@ -196,7 +201,8 @@ export function databaseBackups<Env extends Cloudflare.Env>(options: DatabaseBac
       const { phase } = run;
       switch (phase.at) {
         case "queued": {
-          if (!(await places.take("export", run.databaseId))) return ok({ ...run, wakeAt: now + PLACE_RETRY_MS });
+          if (!(await places.take("export", run.databaseId)))
+            return ok({ ...run, wakeAt: now + PLACE_RETRY_MS });
           return ok({ ...advance(run, { at: "preflight" }, now), startedAt: run.startedAt ?? now });
         }
         case "preflight":
@@ -205,7 +211,8 @@ export function databaseBackups<Env extends Cloudflare.Env>(options: DatabaseBac
           await places.take("export", run.databaseId);
           return exporting(run, phase, context);
         case "copying":
-          if (!(await places.take("copy", run.databaseId))) return ok({ ...run, wakeAt: now + PLACE_RETRY_MS });
+          if (!(await places.take("copy", run.databaseId)))
+            return ok({ ...run, wakeAt: now + PLACE_RETRY_MS });
           return copying(run, phase, context);
         case "verifying":
           return verifying(run, phase, context);
@@ -235,8 +242,8 @@ export function databaseBackups<Env extends Cloudflare.Env>(options: DatabaseBac
           return latest;
         },
         observer: {
-          progress: (bytes) => {
-            this.#liveBytes = bytes;
+          progress: (bytes, totalBytes) => {
+            this.#live = { bytes, totalBytes };
           },
           gauge: {
             hold: (bytes) => {
@@ -258,7 +265,10 @@ export function databaseBackups<Env extends Cloudflare.Env>(options: DatabaseBac
       if (copy === null || !copy.claimed) return;
       const folder = folderOfRun(run, copy, platform);
       const keys = [...volumesWritten(run, copy), CLAIM].map((name) => folder + name);
-      this.#store.leftovers = [...this.#store.leftovers, { keys, upload: copy.upload, attempt: 0, dueAt: platform.now() }];
+      this.#store.leftovers = [
+        ...this.#store.leftovers,
+        { keys, upload: copy.upload, attempt: 0, dueAt: platform.now() },
+      ];
     }
   };
 }
@@ -269,7 +279,8 @@ function afterFailure(run: Run, failure: Failure, platform: Platform): Run {
   if (!failure.retryable || run.attempt + 1 >= ATTEMPT_LIMIT) return fail(run, failure, now);
   // A poll that comes late loses the export, so those are tried again soon, unless D1's API itself asks us to wait.
   const polling = run.phase.at === "exporting" && run.phase.bookmark !== null;
-  const delay = failure.retryAfterMs ?? backoffMs(run.attempt, platform.random(), 1_000, polling ? 4_000 : 60_000);
+  const delay =
+    failure.retryAfterMs ?? backoffMs(run.attempt, platform.random(), 1_000, polling ? 4_000 : 60_000);
   return retry(run, failure, now, delay);
 }
 

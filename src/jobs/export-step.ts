@@ -3,7 +3,16 @@ import { failed, ok, type Failure, type Result } from "../core/failure.ts";
 import type { ExportOptions } from "../core/manifest.ts";
 import type { ExportAnswer } from "../core/ports.ts";
 import { virtualTables, virtualTablesFailure } from "../core/preflight.ts";
-import { advance, emptied, exportAnew, fail, freshExport, newCopy, type PhaseOf, type Run } from "../core/run.ts";
+import {
+  advance,
+  emptied,
+  exportAnew,
+  fail,
+  freshExport,
+  newCopy,
+  type PhaseOf,
+  type Run,
+} from "../core/run.ts";
 import { removeVolumes, type StepContext } from "./step.ts";
 
 /** Everything: an empty list of tables means all of them. */
@@ -26,7 +35,11 @@ export async function preflight(run: Run, { platform }: StepContext): Promise<Re
  * Starts the export, or polls it. A start whose answer was lost is repeated, finds the database busy, and waits
  * until the export that nobody polls is cancelled.
  */
-export async function exporting(run: Run, phase: PhaseOf<"exporting">, context: StepContext): Promise<Result<Run>> {
+export async function exporting(
+  run: Run,
+  phase: PhaseOf<"exporting">,
+  context: StepContext,
+): Promise<Result<Run>> {
   const { platform } = context;
   if (phase.discard && phase.copy !== null) {
     const removed = await removeVolumes(run, phase.copy, platform);
@@ -40,22 +53,38 @@ export async function exporting(run: Run, phase: PhaseOf<"exporting">, context: 
       ? await platform.api.startExport(run.databaseId, EXPORT_OPTIONS)
       : await platform.api.pollExport(run.databaseId, EXPORT_OPTIONS, bookmark);
   if (!answer.ok) return answer;
-  const started = bookmark === null && answer.value.kind !== "busy" ? run.exportsStarted + 1 : run.exportsStarted;
+  const started =
+    bookmark === null && answer.value.kind !== "busy" ? run.exportsStarted + 1 : run.exportsStarted;
   return ok(afterAnswer({ ...run, exportsStarted: started }, phase, answer.value, context));
 }
 
-function afterAnswer(run: Run, phase: PhaseOf<"exporting">, answer: ExportAnswer, { platform }: StepContext): Run {
+function afterAnswer(
+  run: Run,
+  phase: PhaseOf<"exporting">,
+  answer: ExportAnswer,
+  { platform }: StepContext,
+): Run {
   const now = platform.now();
   switch (answer.kind) {
     case "active": {
       const bookmark = phase.bookmark ?? answer.bookmark;
       const message = answer.message ?? phase.message;
-      return advance(run, { ...phase, bookmark, message, polls: phase.polls + 1 }, now, pollDelayMs(phase.polls));
+      return advance(
+        run,
+        { ...phase, bookmark, message, polls: phase.polls + 1 },
+        now,
+        pollDelayMs(phase.polls),
+      );
     }
     case "complete": {
-      if (phase.bookmark !== null && answer.bookmark !== phase.bookmark) return restartExport(run, otherExport(), platform);
+      if (phase.bookmark !== null && answer.bookmark !== phase.bookmark)
+        return restartExport(run, otherExport(), platform);
       // The address is saved in the turn in which it is read: D1 may tell it only once.
-      const dump = { bookmark: answer.bookmark, signedUrl: answer.signedUrl, exportMs: Math.max(0, now - phase.startedAt) };
+      const dump = {
+        bookmark: answer.bookmark,
+        signedUrl: answer.signedUrl,
+        exportMs: Math.max(0, now - phase.startedAt),
+      };
       return advance(run, { at: "copying", dump, copy: phase.copy ?? newCopy(run, now) }, now);
     }
     case "busy": {
@@ -71,7 +100,12 @@ function afterAnswer(run: Run, phase: PhaseOf<"exporting">, answer: ExportAnswer
 }
 
 /** Starts over with a new export, up to `limit` exports in all; then the run fails. */
-export function restartExport(run: Run, why: Failure, platform: StepContext["platform"], limit = EXPORT_LIMIT): Run {
+export function restartExport(
+  run: Run,
+  why: Failure,
+  platform: StepContext["platform"],
+  limit = EXPORT_LIMIT,
+): Run {
   const now = platform.now();
   if (!why.retryable || run.exportsStarted >= limit) return fail(run, why, now);
   return exportAnew(run, why, now, backoffMs(run.exportsStarted, platform.random(), 1_000, 30_000));
@@ -84,7 +118,12 @@ function retry(run: Run, now: number, random: number): Run {
     hint: "Nothing to do: it becomes free when that export ends.",
     retryable: true,
   };
-  return { ...run, attempt: run.attempt + 1, lastFailure: failure, wakeAt: now + busyDelayMs(run.attempt, random) };
+  return {
+    ...run,
+    attempt: run.attempt + 1,
+    lastFailure: failure,
+    wakeAt: now + busyDelayMs(run.attempt, random),
+  };
 }
 
 function busyForTooLong(): Failure {
@@ -111,7 +150,8 @@ function otherExport(): Failure {
 
 function refused(message: string): Failure {
   const virtual = /virtual table/i.test(message);
-  if (virtual) return { ...virtualTablesFailure(["(named by D1 only)"]), detail: `D1 refused the export: ${message}` };
+  if (virtual)
+    return { ...virtualTablesFailure(["(named by D1 only)"]), detail: `D1 refused the export: ${message}` };
   return {
     code: "export-refused",
     detail: `D1 ended the export with an error: ${message}`,

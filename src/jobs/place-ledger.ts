@@ -25,7 +25,8 @@ export class PlaceLedger {
   take(kind: PlaceKind, databaseId: string, now: number): boolean {
     this.#expire(now);
     const endsAt = now + LEASE_MS[kind];
-    const held = this.#count("SELECT count(*) AS n FROM place WHERE kind = ? AND database_id = ?", kind, databaseId) > 0;
+    const held =
+      this.#count("SELECT count(*) AS n FROM place WHERE kind = ? AND database_id = ?", kind, databaseId) > 0;
     const ahead = this.#count(
       `SELECT count(*) AS n FROM waiting WHERE kind = ?1 AND database_id <> ?2
        AND since < coalesce((SELECT since FROM waiting WHERE kind = ?1 AND database_id = ?2), ?3)`,
@@ -43,7 +44,12 @@ export class PlaceLedger {
       );
       return false;
     }
-    this.#sql.exec("INSERT OR REPLACE INTO place (kind, database_id, ends_at) VALUES (?, ?, ?)", kind, databaseId, endsAt);
+    this.#sql.exec(
+      "INSERT OR REPLACE INTO place (kind, database_id, ends_at) VALUES (?, ?, ?)",
+      kind,
+      databaseId,
+      endsAt,
+    );
     this.#sql.exec("DELETE FROM waiting WHERE kind = ? AND database_id = ?", kind, databaseId);
     return true;
   }

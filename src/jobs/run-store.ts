@@ -61,7 +61,13 @@ export class RunStore {
     const run = runSchema.safeParse(stored);
     if (run.success) return run.data;
     const old = anyRunSchema.parse(stored);
-    const begunAnew = newRun(old.id, { id: old.databaseId, name: old.databaseName, accountId: old.accountId }, old, old, now);
+    const begunAnew = newRun(
+      old.id,
+      { id: old.databaseId, name: old.databaseName, accountId: old.accountId },
+      old,
+      old,
+      now,
+    );
     return { ...begunAnew, revision: old.revision, createdAt: old.createdAt };
   }
 

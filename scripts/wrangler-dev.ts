@@ -1,0 +1,180 @@
+import { spawn, type ChildProcess } from "node:child_process";
+import { createServer, connect } from "node:net";
+import { createRequire } from "node:module";
+import { readdirSync, readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+
+export interface WranglerDevOptions {
+  /** A wrangler.jsonc. */
+  readonly config: string;
+  /** A free one is taken when left out. */
+  readonly port?: number;
+  readonly persistTo: string;
+  readonly vars?: Readonly<Record<string, string>>;
+  readonly readyTimeoutMs?: number;
+}
+
+export interface WranglerDev {
+  readonly url: string;
+  readonly port: number;
+  /** The leader of a process group of its own: wrangler, its inner Node and workerd all belong to it. */
+  readonly pid: number;
+  output(): string;
+  /** Ends the whole group; resolves when every process is gone and the port is closed. */
+  kill(signal?: "SIGKILL" | "SIGTERM"): Promise<void>;
+}
+
+const require = createRequire(import.meta.url);
+
+/** Starts `wrangler dev` and resolves when it answers. Rejects with its output when it does not come up. */
+export async function startWranglerDev(options: WranglerDevOptions): Promise<WranglerDev> {
+  const port = options.port ?? (await freePort());
+  const vars = Object.entries(options.vars ?? {}).flatMap(([name, value]) => ["--var", `${name}:${value}`]);
+  const args = [
+    ...[require.resolve("wrangler/bin/wrangler.js"), "dev", "-c", options.config, "--ip", "127.0.0.1"],
+    ...[
+      "--port",
+      String(port),
+      "--inspector-port",
+      "0",
+      "--persist-to",
+      options.persistTo,
+      "--test-scheduled",
+      ...vars,
+    ],
+  ];
+  const child = spawn(process.execPath, args, {
+    detached: true,
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, WRANGLER_SEND_METRICS: "false", CI: "1", FORCE_COLOR: "0", NO_COLOR: "1" },
+  });
+  let output = "";
+  const collect = (chunk: Buffer): void => {
+    output = (output + chunk.toString()).slice(-200_000);
+  };
+  child.stdout.on("data", collect);
+  child.stderr.on("data", collect);
+  const pid = child.pid;
+  if (pid === undefined) throw new Error("wrangler could not be started");
+  const kill = async (signal: "SIGKILL" | "SIGTERM" = "SIGTERM"): Promise<void> => {
+    signalGroup(pid, signal);
+    const patience = Date.now() + 10_000;
+    while (groupMembers(pid).length > 0 || (await accepts(port))) {
+      if (Date.now() > patience) signalGroup(pid, "SIGKILL");
+      if (Date.now() > patience + 10_000)
+        throw new Error(`processes of group ${pid} or port ${port} outlive SIGKILL`);
+      await sleep(20);
+    }
+  };
+  const deadline = Date.now() + (options.readyTimeoutMs ?? 60_000);
+  while (!(await answers(port))) {
+    if (child.exitCode !== null || Date.now() > deadline) {
+      await kill("SIGKILL");
+      throw new Error(`wrangler dev -c ${options.config} did not come up:\n${output}`);
+    }
+    await sleep(50);
+  }
+  return { url: `http://127.0.0.1:${port}`, port, pid, output: () => output, kill };
+}
+
+/** Runs one wrangler command to its end; rejects with its output when it fails. */
+export async function runWrangler(
+  args: readonly string[],
+  env: Record<string, string> = {},
+  cwd?: string,
+): Promise<string> {
+  const child: ChildProcess = spawn(
+    process.execPath,
+    [require.resolve("wrangler/bin/wrangler.js"), ...args],
+    {
+      stdio: ["ignore", "pipe", "pipe"],
+      cwd,
+      env: {
+        ...process.env,
+        WRANGLER_SEND_METRICS: "false",
+        CI: "1",
+        FORCE_COLOR: "0",
+        NO_COLOR: "1",
+        ...env,
+      },
+    },
+  );
+  let output = "";
+  child.stdout?.on("data", (chunk: Buffer) => (output += chunk.toString()));
+  child.stderr?.on("data", (chunk: Buffer) => (output += chunk.toString()));
+  const code = await new Promise<number | null>((resolve, reject) => {
+    child.once("error", reject).once("close", resolve);
+  });
+  if (code !== 0) throw new Error(`wrangler ${args.join(" ")} ended with ${code}:\n${output}`);
+  return output;
+}
+
+export async function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const address = server.address();
+      server.close(() => {
+        if (address !== null && typeof address === "object") resolve(address.port);
+        else reject(new Error("no port"));
+      });
+    });
+  });
+}
+
+/** Whether anything listens on the port. */
+export async function accepts(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, "127.0.0.1");
+    socket.once("connect", () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once("error", () => resolve(false));
+  });
+}
+
+async function answers(port: number): Promise<boolean> {
+  try {
+    const response = await fetch(`http://127.0.0.1:${port}/`, { signal: AbortSignal.timeout(5_000) });
+    await response.body?.cancel();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function signalGroup(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(-pid, signal);
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error && error.code === "ESRCH")) throw error;
+  }
+}
+
+/** The living processes of a group; zombies that nobody has waited for yet do not count. */
+export function groupMembers(group: number): number[] {
+  if (process.platform !== "linux") return signalled(group) ? [group] : [];
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => {
+      try {
+        const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+        const [state, , processGroup] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+        return Number(processGroup) === group && state !== "Z";
+      } catch {
+        return false;
+      }
+    });
+}
+
+function signalled(group: number): boolean {
+  try {
+    process.kill(-group, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
