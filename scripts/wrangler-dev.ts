@@ -31,18 +31,23 @@ export async function startWranglerDev(options: WranglerDevOptions): Promise<Wra
   const port = options.port ?? (await freePort());
   const vars = Object.entries(options.vars ?? {}).flatMap(([name, value]) => ["--var", `${name}:${value}`]);
   const args = [
-    ...[require.resolve("wrangler/bin/wrangler.js"), "dev", "-c", options.config, "--ip", "127.0.0.1"],
-    ...[
-      "--port",
-      String(port),
-      "--inspector-port",
-      "0",
-      "--persist-to",
-      options.persistTo,
-      "--test-scheduled",
-      ...vars,
-    ],
+    require.resolve("wrangler/bin/wrangler.js"),
+    "dev",
+    "-c",
+    options.config,
+    "--ip",
+    "127.0.0.1",
   ];
+  args.push(
+    "--port",
+    String(port),
+    "--inspector-port",
+    "0",
+    "--persist-to",
+    options.persistTo,
+    "--test-scheduled",
+    ...vars,
+  );
   const child = spawn(process.execPath, args, {
     detached: true,
     stdio: ["ignore", "pipe", "pipe"],
