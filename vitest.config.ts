@@ -40,6 +40,7 @@ export default defineConfig({
                 CLOUDFLARE_API_BASE_URL: "http://emulator.test/client/v4",
                 ADMIN_TOKEN: "admin-token-for-tests",
                 VIEWER_TOKEN: "viewer-token-for-tests",
+                VOLUME_BYTES: "1048576",
                 TEST_MIGRATIONS: await readD1Migrations("migrations"),
               },
               outboundService: "emulator",

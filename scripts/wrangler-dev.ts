@@ -2,6 +2,7 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { createServer, connect } from "node:net";
 import { createRequire } from "node:module";
 import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
 export interface WranglerDevOptions {
@@ -11,6 +12,10 @@ export interface WranglerDevOptions {
   readonly port?: number;
   readonly persistTo: string;
   readonly vars?: Readonly<Record<string, string>>;
+  /** Read in place of `.dev.vars`: for what must stand neither on a command line nor in wrangler's output. */
+  readonly envFile?: string;
+  /** Told the process group as soon as it exists, long before it answers: for whoever may have to end it early. */
+  readonly onSpawn?: (pid: number) => void;
   readonly readyTimeoutMs?: number;
 }
 
@@ -25,19 +30,14 @@ export interface WranglerDev {
 }
 
 const require = createRequire(import.meta.url);
+/** Beside the package's manifest: the package does not export its command. */
+const WRANGLER = join(dirname(require.resolve("wrangler/package.json")), "bin", "wrangler.js");
 
 /** Starts `wrangler dev` and resolves when it answers. Rejects with its output when it does not come up. */
 export async function startWranglerDev(options: WranglerDevOptions): Promise<WranglerDev> {
   const port = options.port ?? (await freePort());
   const vars = Object.entries(options.vars ?? {}).flatMap(([name, value]) => ["--var", `${name}:${value}`]);
-  const args = [
-    require.resolve("wrangler/bin/wrangler.js"),
-    "dev",
-    "-c",
-    options.config,
-    "--ip",
-    "127.0.0.1",
-  ];
+  const args = [WRANGLER, "dev", "-c", options.config, "--ip", "127.0.0.1"];
   args.push(
     "--port",
     String(port),
@@ -47,6 +47,7 @@ export async function startWranglerDev(options: WranglerDevOptions): Promise<Wra
     options.persistTo,
     "--test-scheduled",
     ...vars,
+    ...(options.envFile === undefined ? [] : ["--env-file", options.envFile]),
   );
   const child = spawn(process.execPath, args, {
     detached: true,
@@ -61,6 +62,7 @@ export async function startWranglerDev(options: WranglerDevOptions): Promise<Wra
   child.stderr.on("data", collect);
   const pid = child.pid;
   if (pid === undefined) throw new Error("wrangler could not be started");
+  options.onSpawn?.(pid);
   const kill = async (signal: "SIGKILL" | "SIGTERM" = "SIGTERM"): Promise<void> => {
     signalGroup(pid, signal);
     const patience = Date.now() + 10_000;
@@ -88,22 +90,18 @@ export async function runWrangler(
   env: Record<string, string> = {},
   cwd?: string,
 ): Promise<string> {
-  const child: ChildProcess = spawn(
-    process.execPath,
-    [require.resolve("wrangler/bin/wrangler.js"), ...args],
-    {
-      stdio: ["ignore", "pipe", "pipe"],
-      cwd,
-      env: {
-        ...process.env,
-        WRANGLER_SEND_METRICS: "false",
-        CI: "1",
-        FORCE_COLOR: "0",
-        NO_COLOR: "1",
-        ...env,
-      },
+  const child: ChildProcess = spawn(process.execPath, [WRANGLER, ...args], {
+    stdio: ["ignore", "pipe", "pipe"],
+    cwd,
+    env: {
+      ...process.env,
+      WRANGLER_SEND_METRICS: "false",
+      CI: "1",
+      FORCE_COLOR: "0",
+      NO_COLOR: "1",
+      ...env,
     },
-  );
+  });
   let output = "";
   child.stdout?.on("data", (chunk: Buffer) => (output += chunk.toString()));
   child.stderr?.on("data", (chunk: Buffer) => (output += chunk.toString()));

@@ -93,7 +93,7 @@ function afterAnswer(
       return { ...retry(run, now, platform.random()), phase: { ...phase, busySince } };
     }
     case "lost":
-      return restartExport(run, lost(), platform);
+      return restartExport(run, (phase.copy?.renewals ?? 0) > 0 ? noFreshAddress() : lost(), platform);
     case "error":
       return restartExport(run, refused(answer.message), platform);
   }
@@ -140,6 +140,15 @@ function lost(): Failure {
     code: "export-lost",
     detail: "D1 no longer knows of the export.",
     hint: "D1 cancels an export that is not polled for 15 seconds, and forgets one that it has reported complete. A new one is started, a few times.",
+    retryable: true,
+  };
+}
+
+function noFreshAddress(): Failure {
+  return {
+    code: "dump-url-expired",
+    detail: "The dump's address is no longer valid, and D1 gives no fresh one for this export.",
+    hint: "A new export is made, a few times. If it stays, D1's storage refuses its own addresses: tell Cloudflare's support.",
     retryable: true,
   };
 }

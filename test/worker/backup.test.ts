@@ -1,0 +1,156 @@
+import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { createDatabase, dumpOf, stateOf } from "./emulated-account.ts";
+import {
+  backUp,
+  call,
+  drive,
+  dumpSql,
+  holdTheClock,
+  isOver,
+  keysOf,
+  manifestOf,
+  startBackup,
+  storedRun,
+} from "./run-driver.ts";
+
+beforeEach(holdTheClock);
+afterEach(() => vi.useRealTimers());
+
+const SHOP = `
+  CREATE TABLE customers (id INTEGER PRIMARY KEY, name TEXT NOT NULL);
+  CREATE TABLE orders (id INTEGER PRIMARY KEY AUTOINCREMENT, customer INTEGER REFERENCES customers(id), note TEXT, photo BLOB);
+  CREATE TABLE empty (a);
+  CREATE INDEX orders_of_customer ON orders(customer);
+  CREATE TRIGGER tidy AFTER DELETE ON customers BEGIN DELETE FROM orders WHERE customer = old.id; SELECT 1; END;
+  INSERT INTO customers VALUES (1, 'O''Brien'), (2, 'Zoë 🚀');
+  INSERT INTO orders (customer, note, photo) VALUES (1, 'line 1
+line 2; not the end', x'00ff'), (2, '--', NULL), (2, '', NULL);
+`;
+
+const hex = async (bytes: BufferSource): Promise<string> =>
+  new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex();
+
+describe("a backup", () => {
+  it("is a folder with the dump, its checksums, a guide, and the manifest", async () => {
+    const shop = await createDatabase(SHOP);
+    const run = await backUp(shop);
+    expect(run).toMatchObject({
+      state: "complete",
+      error: null,
+      databaseName: shop.name,
+      backupId: `${shop.name}.20261121T030000Z`,
+    });
+    expect(await keysOf(shop.name)).toEqual(
+      ["RESTORE.md", "RUN.json", "SHA256SUMS", `${shop.name}.0001.sql.gz`, "manifest.json"].map(
+        (name) => `20261121T030000Z/${name}`,
+      ),
+    );
+    const dump = await dumpOf(shop.id);
+    expect(await dumpSql(run.backupId)).toBe(dump);
+    const manifest = await manifestOf(run.backupId);
+    const stored = await (
+      await env.BACKUPS.get(`d1/${shop.name}/20261121T030000Z/${shop.name}.0001.sql.gz`)
+    )?.arrayBuffer();
+    expect(manifest).toMatchObject({
+      formatVersion: 1,
+      runId: run.id,
+      database: { id: shop.id, name: shop.name, accountId: "emulated-account" },
+      trigger: "manual",
+      compression: "gzip",
+      dump: {
+        bytes: new TextEncoder().encode(dump).length,
+        sha256: await hex(new TextEncoder().encode(dump)),
+      },
+      volumes: [
+        { bytes: stored?.byteLength, sha256: await hex(stored ?? new ArrayBuffer()), firstStatement: 1 },
+      ],
+      tables: [
+        { name: "customers", rows: 2 },
+        { name: "orders", rows: 3 },
+        { name: "empty", rows: 0 },
+      ],
+      previous: null,
+    });
+    const sums = await (await call(`/api/backups/${run.backupId}/files/SHA256SUMS`)).text();
+    expect(sums).toBe(`${manifest.volumes[0]?.sha256}  ${shop.name}.0001.sql.gz\n`);
+    expect((await stateOf(shop.id)).bearerSeenOnSignedUrl).toBe(0);
+  });
+
+  it("of an empty database is one, with no tables", async () => {
+    const empty = await createDatabase("");
+    const run = await backUp(empty);
+    expect(run).toMatchObject({ state: "complete" });
+    expect(await dumpSql(run.backupId)).toBe("PRAGMA defer_foreign_keys=TRUE;");
+    expect(await manifestOf(run.backupId)).toMatchObject({ tables: [], dump: { statements: 1 } });
+  });
+
+  it("names the one before it", async () => {
+    const shop = await createDatabase(SHOP);
+    const first = await backUp(shop);
+    const text = await (await call(`/api/backups/${first.backupId}/files/manifest.json`)).text();
+    const second = await backUp(shop);
+    expect(second.backupId).not.toBe(first.backupId);
+    const sha256 = await hex(new TextEncoder().encode(text));
+    expect((await manifestOf(second.backupId)).previous).toEqual({
+      backupId: first.backupId,
+      manifestSha256: sha256,
+    });
+  });
+
+  it("keeps the label and the pin that it was asked for with", async () => {
+    const shop = await createDatabase(SHOP);
+    const run = await backUp(shop, { label: "before migration 12", pinned: true });
+    expect(await (await call(`/api/backups/${run.backupId}`)).json()).toMatchObject({
+      label: "before migration 12",
+      pinned: true,
+    });
+    expect(await keysOf(shop.name)).toContain("20261121T030000Z/PINNED");
+  });
+
+  it("takes the next second when another run holds the folder", async () => {
+    const shop = await createDatabase(SHOP);
+    await env.BACKUPS.put(
+      `d1/${shop.name}/20261121T030000Z/RUN.json`,
+      JSON.stringify({ runId: "another", databaseId: "x" }),
+    );
+    expect(await backUp(shop)).toMatchObject({
+      state: "complete",
+      backupId: `${shop.name}.20261121T030001Z`,
+    });
+    expect((await keysOf(shop.name)).filter((key) => key.startsWith("20261121T030000Z/"))).toEqual([
+      "20261121T030000Z/RUN.json",
+    ]);
+  });
+});
+
+describe("one database", () => {
+  it("has one run at a time: the second request is told which", async () => {
+    const shop = await createDatabase(SHOP);
+    const id = await startBackup(shop.id);
+    const second = await call(`/api/databases/${shop.name}/backups`, { method: "POST" });
+    expect(second.status).toBe(409);
+    expect(await second.json()).toMatchObject({ code: "run-under-way", runId: id });
+    await drive(shop.id, isOver);
+    // Failure mode 35: an export makes the database unavailable, so never two at once, and its length is told.
+    expect(await stateOf(shop.id)).toMatchObject({ exportsStarted: 1 });
+    const { timings } = await manifestOf(
+      (await (await call(`/api/runs/${id}`)).json<{ backupId: string }>()).backupId,
+    );
+    expect(timings.exportMs).toBeGreaterThanOrEqual(0);
+  });
+
+  it("begins a run anew when its stored state is of a version that this release does not know", async () => {
+    const shop = await createDatabase(SHOP);
+    const id = await startBackup(shop.id);
+    const stub = env.DATABASE_BACKUPS.getByName(shop.id);
+    await runInDurableObject(stub, async (_, state) => {
+      const run = state.storage.kv.get<Record<string, unknown>>("run");
+      state.storage.kv.put("run", { ...run, version: 999, phase: { at: "teleporting" } });
+    });
+    await runDurableObjectAlarm(stub);
+    await drive(shop.id, isOver);
+    expect(await storedRun(shop.id)).toMatchObject({ id, phase: { at: "complete" } });
+  });
+});
