@@ -65,11 +65,7 @@ const jobSchema = z.object({
     z
       .string()
       .max(200, "is longer than 200 characters")
-      // eslint-disable-next-line no-control-regex
-      .regex(
-        /^(?!\/)[^\u0000-\u001f\\]*\/$/,
-        'must end with "/" and not begin with it; the default is "d1/"',
-      ),
+      .regex(/^(?!\/)[^\p{Cc}\\]*\/$/u, 'must end with "/" and not begin with it; the default is "d1/"'),
   ),
 });
 

@@ -24,10 +24,7 @@ export function stampOf(at: number): string {
 
 /** A database's name as a part of a key: what could end a folder or hide in a listing is percent-encoded. */
 export function folderName(databaseName: string): string {
-  // eslint-disable-next-line no-control-regex
-  const safe = databaseName.replace(/[\u0000-\u001f\u007f/\\%]/g, (character) =>
-    encodeURIComponent(character),
-  );
+  const safe = databaseName.replace(/[\p{Cc}/\\%]/gu, (character) => encodeURIComponent(character));
   return safe === "." || safe === ".." || safe.startsWith("_d1-nightly")
     ? `%${safe.charCodeAt(0).toString(16)}${safe.slice(1)}`
     : safe;
@@ -46,8 +43,7 @@ export function folderOfBackup(prefix: string, backupId: string): string | null 
   const dot = backupId.lastIndexOf(".");
   const name = backupId.slice(0, dot);
   const stamp = backupId.slice(dot + 1);
-  // eslint-disable-next-line no-control-regex
-  if (dot < 1 || !STAMP.test(stamp) || /[\u0000-\u001f/\\]/.test(name)) return null;
+  if (dot < 1 || !STAMP.test(stamp) || /[\p{Cc}/\\]/u.test(name)) return null;
   return `${prefix}${name}/${stamp}/`;
 }
 

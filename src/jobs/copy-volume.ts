@@ -134,7 +134,7 @@ class ResumingReader {
       await this.close();
       const transient = read.failure.code === "dump-unreachable" || read.failure.code === "dump-truncated";
       if (!transient || !read.failure.retryable || ++this.#failures > RECONNECTIONS) return read;
-      await pause(backoffMs(this.#failures, this.#platform.random(), 200));
+      await pause(backoffMs(this.#failures - 1, this.#platform.random(), 200));
     }
   }
 

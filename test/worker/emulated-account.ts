@@ -90,3 +90,8 @@ export async function dumpOf(id: string): Promise<string> {
 const exportAnswer = z.object({
   result: z.object({ at_bookmark: z.string(), result: z.object({ signed_url: z.string() }).optional() }),
 });
+
+/** Forgets all databases but the catalogue, and all faults. */
+export async function resetAccount(): Promise<void> {
+  await control("POST", "/reset");
+}
