@@ -1,3 +1,5 @@
+import type { FailureCode } from "./failure.ts";
+
 /** Waiting times, in milliseconds. All randomness comes in as `random`, a number in [0, 1). */
 
 /** When to poll a running export again: after 1 s, 2 s, then every 4 s. One that nobody polls for 15 s is cancelled. */
@@ -19,8 +21,13 @@ export function busyDelayMs(attempt: number, random: number): number {
 /** How long a busy database is waited for: an export that nobody polls ends by itself well before. */
 export const BUSY_LIMIT_MS = 30 * 60_000;
 
-/** Consecutive failures of one kind of step that are put up with before the run fails. */
-export const ATTEMPT_LIMIT = 8;
+/**
+ * Consecutive failures of one step that are put up with before the run fails: some ten minutes of an outage of
+ * Cloudflare's API or of R2; less of a download, which holds a place and has been taken up several times already.
+ */
+export function attemptLimit(code: FailureCode): number {
+  return code === "dump-unreachable" || code === "dump-truncated" ? 6 : 20;
+}
 
 /** How often one run starts an export anew (lost, expired, changed under our hands). */
 export const EXPORT_LIMIT = 5;

@@ -1,5 +1,5 @@
 import { DurableObject } from "cloudflare:workers";
-import { ATTEMPT_LIMIT, backoffMs } from "../core/backoff.ts";
+import { attemptLimit, backoffMs } from "../core/backoff.ts";
 import { describeException, ok, type Failure, type Result } from "../core/failure.ts";
 import type {
   AccountRuns,
@@ -122,7 +122,7 @@ export function accountQueue<Env extends Cloudflare.Env>(options: AccountQueueOp
       const listed = await this.#list(sweep, platform);
       if (listed.ok) return;
       const latest = this.#ledger.sweep ?? sweep;
-      if (!listed.failure.retryable || latest.attempt + 1 >= ATTEMPT_LIMIT)
+      if (!listed.failure.retryable || latest.attempt + 1 >= attemptLimit(listed.failure.code))
         this.#end(latest, listed.failure, platform);
       else this.#ledger.save({ ...latest, attempt: latest.attempt + 1 });
     }

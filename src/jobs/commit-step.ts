@@ -1,11 +1,12 @@
-import { manifestOf } from "../core/build-manifest.ts";
+import { backupRow, manifestOf } from "../core/build-manifest.ts";
 import { failed, ok, type Failure, type Result } from "../core/failure.ts";
-import { checksumsText, readManifest, type Manifest } from "../core/manifest.ts";
+import { checksumsText, readManifest } from "../core/manifest.ts";
 import { CHECKSUMS, MANIFEST, PINNED, RESTORE_GUIDE } from "../core/object-keys.ts";
+import type { BackupRow } from "../core/ports.ts";
 import { restoreGuide } from "../core/restore-guide.ts";
 import { advance, type PhaseOf, type Run } from "../core/run.ts";
 import { EXPORT_OPTIONS, restartExport } from "./export-step.ts";
-import { folderOfRun, type StepContext } from "./step.ts";
+import { folderOfRun, type CommittedBackup, type StepContext } from "./step.ts";
 
 /** Reads one volume back from the bucket and compares it with what was sent there. */
 export async function verifying(
@@ -28,11 +29,11 @@ export async function verifying(
   return ok(advance(run, { ...phase, verified: phase.verified + 1 }, platform.now()));
 }
 
+/** A committed backup, and the run as it is to be saved now. */
 export interface Commit {
   readonly run: Run;
-  readonly manifest: Manifest;
-  readonly manifestSha256: string;
-  readonly folder: string;
+  readonly backup: CommittedBackup;
+  readonly row: BackupRow;
 }
 
 /** Writes what stands beside the volumes, and manifest.json last and create-only: with it, the backup exists. */
@@ -54,19 +55,26 @@ export async function committing(
     const written = await vault.put(folder + name, text);
     if (!written.ok) return written;
   }
-  const text = `${JSON.stringify(manifest, null, 2)}\n`;
+  let text = `${JSON.stringify(manifest, null, 2)}\n`;
   const created = await vault.create(folder + MANIFEST, text);
   if (!created.ok) return created;
   if (created.value === "taken") {
+    // Written by this very run before it was cut off: then that one counts.
     const standing = await vault.readText(folder + MANIFEST);
     if (!standing.ok) return standing;
-    const reading = readManifest(standing.value ?? "");
+    text = standing.value ?? "";
+    const reading = readManifest(text);
     if (reading.kind !== "manifest" || reading.manifest.runId !== run.id) return failed(conflict(folder));
   }
   const digest = platform.codecs.digest();
   digest.update(new TextEncoder().encode(text));
-  const done = advance(run, { at: "complete", backupId: manifest.backupId }, platform.now());
-  return ok({ run: { ...done, finishedAt: done.wakeAt }, manifest, manifestSha256: digest.hex(), folder });
+  const { backupId } = manifest;
+  const done = advance(run, { at: "complete", backupId }, platform.now());
+  return ok({
+    run: { ...done, finishedAt: done.wakeAt },
+    backup: { backupId, manifestSha256: digest.hex() },
+    row: backupRow(manifest, folder, run.pinned),
+  });
 }
 
 function missing(name: string): Failure {

@@ -124,7 +124,7 @@ function afterFailure(
       const { copy, dump } = phase;
       if (copy.renewals >= EXPORT_LIMIT) return ok(restartExport(run, failure, platform));
       // The finished volumes stay, if a poll gives a fresh address of this same export.
-      const kept: Copy = { ...copy, upload: null, renewals: copy.renewals + 1 };
+      const kept: Copy = { ...copy, renewals: copy.renewals + 1 };
       const startedAt = now - dump.exportMs;
       const renewing = { startedAt, bookmark: dump.bookmark, polls: 0, busySince: null, message: null };
       return ok(advance(run, { at: "exporting", ...renewing, copy: kept, discard: false }, now));

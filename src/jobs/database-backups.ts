@@ -1,8 +1,7 @@
 import { DurableObject } from "cloudflare:workers";
-import { ATTEMPT_LIMIT, backoffMs, RUN_DEADLINE_MS } from "../core/backoff.ts";
-import { backupRow } from "../core/build-manifest.ts";
+import { attemptLimit, backoffMs, RUN_DEADLINE_MS } from "../core/backoff.ts";
 import { describeException, failed, ok, type Failure, type Result } from "../core/failure.ts";
-import { CLAIM, runIdOf } from "../core/object-keys.ts";
+import { runIdOf } from "../core/object-keys.ts";
 import type { Connect, DatabaseRuns, Places, Platform, StartAnswer } from "../core/ports.ts";
 import {
   advance,
@@ -19,7 +18,7 @@ import {
   type RunView,
 } from "../core/run.ts";
 import { CatalogOutbox } from "./catalog-outbox.ts";
-import { committing, verifying } from "./commit-step.ts";
+import { committing, verifying, type Commit } from "./commit-step.ts";
 import { copying } from "./copy-step.ts";
 import { exporting, preflight } from "./export-step.ts";
 import { removeLeftovers } from "./leftovers.ts";
@@ -114,39 +113,45 @@ export function databaseBackups<Env extends Cloudflare.Env>(options: DatabaseBac
 
     override async alarm(): Promise<void> {
       await this.ctx.storage.setAlarm(Date.now() + WATCHDOG_MS);
-      const next = await this.#workOrWait();
+      const soonest = await this.#workOrRest();
+      // No await between looking for what is next and setting the alarm: a request could come in between.
+      const next = this.#nextDue();
       if (next === null) await this.ctx.storage.deleteAlarm();
-      else await this.ctx.storage.setAlarm(Math.max(next, Date.now()));
+      else await this.ctx.storage.setAlarm(Math.max(next, soonest));
     }
 
     /**
-     * Nothing may be thrown out of an alarm: the platform drops it after six throws. Outside a step, whose
-     * exceptions end the run, an exception is told to the Worker's log, and the same work is tried again.
+     * Does what is due; returns the earliest time for the next alarm. Nothing may be thrown out of an alarm: the
+     * platform drops it after six throws. Outside a step, whose exceptions end the run, an exception is told to
+     * the Worker's log, and the same work is tried again.
      */
-    async #workOrWait(): Promise<number | null> {
+    async #workOrRest(): Promise<number> {
       const connected = options.connect(this.env);
       if (!connected.ok) return Date.now() + REST_MS;
       try {
-        return await this.#work(connected.value);
+        await this.#work(connected.value);
+        return Date.now();
       } catch (error) {
         console.error({ event: "alarm-exception", detail: describeException(error) });
         return Date.now() + REST_MS;
       }
     }
 
-    /** One step of whatever is due; returns when to be woken next, or null when nothing is left to do. */
-    async #work(platform: Platform): Promise<number | null> {
-      const store = this.#store;
-      const due = store.run(platform.now());
+    /** One step of whatever is due. */
+    async #work(platform: Platform): Promise<void> {
+      const due = this.#store.run(platform.now());
       if (due !== null && !isOver(due) && due.wakeAt <= platform.now()) await this.#step(due, platform);
-      const outbox = new CatalogOutbox(store, platform);
-      await outbox.flush();
-      await removeLeftovers(store, platform);
-      const run = store.run(platform.now());
+      await new CatalogOutbox(this.#store, platform).flush();
+      await removeLeftovers(this.#store, platform);
+    }
+
+    /** When there is something to do next; null when nothing is left. */
+    #nextDue(): number | null {
+      const run = this.#store.run(Date.now());
       const times = [
         run === null || isOver(run) ? null : run.wakeAt,
-        outbox.dueAt,
-        ...store.leftovers.map((leftover) => leftover.dueAt),
+        this.#store.outbox?.dueAt ?? null,
+        ...this.#store.leftovers.map((leftover) => leftover.dueAt),
       ].filter((time) => time !== null);
       return times.length === 0 ? null : Math.min(...times);
     }
@@ -157,21 +162,35 @@ export function databaseBackups<Env extends Cloudflare.Env>(options: DatabaseBac
       try {
         const stepped = await this.#guarded(run, step.context, places);
         const base = step.latest();
-        const next = stepped.ok ? stepped.value : afterFailure(base, stepped.failure, platform);
+        const next: Stepped = stepped.ok
+          ? stepped.value
+          : { run: afterFailure(base, stepped.failure, platform) };
         await this.#settle(base, next, platform, places);
       } catch (error) {
         if (!(error instanceof Superseded)) throw error;
       }
     }
 
-    /** Saves the step's outcome, and what follows from it. */
-    async #settle(base: Run, next: Run, platform: Platform, places: Places): Promise<void> {
+    /** Saves the step's outcome together with what follows from it, then gives back the places. */
+    async #settle(
+      base: Run,
+      { run: next, commit }: Stepped,
+      platform: Platform,
+      places: Places,
+    ): Promise<void> {
       this.#live = null;
-      if (next.phase.at === "failed") this.#rememberLeftovers(base, platform);
-      const saved = this.#store.save({ ...next, revision: base.revision }, platform.now());
-      if (viewRun(saved).state !== viewRun(base).state || saved.startedAt !== base.startedAt) {
-        new CatalogOutbox(this.#store, platform).addRun(saved);
-      }
+      let saved = base;
+      this.#store.together(() => {
+        saved = this.#store.save({ ...next, revision: base.revision }, platform.now());
+        const outbox = new CatalogOutbox(this.#store, platform);
+        if (commit !== undefined) {
+          this.#store.last = commit.backup;
+          outbox.addBackup(commit.row);
+        }
+        if (saved.phase.at === "failed") this.#rememberLeftovers(base, platform);
+        if (viewRun(saved).state !== viewRun(base).state || saved.startedAt !== base.startedAt)
+          outbox.addRun(saved);
+      });
       await options.saved?.(this.env, saved);
       if (isOver(saved) || saved.phase.at === "copying") await places.release("export", saved.databaseId);
       if (isOver(saved) || (base.phase.at === "copying" && saved.phase.at !== "copying")) {
@@ -180,7 +199,7 @@ export function databaseBackups<Env extends Cloudflare.Env>(options: DatabaseBac
     }
 
     /** An exception is a bug: it ends the run after a few tries, and never the alarm. */
-    async #guarded(run: Run, context: StepContext, places: Places): Promise<Result<Run>> {
+    async #guarded(run: Run, context: StepContext, places: Places): Promise<Result<Stepped>> {
       try {
         return await this.#dispatch(run, context, places);
       } catch (error) {
@@ -194,10 +213,19 @@ export function databaseBackups<Env extends Cloudflare.Env>(options: DatabaseBac
       }
     }
 
-    async #dispatch(run: Run, context: StepContext, places: Places): Promise<Result<Run>> {
-      const { platform } = context;
-      const now = platform.now();
+    async #dispatch(run: Run, context: StepContext, places: Places): Promise<Result<Stepped>> {
+      const now = context.platform.now();
       if (run.startedAt !== null && now - run.startedAt > RUN_DEADLINE_MS) return failed(tooLate(run));
+      if (run.phase.at === "committing") {
+        const commit = await committing(run, run.phase, context);
+        return commit.ok ? ok({ run: commit.value.run, commit: commit.value }) : commit;
+      }
+      const stepped = await this.#next(run, context, places);
+      return stepped.ok ? ok({ run: stepped.value }) : stepped;
+    }
+
+    async #next(run: Run, context: StepContext, places: Places): Promise<Result<Run>> {
+      const now = context.platform.now();
       const { phase } = run;
       switch (phase.at) {
         case "queued": {
@@ -208,6 +236,7 @@ export function databaseBackups<Env extends Cloudflare.Env>(options: DatabaseBac
         case "preflight":
           return preflight(run, context);
         case "exporting":
+          // Asked again with each poll, which keeps the place; a running export is polled with or without one.
           await places.take("export", run.databaseId);
           return exporting(run, phase, context);
         case "copying":
@@ -216,14 +245,7 @@ export function databaseBackups<Env extends Cloudflare.Env>(options: DatabaseBac
           return copying(run, phase, context);
         case "verifying":
           return verifying(run, phase, context);
-        case "committing": {
-          const commit = await committing(run, phase, context);
-          if (!commit.ok) return commit;
-          const { manifest, manifestSha256, folder } = commit.value;
-          this.#store.last = { backupId: manifest.backupId, manifestSha256 };
-          new CatalogOutbox(this.#store, platform).addBackup(backupRow(manifest, folder, run.pinned));
-          return ok(commit.value.run);
-        }
+        case "committing":
         case "complete":
         case "failed":
           return ok(run);
@@ -264,19 +286,27 @@ export function databaseBackups<Env extends Cloudflare.Env>(options: DatabaseBac
       const copy = copyOf(run);
       if (copy === null || !copy.claimed) return;
       const folder = folderOfRun(run, copy, platform);
-      const keys = [...volumesWritten(run, copy), CLAIM].map((name) => folder + name);
-      this.#store.leftovers = [
-        ...this.#store.leftovers,
-        { keys, upload: copy.upload, attempt: 0, dueAt: platform.now() },
-      ];
+      const leftover = {
+        folder,
+        volumes: volumesWritten(run, copy),
+        upload: copy.upload,
+        attempt: 0,
+        dueAt: platform.now(),
+      };
+      this.#store.leftovers = [...this.#store.leftovers, leftover];
     }
   };
+}
+
+interface Stepped {
+  readonly run: Run;
+  readonly commit?: Commit;
 }
 
 /** The same step again later, or the end of the run. */
 function afterFailure(run: Run, failure: Failure, platform: Platform): Run {
   const now = platform.now();
-  if (!failure.retryable || run.attempt + 1 >= ATTEMPT_LIMIT) return fail(run, failure, now);
+  if (!failure.retryable || run.attempt + 1 >= attemptLimit(failure.code)) return fail(run, failure, now);
   // A poll that comes late loses the export, so those are tried again soon, unless D1's API itself asks us to wait.
   const polling = run.phase.at === "exporting" && run.phase.bookmark !== null;
   const delay =

@@ -1,4 +1,5 @@
 import { backoffMs } from "../core/backoff.ts";
+import { CHECKSUMS, CLAIM, MANIFEST, PINNED, RESTORE_GUIDE } from "../core/object-keys.ts";
 import type { Platform } from "../core/ports.ts";
 import type { Leftover, RunStore } from "./run-store.ts";
 
@@ -16,12 +17,22 @@ export async function removeLeftovers(store: RunStore, platform: Platform): Prom
       kept.push(leftover);
       continue;
     }
-    const { upload } = leftover;
-    const aborted = upload === null || (await platform.vault.abortUpload(upload.key, upload.uploadId)).ok;
-    const removed = (await platform.vault.remove(leftover.keys)).ok;
-    if (aborted && removed) continue;
+    if (await removed(leftover, platform)) continue;
     const dueAt = now + backoffMs(leftover.attempt, platform.random(), 10_000, 3_600_000);
     if (leftover.attempt + 1 < TRIES) kept.push({ ...leftover, attempt: leftover.attempt + 1, dueAt });
   }
   store.leftovers = kept;
+}
+
+/** True when nothing of it is left, or when it turns out to be a backup. */
+async function removed({ folder, volumes, upload }: Leftover, { vault }: Platform): Promise<boolean> {
+  if (upload !== null && !(await vault.abortUpload(upload.key, upload.uploadId)).ok) return false;
+  // With its manifest a folder is a backup, whatever the run that wrote it came to know: nothing is deleted then.
+  const manifest = await vault.head(folder + MANIFEST);
+  if (!manifest.ok) return false;
+  if (manifest.value !== null) return true;
+  const beside = [CHECKSUMS, RESTORE_GUIDE, PINNED];
+  if (!(await vault.remove([...volumes, ...beside].map((name) => folder + name))).ok) return false;
+  // The claim goes last: as long as anything of ours lies there, it can be told to be ours.
+  return (await vault.remove([folder + CLAIM])).ok;
 }

@@ -14,7 +14,8 @@ import { Superseded, type CommittedBackup } from "./step.ts";
 const committedSchema = z.object({ backupId: z.string(), manifestSha256: z.string() });
 
 const leftoverSchema = z.object({
-  keys: z.array(z.string()),
+  folder: z.string(),
+  volumes: z.array(z.string()),
   upload: z.object({ key: z.string(), uploadId: z.string() }).nullable(),
   attempt: z.number().int(),
   dueAt: z.number().int(),
@@ -78,6 +79,11 @@ export class RunStore {
     const next = { ...run, revision: run.revision + 1 };
     this.#storage.kv.put("run", next);
     return next;
+  }
+
+  /** Several changes that are stored together or not at all. */
+  together(changes: () => void): void {
+    this.#storage.transactionSync(changes);
   }
 
   /** Puts a new run in the place of one that is over. */

@@ -1,4 +1,4 @@
-import type { Result } from "../core/failure.ts";
+import { ok, type Result } from "../core/failure.ts";
 import { folderOf } from "../core/object-keys.ts";
 import type { Platform } from "../core/ports.ts";
 import { volumesWritten, type Copy, type Run } from "../core/run.ts";
@@ -31,8 +31,12 @@ export function folderOfRun(run: Run, copy: Copy, platform: Platform): string {
   return folderOf(platform.settings.keyPrefix, run.databaseName, copy.stamp);
 }
 
-/** Deletes what the run has or may have written into its folder, a begun upload included. May run twice. */
+/**
+ * Deletes the volumes that the run has or may have written, a begun upload included. May run twice. What lies in a
+ * folder that the run has not claimed is somebody else's, and stays.
+ */
 export async function removeVolumes(run: Run, copy: Copy, platform: Platform): Promise<Result<void>> {
+  if (!copy.claimed) return ok(undefined);
   if (copy.upload !== null) {
     const aborted = await platform.vault.abortUpload(copy.upload.key, copy.upload.uploadId);
     if (!aborted.ok) return aborted;

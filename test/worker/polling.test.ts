@@ -1,6 +1,6 @@
 import { expect, it, vi } from "vitest";
-import { createDatabase, settings, stateOf } from "./emulated-account.ts";
-import { startBackup, viewOf } from "./run-driver.ts";
+import { createDatabase, setFaults, settings, stateOf, syntheticDump } from "./emulated-account.ts";
+import { manifestOf, startBackup, viewOf } from "./run-driver.ts";
 
 // The real clock and the object's own alarms, as nobody but the platform drives them.
 it("a running export is polled often enough", async () => {
@@ -11,4 +11,16 @@ it("a running export is polled often enough", async () => {
   const { longestPollGapMs, pollsSeen } = await stateOf(database.id);
   expect(pollsSeen).toBeGreaterThanOrEqual(3);
   expect(longestPollGapMs).toBeLessThan(10_000);
+}, 40_000);
+
+it("a step that takes longer than the watchdog is not begun a second time", async () => {
+  await settings({ exportMs: 0 });
+  const database = await createDatabase("CREATE TABLE t (a);");
+  await syntheticDump(database.id, 900_000);
+  await setFaults(database.id, [{ on: "download", fault: "throttle", value: 120_000 }]);
+  const id = await startBackup(database.id);
+  await vi.waitUntil(async () => (await viewOf(id)).state === "complete", { timeout: 30_000, interval: 200 });
+  const { copyMs } = (await manifestOf((await viewOf(id)).backupId)).timings;
+  expect(copyMs).toBeGreaterThan(6_000);
+  expect((await stateOf(database.id)).downloads).toBe(1);
 }, 40_000);
