@@ -73,8 +73,11 @@ export function databaseBackups<Env extends Cloudflare.Env>(options: DatabaseBac
       if (before !== null && request.key !== null && before.key === request.key) {
         return ok({ kind: "started", run: viewRun(before) });
       }
-      if (before !== null && !isOver(before))
+      if (before !== null && !isOver(before)) {
+        // An alarm that got lost, for whatever reason, must not stop this database for ever.
+        if ((await this.ctx.storage.getAlarm()) === null) await this.ctx.storage.setAlarm(now);
         return ok({ kind: "under-way", run: viewRun(before, this.#live) });
+      }
       const createdAt = Math.max(now, (before?.createdAt ?? 0) + 1);
       const identity = { ...database, accountId: settings.accountId };
       const run = newRun(runIdOf(database.id, createdAt), identity, request, settings, createdAt);
