@@ -24,8 +24,12 @@ const e2e = {
   fileParallelism: false,
 };
 
+/** Where a report for machines goes, besides the one that people read. */
+const report = process.env["VITEST_JSON"];
+
 export default defineConfig({
   test: {
+    reporters: report === undefined ? ["default"] : ["default", ["json", { outputFile: report }]],
     projects: [
       { test: { name: "core", include: ["test/core/**/*.test.ts"] } },
       {

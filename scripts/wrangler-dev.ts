@@ -64,18 +64,16 @@ export async function startWranglerDev(options: WranglerDevOptions): Promise<Wra
   if (pid === undefined) throw new Error("wrangler could not be started");
   options.onSpawn?.(pid);
   const kill = async (signal: "SIGKILL" | "SIGTERM" = "SIGTERM"): Promise<void> => {
-    signalGroup(pid, signal);
+    await endGroup(pid, signal);
     const patience = Date.now() + 10_000;
-    while (groupMembers(pid).length > 0 || (await accepts(port))) {
-      if (Date.now() > patience) signalGroup(pid, "SIGKILL");
-      if (Date.now() > patience + 10_000)
-        throw new Error(`processes of group ${pid} or port ${port} outlive SIGKILL`);
+    while (await accepts(port)) {
+      if (Date.now() > patience) throw new Error(`port ${port} outlives its process group ${pid}`);
       await sleep(20);
     }
   };
   const deadline = Date.now() + (options.readyTimeoutMs ?? 60_000);
   while (!(await answers(port))) {
-    if (child.exitCode !== null || Date.now() > deadline) {
+    if (child.exitCode !== null || child.signalCode !== null || Date.now() > deadline) {
       await kill("SIGKILL");
       throw new Error(`wrangler dev -c ${options.config} did not come up:\n${output}`);
     }
@@ -84,13 +82,18 @@ export async function startWranglerDev(options: WranglerDevOptions): Promise<Wra
   return { url: `http://127.0.0.1:${port}`, port, pid, output: () => output, kill };
 }
 
-/** Runs one wrangler command to its end; rejects with its output when it fails. */
+/**
+ * Runs one wrangler command to its end; rejects with its output when it fails. With `onSpawn` it runs in a
+ * process group of its own, whose leader is told, so that it can be ended early.
+ */
 export async function runWrangler(
   args: readonly string[],
   env: Record<string, string> = {},
   cwd?: string,
+  onSpawn?: (pid: number) => void,
 ): Promise<string> {
   const child: ChildProcess = spawn(process.execPath, [WRANGLER, ...args], {
+    detached: onSpawn !== undefined,
     stdio: ["ignore", "pipe", "pipe"],
     cwd,
     env: {
@@ -102,6 +105,7 @@ export async function runWrangler(
       ...env,
     },
   });
+  if (child.pid !== undefined) onSpawn?.(child.pid);
   let output = "";
   child.stdout?.on("data", (chunk: Buffer) => (output += chunk.toString()));
   child.stderr?.on("data", (chunk: Buffer) => (output += chunk.toString()));
@@ -145,6 +149,17 @@ async function answers(port: number): Promise<boolean> {
     return true;
   } catch {
     return false;
+  }
+}
+
+/** Ends every process of a group, with SIGKILL after ten seconds; resolves when the last one is gone. */
+export async function endGroup(pid: number, signal: "SIGKILL" | "SIGTERM" = "SIGTERM"): Promise<void> {
+  signalGroup(pid, signal);
+  const patience = Date.now() + 10_000;
+  while (groupMembers(pid).length > 0) {
+    if (Date.now() > patience) signalGroup(pid, "SIGKILL");
+    if (Date.now() > patience + 10_000) throw new Error(`processes of group ${pid} outlive SIGKILL`);
+    await sleep(20);
   }
 }
 

@@ -69,6 +69,7 @@ describe("the nightly trigger", () => {
     await drive(id, isOver);
     await fireCron(new Date("2026-11-22T03:00:00Z"));
     await sweepToEnd();
+    await drive(id, isOver);
     expect(await stateOf(id)).toMatchObject({ exportsStarted: 1 });
     await fireCron(new Date("2026-11-23T03:00:00Z"));
     await sweepToEnd();

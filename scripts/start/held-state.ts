@@ -1,0 +1,159 @@
+import { execFile } from "node:child_process";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { createServer } from "node:net";
+import { basename } from "node:path";
+import { promisify } from "node:util";
+import { accepts } from "../wrangler-dev.ts";
+import { Trouble } from "./trouble.ts";
+
+interface Holder {
+  readonly pid: number;
+  readonly command: string;
+}
+
+const run = promisify(execFile);
+
+/**
+ * Throws when a process still has files of these folders open, or was started to keep its state there. A workerd
+ * whose wrangler was killed goes on serving; a second one on the same files would spoil what both have written.
+ */
+export async function requireFree(folders: readonly string[]): Promise<void> {
+  const found = await holdersOf(folders);
+  if (found.length === 0) return;
+  const pids = found.map(({ pid }) => pid).join(" ");
+  throw new Trouble(
+    `The state in ${folders.join(" and ")} is still in use; two at once would spoil it. It is held by:\n\n` +
+      `${found.map(({ pid, command }) => `  pid ${pid}  ${command}`).join("\n")}\n\n` +
+      "If d1-nightly runs in another terminal, use that one. If these were left behind, end them and start again:\n\n" +
+      `  kill ${pids}`,
+  );
+}
+
+/** Throws when somebody listens on the port, and says who if that can be told. */
+export async function requireFreePort(port: number, option: string): Promise<void> {
+  if (!(await accepts(port)) && (await canListen(port))) return;
+  const listener = await listenerOn(port);
+  const who =
+    listener === null
+      ? "another program"
+      : `pid ${listener.pid} (${listener.command}); \`kill ${listener.pid}\` ends it`;
+  throw new Trouble(
+    `Port ${port} is taken by ${who}. Or choose another port: npm start -- ${option} ${port + 1_000}`,
+  );
+}
+
+async function holdersOf(folders: readonly string[]): Promise<Holder[]> {
+  if (process.platform !== "linux") return holdersByLsof(folders);
+  const inside = (path: string): boolean =>
+    folders.some((folder) => path === folder || path.startsWith(`${folder}/`));
+  const all = everyProcess();
+  const holders = all.filter(({ pid }) => {
+    // wrangler itself opens nothing there, its workerd does.
+    const words = argumentsOf(pid);
+    const keepsStateThere = words.some((word, index) => words[index - 1] === "--persist-to" && inside(word));
+    return keepsStateThere || openFiles(pid).some(inside);
+  });
+  // A second workerd of the same wrangler listens for it and holds the port: it has to go too.
+  const groups = new Set(holders.map(({ pid }) => groupOf(pid)));
+  return all.filter(
+    (process) =>
+      holders.includes(process) ||
+      (process.command.startsWith("workerd ") && groups.has(groupOf(process.pid))),
+  );
+}
+
+async function listenerOn(port: number): Promise<Holder | null> {
+  if (process.platform !== "linux") {
+    const [first] = await lsof(["-nP", `-iTCP:${port}`, "-sTCP:LISTEN", "-t"]);
+    return first ?? null;
+  }
+  const sockets = new Set(listeningInodes(port).map((inode) => `socket:[${inode}]`));
+  return everyProcess().find(({ pid }) => openFiles(pid).some((file) => sockets.has(file))) ?? null;
+}
+
+/** The sockets that listen on a port, from the kernel's tables: state 0A is LISTEN, the port is hexadecimal. */
+function listeningInodes(port: number): string[] {
+  const suffix = `:${port.toString(16).toUpperCase().padStart(4, "0")}`;
+  return ["/proc/net/tcp", "/proc/net/tcp6"].flatMap((table) =>
+    textOf(table)
+      .split("\n")
+      .map((line) => line.trim().split(/\s+/))
+      .filter(([, local, , state]) => state === "0A" && local?.endsWith(suffix))
+      .map((columns) => columns[9] ?? ""),
+  );
+}
+
+function everyProcess(): Holder[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
+    .map((name) => ({ pid: Number(name), command: shown(argumentsOf(Number(name))) }));
+}
+
+/** The process group, third field after the parenthesised name; a name may contain anything. */
+function groupOf(pid: number): string {
+  const stat = textOf(`/proc/${pid}/stat`);
+  return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[2] ?? "";
+}
+
+/** What the process has open; nothing when it has ended meanwhile or belongs to somebody else. */
+function openFiles(pid: number): string[] {
+  try {
+    return readdirSync(`/proc/${pid}/fd`).map((descriptor) => {
+      try {
+        return readlinkSync(`/proc/${pid}/fd/${descriptor}`);
+      } catch {
+        return "";
+      }
+    });
+  } catch {
+    return [];
+  }
+}
+
+function argumentsOf(pid: number): string[] {
+  return textOf(`/proc/${pid}/cmdline`).split("\0").filter(Boolean);
+}
+
+function textOf(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+}
+
+async function holdersByLsof(folders: readonly string[]): Promise<Holder[]> {
+  const found = await Promise.all(folders.map((folder) => lsof(["-t", "+D", folder])));
+  return [...new Map(found.flat().map((holder) => [holder.pid, holder])).values()];
+}
+
+/** The processes that lsof names; none where there is no lsof, or it finds nothing, or its folder is missing. */
+async function lsof(args: string[]): Promise<Holder[]> {
+  // It ends with 1 when any file of many could not be looked at, and still names what it found.
+  const output = await run("lsof", args).catch((error: unknown) => error);
+  const text =
+    typeof output === "object" && output !== null && "stdout" in output ? String(output.stdout) : "";
+  const pids = text.split("\n").filter((line) => /^\d+$/.test(line));
+  return Promise.all(
+    pids.map(async (pid) => {
+      const listed = await run("ps", ["-o", "command=", "-p", pid]).catch(() => ({ stdout: "" }));
+      return { pid: Number(pid), command: shown(listed.stdout.trim().split(/\s+/)) };
+    }),
+  );
+}
+
+/** Short enough to read, and with no secret that somebody gave on a command line. */
+function shown([program = "", ...words]: readonly string[]): string {
+  const command = [basename(program), ...words].join(" ").replace(/(--var[ =][^ :]+):\S*/g, "$1:…");
+  // node's own options and the long way to wrangler tell nobody anything.
+  const short = command.replace(/^node (?:--\S+ )*\S*\/node_modules\/(\w+)\/\S+/, "node … $1");
+  return short.length > 90 ? `${short.slice(0, 90)}…` : short;
+}
+
+async function canListen(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once("error", () => resolve(false));
+    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
+  });
+}

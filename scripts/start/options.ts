@@ -1,0 +1,67 @@
+import { resolve } from "node:path";
+import { parseArgs } from "node:util";
+
+export interface StartOptions {
+  /** Stop after the backups instead of running until Ctrl-C. */
+  readonly once: boolean;
+  /** Where everything lies that this command keeps. */
+  readonly data: string;
+  readonly port: number;
+  readonly emulatorPort: number;
+}
+
+export type Wish =
+  | { readonly kind: "start"; readonly options: StartOptions }
+  | { readonly kind: "help" }
+  | { readonly kind: "mistake"; readonly problem: string };
+
+export const HELP = `Usage: npm start [-- options]
+
+Runs d1-nightly on this machine, with no Cloudflare account: an emulator of Cloudflare's API with sample
+databases, the Worker, and one backup of each database. Runs until Ctrl-C.
+
+  --once             stop after the backups; exit 0 only if all of them are stored and read back whole
+  --port N           the Worker's port (8787)
+  --emulator-port N  the emulator's port (8788)
+  --data DIR         where state and dumps are kept (.data)
+  --help             show this
+`;
+
+export function readOptions(args: readonly string[], root: string): Wish {
+  const parsed = parse(args);
+  if (typeof parsed === "string") return { kind: "mistake", problem: parsed };
+  if (parsed.help) return { kind: "help" };
+  const port = portOf(parsed.port);
+  const emulatorPort = portOf(parsed["emulator-port"]);
+  if (port === null || emulatorPort === null)
+    return { kind: "mistake", problem: "A port is a number from 1 to 65535." };
+  if (port === emulatorPort)
+    return { kind: "mistake", problem: `The Worker and the emulator cannot both have port ${port}.` };
+  return {
+    kind: "start",
+    options: { once: parsed.once, data: resolve(root, parsed.data), port, emulatorPort },
+  };
+}
+
+/** The values of the options, or what is wrong with the arguments. */
+function parse(args: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...args],
+      options: {
+        once: { type: "boolean", default: false },
+        help: { type: "boolean", short: "h", default: false },
+        data: { type: "string", default: ".data" },
+        port: { type: "string", default: "8787" },
+        "emulator-port": { type: "string", default: "8788" },
+      },
+    }).values;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+function portOf(text: string): number | null {
+  const port = /^\d{1,5}$/.test(text) ? Number(text) : 0;
+  return port >= 1 && port <= 65_535 ? port : null;
+}

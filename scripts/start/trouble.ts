@@ -1,0 +1,11 @@
+/** Why `npm start` cannot go on, as one paragraph for the person in front of it. */
+export class Trouble extends Error {
+  override readonly name = "Trouble";
+}
+
+/** The paragraph to print for whatever was thrown. */
+export function paragraphOf(error: unknown): string {
+  if (error instanceof Trouble) return error.message;
+  const text = error instanceof Error ? error.message : String(error);
+  return `Something unforeseen went wrong: ${text}`;
+}
