@@ -66,6 +66,17 @@ export default defineConfig({
         ],
         test: { name: "worker", include: ["test/worker/**/*.test.ts"], setupFiles: ["test/worker/setup.ts"] },
       },
+      {
+        plugins: [
+          cloudflareTest({
+            main: "./emulator/src/index.ts",
+            wrangler: { configPath: "./emulator/wrangler.jsonc" },
+            // miniflare's own D1, whose export is what the emulator's dumps are compared with
+            miniflare: { d1Databases: ["REFERENCE"], bindings: { POLL_WAIT_MS: "0" } },
+          }),
+        ],
+        test: { name: "emulator", include: ["test/emulator/**/*.test.ts"] },
+      },
       { test: { name: "e2e", ...e2e } },
       { test: { name: "soak", ...e2e, include: ["test/soak/**/*.test.ts"], testTimeout: 1_200_000 } },
     ],

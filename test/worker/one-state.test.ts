@@ -55,6 +55,26 @@ describe("all volumes of a backup come from one state of the database", () => {
     );
   });
 
+  it("and stay when the address expires and D1 gives a fresh one of the same export", async () => {
+    const database = await createDatabase(BIG);
+    const before = await dumpOf(database.id);
+    await startBackup(database.id);
+    const { phase } = await drive(database.id, volumesDone(2));
+    await runSql(database.id, "UPDATE t SET state = 'after'");
+    await setFaults(database.id, [
+      { on: "download", fault: "expired", times: 1 },
+      { on: "export.poll", fault: "tell-again" },
+    ]);
+    await drive(database.id, isOver);
+    const run = await storedRun(database.id);
+    expect(run).toMatchObject({ phase: { at: "complete" }, exportsStarted: 1 });
+    const backupId = run.phase.at === "complete" ? run.phase.backupId : null;
+    // The state of the first export, whole, and not the database's of now.
+    expect(await dumpSql(backupId)).toBe(before);
+    if (phase.at !== "copying") throw new Error("not copying");
+    expect((await manifestOf(backupId)).volumes.slice(0, 2)).toEqual(phase.copy.volumes);
+  });
+
   it("and are cut between statements, in order, with the counts of each", async () => {
     const database = await createDatabase(BIG);
     const run = await backUp(database);

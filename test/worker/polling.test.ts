@@ -1,3 +1,5 @@
+import { runInDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
 import { expect, it, vi } from "vitest";
 import { createDatabase, setFaults, settings, stateOf, syntheticDump } from "./emulated-account.ts";
 import { manifestOf, startBackup, viewOf } from "./run-driver.ts";
@@ -19,6 +21,11 @@ it("a step that takes longer than the watchdog is not begun a second time", asyn
   await syntheticDump(database.id, 900_000);
   await setFaults(database.id, [{ on: "download", fault: "throttle", value: 120_000 }]);
   const id = await startBackup(database.id);
+  // Were the object to die in the middle, this alarm would go on: an export is lost after 15 s without a poll.
+  await vi.waitUntil(async () => ((await viewOf(id)).progress.bytesDone ?? 0) > 0, { timeout: 10_000 });
+  const stub = env.DATABASE_BACKUPS.getByName(database.id);
+  const alarm = await runInDurableObject(stub, (_, state) => state.storage.getAlarm());
+  expect(alarm).toBeGreaterThan(Date.now() - 10_000);
   await vi.waitUntil(async () => (await viewOf(id)).state === "complete", { timeout: 30_000, interval: 200 });
   const { copyMs } = (await manifestOf((await viewOf(id)).backupId)).timings;
   expect(copyMs).toBeGreaterThan(6_000);

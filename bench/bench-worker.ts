@@ -1,0 +1,66 @@
+import { join } from "node:path";
+import { z } from "zod";
+import { startWranglerDev, type WranglerDev } from "../scripts/wrangler-dev.ts";
+import type { Dump } from "./emulated-dumps.ts";
+import { watched, type Usage } from "./workerd-usage.ts";
+
+/** One of the two ways of copying a dump. */
+export type Way =
+  | { readonly way: "bare" }
+  | { readonly way: "pipeline"; readonly compression: "none" }
+  /** Without a level, the product's own. */
+  | { readonly way: "pipeline"; readonly compression: "gzip"; readonly level?: number };
+
+export interface Measured {
+  readonly usage: Usage;
+  readonly storedBytes: number;
+  readonly peakHeldBytes: number;
+}
+
+const copiedSchema = z.object({
+  dumpBytes: z.number(),
+  storedBytes: z.number(),
+  volumes: z.number(),
+  peakHeldBytes: z.number(),
+});
+
+const clearedSchema = z.object({ deleted: z.number() });
+
+/** The Worker that copies, in processes of its own. */
+export class BenchWorker {
+  readonly #dev: WranglerDev;
+
+  private constructor(dev: WranglerDev) {
+    this.#dev = dev;
+  }
+
+  static async start(persistTo: string): Promise<BenchWorker> {
+    const config = join(import.meta.dirname, "wrangler.jsonc");
+    return new BenchWorker(await startWranglerDev({ config, persistTo }));
+  }
+
+  /** Copies a dump, and empties the bucket afterwards. */
+  async copy(dump: Dump, way: Way): Promise<Measured> {
+    const url = new URL(`/${way.way}`, this.#dev.url);
+    url.searchParams.set("url", dump.url);
+    if (way.way === "pipeline") url.searchParams.set("compression", way.compression);
+    if ("level" in way && way.level !== undefined) url.searchParams.set("level", String(way.level));
+    const { result, usage } = await watched(this.#dev.pid, () => post(url, copiedSchema));
+    if (result.dumpBytes !== dump.bytes) {
+      throw new Error(`${result.dumpBytes} bytes were copied of a dump of ${dump.bytes}`);
+    }
+    await post(new URL("/clear", this.#dev.url), clearedSchema);
+    return { usage, storedBytes: result.storedBytes, peakHeldBytes: result.peakHeldBytes };
+  }
+
+  async close(): Promise<void> {
+    await this.#dev.kill();
+  }
+}
+
+async function post<T>(url: URL, answer: z.ZodType<T>): Promise<T> {
+  const response = await fetch(url, { method: "POST" });
+  const text = await response.text();
+  if (!response.ok) throw new Error(`${url.pathname}: ${response.status} ${text.slice(0, 1_000)}`);
+  return answer.parse(JSON.parse(text));
+}

@@ -1,0 +1,69 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { cpus, tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { startWranglerDev } from "../scripts/wrangler-dev.ts";
+import { BenchWorker } from "./bench-worker.ts";
+import { EmulatedDumps } from "./emulated-dumps.ts";
+import { latency } from "./latency.ts";
+import { memory } from "./memory.ts";
+import { throughput } from "./throughput.ts";
+
+/**
+ * Compares the product with a bare copy, and with its aims. Times are compared with each other in one run, never
+ * with a figure of another machine. `--quick` measures once instead of three times; an argument, such as
+ * `memory`, measures that alone.
+ */
+const PARTS = ["throughput", "memory", "latency"] as const;
+const MIB = 1024 * 1024;
+
+const { values: options, positionals } = parseArgs({
+  options: { quick: { type: "boolean", default: false } },
+  allowPositionals: true,
+});
+const wanted = PARTS.filter((part) => positionals.length === 0 || positionals.includes(part));
+const rounds = options.quick ? 1 : 3;
+
+const data = mkdtempSync(join(tmpdir(), "d1-nightly-bench-"));
+const freshFolder = (): string => mkdtempSync(join(data, "worker-"));
+const startedAt = performance.now();
+
+if (process.platform !== "linux") throw new Error("the bench reads /proc, so it takes Linux");
+const emulator = await startWranglerDev({
+  config: join(import.meta.dirname, "..", "emulator", "wrangler.jsonc"),
+  persistTo: join(data, "emulator"),
+});
+try {
+  print(`d1-nightly beside a bare put, median of ${rounds}, on ${cpus().length} processors\n\n`);
+  const source = new EmulatedDumps(emulator.url);
+  for (const part of wanted) print(`${await measure(part, source)}\n`);
+} finally {
+  await emulator.kill();
+  rmSync(data, { recursive: true, force: true });
+}
+print(`Took ${Math.round((performance.now() - startedAt) / 1_000)} s.\n`);
+
+async function measure(part: (typeof PARTS)[number], source: EmulatedDumps): Promise<string> {
+  switch (part) {
+    case "throughput": {
+      const dump = await source.make("copied", 256 * MIB);
+      const worker = await BenchWorker.start(freshFolder());
+      try {
+        return await throughput(worker, dump, rounds);
+      } finally {
+        await worker.close();
+      }
+    }
+    case "memory": {
+      const small = await source.make("small-dump", 64 * MIB);
+      const large = await source.make("large-dump", 1024 * MIB);
+      return memory(small, large, rounds, freshFolder);
+    }
+    case "latency":
+      return latency(source, freshFolder(), rounds);
+  }
+}
+
+function print(text: string): void {
+  process.stdout.write(text);
+}

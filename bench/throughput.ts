@@ -1,0 +1,79 @@
+import { GZIP_LEVEL } from "../src/cloudflare/codecs.ts";
+import type { BenchWorker, Measured, Way } from "./bench-worker.ts";
+import type { Dump } from "./emulated-dumps.ts";
+import { median } from "./statistics.ts";
+import { table, verdict } from "./table.ts";
+
+const RATIO_AIM = 2;
+const VOLUME_CPU_AIM = 10;
+const HELD_AIM_MIB = 20;
+
+const MIB = 1024 * 1024;
+const VOLUMES_PER_GIB = 8;
+
+const WAYS: readonly { readonly name: string; readonly way: Way }[] = [
+  { name: "none", way: { way: "pipeline", compression: "none" } },
+  ...[1, 2, 3, 4, 6].map((level) => ({
+    name: `gzip level ${level}${level === GZIP_LEVEL ? " (default)" : ""}`,
+    way: { way: "pipeline", compression: "gzip", level } as const,
+  })),
+];
+
+/**
+ * The pipeline beside a bare put of the same dump, by the same process. Each pair follows upon another, so that
+ * what else the machine does strikes both; the table shows the medians of their ratios.
+ */
+export async function throughput(worker: BenchWorker, dump: Dump, rounds: number): Promise<string> {
+  const bare: Measured[] = [];
+  const runs = new Map<string, { readonly measured: Measured; readonly ratio: number }[]>();
+  for (const { way } of WAYS.slice(0, 2)) await worker.copy(dump, way);
+  await worker.copy(dump, { way: "bare" });
+  for (let round = 0; round < rounds; round++) {
+    for (const { name, way } of WAYS) {
+      const before = await worker.copy(dump, { way: "bare" });
+      const measured = await worker.copy(dump, way);
+      bare.push(before);
+      const ratio = measured.usage.wallSeconds / before.usage.wallSeconds;
+      runs.set(name, [...(runs.get(name) ?? []), { measured, ratio }]);
+    }
+  }
+  const rows = [
+    ["bare put", "1.00", "", "100.0 %", ...cpuCells(bare, dump), ""],
+    ...[...runs].map(([name, pairs]) => {
+      const measured = pairs.map((pair) => pair.measured);
+      const ratio = median(pairs.map((pair) => pair.ratio));
+      const heldMiB = Math.max(...measured.map((one) => one.peakHeldBytes)) / MIB;
+      const stored = median(measured.map((one) => one.storedBytes)) / dump.bytes;
+      return [
+        name,
+        ratio.toFixed(2),
+        verdict(ratio, RATIO_AIM),
+        `${(stored * 100).toFixed(1)} %`,
+        ...cpuCells(measured, dump),
+        `${heldMiB.toFixed(1)} MiB ${verdict(heldMiB, HELD_AIM_MIB)}`,
+      ];
+    }),
+  ];
+  const seconds = median(bare.map((one) => one.usage.wallSeconds));
+  return table(
+    `Copy and read back ${Math.round(dump.bytes / MIB)} MiB; a bare put took ${seconds.toFixed(2)} s`,
+    [
+      "",
+      "time, × bare",
+      `≤ ${RATIO_AIM.toFixed(1)}`,
+      "stored",
+      "CPU s/GiB",
+      "CPU s/volume",
+      `< ${VOLUME_CPU_AIM}`,
+      `held, ≤ ${HELD_AIM_MIB} MiB`,
+    ],
+    rows,
+  );
+}
+
+/** Of the whole process: the bucket, which is elsewhere in production, is part of it. */
+function cpuCells(measured: readonly Measured[], dump: Dump): string[] {
+  const perGiB = (median(measured.map((one) => one.usage.cpuSeconds)) * 1024 * MIB) / dump.bytes;
+  const perVolume = perGiB / VOLUMES_PER_GIB;
+  return [perGiB.toFixed(1), perVolume.toFixed(2), verdict(perVolume, VOLUME_CPU_AIM)];
+}

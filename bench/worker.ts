@@ -1,0 +1,124 @@
+import { z } from "zod";
+import { codecs } from "../src/cloudflare/codecs.ts";
+import { connect } from "../src/connect.ts";
+import type { Failure, Result } from "../src/core/failure.ts";
+import type { Volume } from "../src/core/manifest.ts";
+import { volumeName, type Compression } from "../src/core/object-keys.ts";
+import type { Gauge, Platform } from "../src/core/ports.ts";
+import type { Copy } from "../src/core/run.ts";
+import { copyVolume } from "../src/jobs/copy-volume.ts";
+
+/** So that the platform is put together from the very environment that the product has. */
+export { AccountQueue, DatabaseBackups } from "../src/index.ts";
+
+const wishSchema = z.object({
+  url: z.string(),
+  compression: z.enum(["gzip", "none"]).default("gzip"),
+  /** The product's own when left out. */
+  level: z.coerce.number().int().min(1).max(9).optional(),
+});
+
+/** Copies the dump behind `url` into the bucket, in one of two ways. Only `npm run bench` asks for it. */
+export default {
+  async fetch(request, env) {
+    const url = new URL(request.url);
+    switch (url.pathname) {
+      case "/bare": {
+        const wish = wishSchema.parse(Object.fromEntries(url.searchParams));
+        return Response.json(await barePut(env.BACKUPS, wish.url));
+      }
+      case "/pipeline": {
+        const { compression, level, ...wish } = wishSchema.parse(Object.fromEntries(url.searchParams));
+        const platform = { ...value(connect(env)), codecs: codecs(level) };
+        return Response.json(await pipeline(platform, wish.url, compression));
+      }
+      case "/clear":
+        return Response.json({ deleted: await clear(env.BACKUPS) });
+      default:
+        return new Response("This Worker is measured by `npm run bench`.\n");
+    }
+  },
+} satisfies ExportedHandler<Env>;
+
+/** What Cloudflare's own example does. */
+async function barePut(bucket: R2Bucket, url: string) {
+  const response = await fetch(url);
+  const stored = await bucket.put("bare/dump.sql", response.body);
+  if (stored === null) throw new Error("the bucket refused the put");
+  return { dumpBytes: stored.size, storedBytes: stored.size, volumes: 1, peakHeldBytes: 0 };
+}
+
+/** What a run does from `copying` to `verifying`: each volume copied, then each read back and compared. */
+async function pipeline(platform: Platform, signedUrl: string, compression: Compression) {
+  const gauge = new PeakGauge();
+  const observer = { gauge, progress: () => {}, uploadBegun: async () => {} };
+  let copy: Copy = {
+    startedAt: platform.now(),
+    stamp: "20261121T030000Z",
+    claimed: true,
+    source: null,
+    volumes: [],
+    upload: null,
+    rows: [],
+    renewals: 0,
+  };
+  for (let last = false; !last;) {
+    const name = volumeName("bench", copy.volumes.length + 1, compression);
+    const { volumeBytes } = platform.settings;
+    const job = { signedUrl, copy, name, key: keyOf(name), compression, volumeBytes };
+    const copied = value(await copyVolume(platform, job, observer));
+    copy = {
+      ...copy,
+      source: copied.source,
+      rows: copied.rows,
+      volumes: [...copy.volumes, copied.volume],
+    };
+    ({ last } = copied);
+  }
+  for (const volume of copy.volumes) await readBack(platform, volume);
+  const sum = (of: "bytes" | "dumpBytes"): number =>
+    copy.volumes.reduce((total, volume) => total + volume[of], 0);
+  return {
+    dumpBytes: sum("dumpBytes"),
+    storedBytes: sum("bytes"),
+    volumes: copy.volumes.length,
+    peakHeldBytes: gauge.peak,
+  };
+}
+
+async function readBack(platform: Platform, volume: Volume): Promise<void> {
+  const stored = value(await platform.vault.measure(keyOf(volume.name)));
+  if (stored?.bytes !== volume.bytes || stored.sha256 !== volume.sha256) {
+    throw new Error(`${volume.name} reads back as something else`);
+  }
+}
+
+class PeakGauge implements Gauge {
+  peak = 0;
+  #held = 0;
+
+  hold(bytes: number): void {
+    this.#held += bytes;
+    this.peak = Math.max(this.peak, this.#held);
+  }
+
+  release(bytes: number): void {
+    this.#held -= bytes;
+  }
+}
+
+async function clear(bucket: R2Bucket): Promise<number> {
+  const { objects } = await bucket.list();
+  await bucket.delete(objects.map(({ key }) => key));
+  return objects.length;
+}
+
+function keyOf(name: string): string {
+  return `pipeline/${name}`;
+}
+
+function value<T>(result: Result<T>): T {
+  if (result.ok) return result.value;
+  const { code, detail }: Failure = result.failure;
+  throw new Error(`${code}: ${detail}`);
+}

@@ -1,0 +1,136 @@
+/** A value as JSON can carry it: a blob is a list of its bytes. */
+export type Cell = string | number | null | number[];
+
+/** What D1 tells about a statement. */
+export interface StatementMeta {
+  served_by: string;
+  served_by_primary: boolean;
+  duration: number;
+  timings: { sql_duration_ms: number };
+  changes: number;
+  last_row_id: number;
+  changed_db: boolean;
+  size_after: number;
+  rows_read: number;
+  rows_written: number;
+}
+
+/** The rows of one statement. */
+export interface StatementResult {
+  columns: string[];
+  rows: Cell[][];
+  meta: StatementMeta;
+}
+
+/** One statement with the values of its parameters. */
+export interface Statement {
+  sql: string;
+  params: Cell[];
+}
+
+/** The sum over the statements of a script. */
+export interface ScriptTotals {
+  statements: number;
+  rowsRead: number;
+  rowsWritten: number;
+  hasChanged: boolean;
+}
+
+const MAX_STATEMENT_BYTES = 100_000;
+
+/** Runs statements on a database and notices which of them wrote something. */
+export class SqlRunner {
+  readonly #storage: DurableObjectStorage;
+
+  constructor(storage: DurableObjectStorage) {
+    this.#storage = storage;
+  }
+
+  /** Runs one statement. Throws what SQLite says about it. */
+  run({ sql, params }: Statement): StatementResult {
+    const sizeBefore = this.#storage.sql.databaseSize;
+    const before = this.#changes();
+    const startedAt = performance.now();
+    const cursor = this.#execute(sql, params.map(bindable));
+    const rows = Array.from(cursor.raw(), (row) => row.map(cell));
+    const duration = performance.now() - startedAt;
+    const after = this.#changes();
+    const size_after = this.#storage.sql.databaseSize;
+    const changes = after.total - before.total;
+    return {
+      columns: cursor.columnNames,
+      rows,
+      meta: {
+        served_by: "d1-nightly-emulator",
+        served_by_primary: true,
+        duration,
+        timings: { sql_duration_ms: duration },
+        changes,
+        last_row_id: after.lastRowId,
+        changed_db: changes > 0 || cursor.rowsWritten > 0 || size_after !== sizeBefore,
+        size_after,
+        rows_read: cursor.rowsRead,
+        rows_written: cursor.rowsWritten,
+      },
+    };
+  }
+
+  /** Runs a script whose results nobody wants. Throws at the first statement that fails. */
+  async runScript(statements: AsyncIterable<string>, onStatement: () => void): Promise<ScriptTotals> {
+    const before = this.#changes().total;
+    const sizeBefore = this.#storage.sql.databaseSize;
+    const totals = { statements: 0, rowsRead: 0, rowsWritten: 0, hasChanged: false };
+    for await (const sql of statements) {
+      const cursor = this.#execute(sql, []);
+      for (const _ of cursor.raw());
+      totals.statements += 1;
+      onStatement();
+      totals.rowsRead += cursor.rowsRead;
+      totals.rowsWritten += cursor.rowsWritten;
+    }
+    const hasGrown = this.#storage.sql.databaseSize !== sizeBefore;
+    totals.hasChanged = totals.rowsWritten > 0 || this.#changes().total > before || hasGrown;
+    return totals;
+  }
+
+  /** Throws when a row lacks its parent: a commit that fails for deferred foreign keys would break the whole object. */
+  refuseOrphans(): void {
+    const [orphan] = this.#storage.sql.exec("PRAGMA foreign_key_check").toArray();
+    if (orphan !== undefined) throw new Error("FOREIGN KEY constraint failed: SQLITE_CONSTRAINT");
+  }
+
+  /** ANALYZE also looks at the hidden table in which the emulator keeps its own state. */
+  hideOwnStatistics(): void {
+    const { sql } = this.#storage;
+    const [statistics] = sql.exec("SELECT 1 FROM sqlite_schema WHERE name = 'sqlite_stat1'").toArray();
+    if (statistics !== undefined) sql.exec("DELETE FROM sqlite_stat1 WHERE tbl = '_cf_KV'");
+  }
+
+  #execute(sql: string, bindings: SqlStorageValue[]) {
+    if (sql.length * 3 > MAX_STATEMENT_BYTES && new TextEncoder().encode(sql).length > MAX_STATEMENT_BYTES) {
+      throw new Error("statement too long: SQLITE_TOOBIG");
+    }
+    return this.#storage.sql.exec(sql, ...bindings);
+  }
+
+  #changes() {
+    return this.#storage.sql
+      .exec<{ total: number; lastRowId: number }>(
+        "SELECT total_changes() AS total, last_insert_rowid() AS lastRowId",
+      )
+      .one();
+  }
+}
+
+function bindable(value: Cell): SqlStorageValue {
+  return Array.isArray(value) ? new Uint8Array(value).buffer : value;
+}
+
+function cell(value: SqlStorageValue): Cell {
+  return value instanceof ArrayBuffer ? [...new Uint8Array(value)] : value;
+}
+
+/** The rows as objects, as `query` gives them. */
+export function rowsAsObjects({ columns, rows }: StatementResult): Record<string, Cell>[] {
+  return rows.map((row) => Object.fromEntries(columns.map((name, index) => [name, row[index] ?? null])));
+}
