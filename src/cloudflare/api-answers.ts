@@ -91,7 +91,7 @@ function refusal(status: number, code: number | undefined, message: string, what
     return {
       code: "account-not-found",
       detail: said,
-      hint: "Check CLOUDFLARE_ACCOUNT_ID: `wrangler whoami` shows the account's id.",
+      hint: "Check CLOUDFLARE_ACCOUNT_ID (`wrangler whoami` shows the account's id) and, when it is set, CLOUDFLARE_API_BASE_URL.",
       retryable: false,
     };
   }

@@ -120,3 +120,8 @@ describe("over real sockets, a run", () => {
     120_000,
   );
 });
+
+it("no secret and no row stands in the Worker's log", () => {
+  expect(worker.output()).toContain("/api/runs/");
+  expect(worker.output()).not.toMatch(/_signed|emulated-token|admin-token-for-tests|'three'/);
+});

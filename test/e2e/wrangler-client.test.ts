@@ -1,6 +1,6 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
 import { runWrangler, startWranglerDev, type WranglerDev } from "../../scripts/wrangler-dev.ts";
@@ -123,6 +123,29 @@ describe("real wrangler", () => {
       "SELECT count(*) AS n FROM books",
     );
     expect(output).toMatch(/"n": 3/);
+  }, 120_000);
+
+  it("applies the catalogue's migrations by the binding's name, as npm run deploy does", async () => {
+    const output = await wrangler(
+      "d1",
+      "migrations",
+      "apply",
+      "CATALOG",
+      "--remote",
+      "-c",
+      resolve("wrangler.jsonc"),
+    );
+    expect(output).toContain("0001_catalog.sql");
+    const tables = await wrangler(
+      "d1",
+      "execute",
+      "d1-nightly-catalog",
+      "--remote",
+      "--json",
+      "--command",
+      "SELECT name FROM sqlite_master",
+    );
+    expect(tables).toContain('"backups_newest"');
   }, 120_000);
 
   it("is refused with an unknown database's name", async () => {
