@@ -125,12 +125,12 @@ export class EmulatedAccount extends DurableObject<Env> {
     this.#registry.remove(uuid);
   }
 
-  sign(object: SignedObject): string {
+  sign(object: Omit<SignedObject, "isChanged">): string {
     return this.#signedUrls.sign(object, this.now());
   }
 
-  repoint(token: string, key: string): void {
-    this.#signedUrls.repoint(token, key);
+  change(token: string): void {
+    this.#signedUrls.change(token);
   }
 
   addTraffic(uuid: string, more: Partial<Traffic>): void {

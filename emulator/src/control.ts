@@ -5,7 +5,7 @@ import { faultSchema } from "./faults.ts";
 import { createSamples } from "./samples.ts";
 import { rateLimitSchema, settingsSchema } from "./settings.ts";
 import { accountStub, databaseStub } from "./stubs.ts";
-import { writeSyntheticDump } from "./synthetic-dump.ts";
+import { describeSyntheticDump } from "./synthetic-dump.ts";
 
 type Control = Context<{ Bindings: Env }>;
 
@@ -14,7 +14,7 @@ const faultsSchema = z.array(faultSchema);
 const clockSchema = z.strictObject({ advanceMs: z.int() });
 const syntheticSchema = z.strictObject({
   bytes: z.int().min(1),
-  seed: z.int().default(1),
+  seed: z.int().min(0).default(1),
   compressible: z.boolean().default(true),
 });
 
@@ -51,11 +51,7 @@ controlApi.post("/databases/:uuid/synthetic-dump", async (c) => {
   if (!wish.success) return malformed(wish.error);
   const uuid = await knownUuid(c);
   if (uuid === undefined) return unknownDatabase(c);
-  const dump = await writeSyntheticDump(
-    c.env.DUMPS,
-    `synthetic/${uuid}-${crypto.randomUUID()}.sql`,
-    wish.data,
-  );
+  const dump = describeSyntheticDump(wish.data);
   await databaseStub(c.env, uuid).useSyntheticDump(dump);
   return c.json({ size: dump.size, rows: dump.rows });
 });

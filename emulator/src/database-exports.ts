@@ -52,6 +52,8 @@ export class DatabaseExports {
   readonly #bucket: R2Bucket;
   readonly #bookmark: () => string;
   #generating: Promise<void> | undefined;
+  /** Called after each part of a dump: timers alone may not get their turn while a large one is written. */
+  #onPart = (): void => {};
 
   constructor(ctx: DurableObjectState, bucket: R2Bucket, bookmark: () => string) {
     this.#ctx = ctx;
@@ -91,7 +93,7 @@ export class DatabaseExports {
       this.#generating = this.#generate(session, options);
       this.#ctx.waitUntil(this.#generating);
     } else {
-      this.#session = { ...session, key: synthetic.key, state: "stored", parts: synthetic.parts };
+      this.#session = { ...session, key: synthetic.key, state: "stored", parts: 1 };
     }
     return this.#answer(durationMs === 0 ? await this.#wait(FIRST_ANSWER_MS, now) : now);
   }
@@ -183,8 +185,13 @@ export class DatabaseExports {
   async #wait(ms: number, now: number): Promise<number> {
     const startedAt = Date.now();
     const remaining = (this.#session?.completeAt ?? now) - now;
-    if (this.#generating !== undefined) await Promise.race([this.#generating, scheduler.wait(ms)]);
-    else if (remaining > 0) await scheduler.wait(Math.min(ms, remaining));
+    if (this.#generating !== undefined) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#onPart = () => {
+        if (Date.now() - startedAt >= ms) resolve();
+      };
+      await Promise.race([this.#generating, scheduler.wait(ms), promise]);
+    } else if (remaining > 0) await scheduler.wait(Math.min(ms, remaining));
     return now + Date.now() - startedAt;
   }
 
@@ -195,9 +202,10 @@ export class DatabaseExports {
     };
     try {
       const statements = dumpStatements(this.#ctx.storage.sql, options);
-      const { parts } = await storeDump(this.#bucket, started.key, statements, (part) =>
-        update({ parts: part }),
-      );
+      const { parts } = await storeDump(this.#bucket, started.key, statements, (part) => {
+        update({ parts: part });
+        this.#onPart();
+      });
       update({ state: "stored", parts });
     } catch (error) {
       update({

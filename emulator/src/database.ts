@@ -165,6 +165,7 @@ export class EmulatedDatabase extends DurableObject<Env> {
   #transaction(statements: Statement[], now: number): Promise<StatementResult[]> {
     return this.ctx.storage.transaction(async () => {
       const results = statements.map((statement) => this.#runner.run(statement));
+      this.#runner.beforeCommit();
       const rowsWritten = results.reduce((sum, { meta }) => sum + meta.rows_written, 0);
       if (results.some(({ meta }) => meta.changed_db)) this.#noteWrite(rowsWritten, now);
       return results;
@@ -178,7 +179,7 @@ export class EmulatedDatabase extends DurableObject<Env> {
   ): Promise<ScriptTotals> {
     return this.ctx.storage.transaction(async () => {
       const totals = await this.#runner.runScript(streamStatements(stream), onStatement);
-      this.#runner.refuseOrphans();
+      this.#runner.beforeCommit();
       if (totals.hasChanged) this.#noteWrite(totals.rowsWritten, now);
       return totals;
     });

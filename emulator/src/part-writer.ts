@@ -4,7 +4,9 @@ const PART_BYTES = 8 * 1024 * 1024;
 export class PartWriter {
   readonly #bucket: R2Bucket;
   readonly #key: string;
-  #part = new Uint8Array(PART_BYTES);
+  #part: Uint8Array = new Uint8Array(PART_BYTES);
+  /** The buffer of the part on its way; free as soon as that part has arrived. */
+  #other: Uint8Array = new Uint8Array(0);
   #filled = 0;
   #upload: R2MultipartUpload | undefined;
   #parts: Promise<R2UploadedPart>[] = [];
@@ -50,9 +52,10 @@ export class PartWriter {
     this.#upload ??= await this.#bucket.createMultipartUpload(this.#key);
     // One part on its way while the next one fills.
     await this.#parts.at(-1);
-    const part = this.#part.subarray(0, this.#filled);
-    this.#parts.push(this.#upload.uploadPart(this.#parts.length + 1, part));
-    this.#part = new Uint8Array(PART_BYTES);
+    const part = this.#part;
+    this.#parts.push(this.#upload.uploadPart(this.#parts.length + 1, part.subarray(0, this.#filled)));
+    this.#part = this.#other.length === PART_BYTES ? this.#other : new Uint8Array(PART_BYTES);
+    this.#other = part;
     this.#filled = 0;
   }
 }

@@ -1,22 +1,11 @@
-import { parseRange, type ByteRange } from "./byte-range.ts";
-import { changedCopy } from "./changed-copy.ts";
+import { parseRange } from "./byte-range.ts";
+import { sourceOf, type Source } from "./download-sources.ts";
 import { findFault, type Fault } from "./faults.ts";
 import { cutAfter, falseContentLength, FRONT_HEADER } from "./front-orders.ts";
 import { storageError } from "./object-storage-errors.ts";
-import type { SignedObject } from "./signed-urls.ts";
 import { sendShaped, type StreamShape } from "./stream-shaping.ts";
 import { answerUnderFaults } from "./struck-answers.ts";
 import { accountStub } from "./stubs.ts";
-
-/** What lies under a signed URL. */
-interface Source {
-  size: number;
-  etag: string;
-  open(range: ByteRange): Promise<ReadableStream<Uint8Array> | undefined>;
-}
-
-const HTML =
-  "<!DOCTYPE html><html><head><title>Sign in</title></head><body>Please sign in to continue.</body></html>\n";
 
 /** Answers a GET of a signed URL, faults included. */
 export async function download(
@@ -36,41 +25,13 @@ export async function download(
     if (findFault(faults, "redirect") !== undefined) {
       return new Response(null, { status: 302, headers: { location: `${request.url}?redirected` } });
     }
-    const source = await sourceOf(env, token, lookup.object, faults);
+    if (findFault(faults, "change") !== undefined) await accountStub(env).change(token);
+    const source = await sourceOf(env, lookup.object, faults);
     if (source === undefined) return storageError("NoSuchKey");
     return serve(request, source, faults, ctx, (bytesServed) =>
       accountStub(env).addTraffic(lookup.object.uuid, { bytesServed }),
     );
   });
-}
-
-async function sourceOf(
-  env: Env,
-  token: string,
-  object: SignedObject,
-  faults: readonly Fault[],
-): Promise<Source | undefined> {
-  if (findFault(faults, "empty") !== undefined) return textSource("");
-  if (findFault(faults, "not-a-dump") !== undefined) return textSource(HTML);
-  let { key } = object;
-  if (findFault(faults, "change") !== undefined) {
-    key = await changedCopy(env.DUMPS, key);
-    await accountStub(env).repoint(token, key);
-  }
-  const head = await env.DUMPS.head(key);
-  if (head === null) return undefined;
-  const open = async (range: ByteRange) => (await env.DUMPS.get(key, { range }))?.body;
-  return { size: head.size, etag: head.httpEtag, open };
-}
-
-function textSource(text: string): Source {
-  const bytes = new TextEncoder().encode(text);
-  return {
-    size: bytes.length,
-    etag: `"emulated-${bytes.length}"`,
-    open: async ({ offset, length }) =>
-      new Response(bytes.subarray(offset, offset + length)).body ?? undefined,
-  };
 }
 
 async function serve(
@@ -89,7 +50,7 @@ async function serve(
   const part = range === "all" ? { offset: 0, length: source.size } : range;
   const hasLength = findFault(faults, "no-content-length") === undefined;
   const headers = new Headers({
-    "content-type": "application/sql",
+    "content-type": "text/plain; charset=utf-8",
     "accept-ranges": "bytes",
     // A proxy that compressed the dump would hide its length.
     "cache-control": "no-transform",
@@ -101,20 +62,25 @@ async function serve(
   }
   const init = { status: range === "all" ? 200 : 206, headers };
   if (part.length === 0) return new Response("", init);
-  const bytes = await source.open(part);
-  if (bytes === undefined) return storageError("NoSuchKey");
   const shape: StreamShape = {
     endAfter: findFault(faults, "truncate")?.value,
     failAfter: findFault(faults, "reset")?.value,
     stallAfter: findFault(faults, "stall")?.value,
     bytesPerSecond: findFault(faults, "throttle")?.value,
   };
-  const isExact = hasLength && shape.endAfter === undefined;
-  const promised = promisedLength(request, faults, part.length, headers);
-  const pipe =
-    isExact && promised === part.length ? new FixedLengthStream(part.length) : new IdentityTransformStream();
-  if (hasLength && promised !== undefined) headers.set("content-length", `${promised}`);
-  ctx.waitUntil(sendShaped(bytes, pipe.writable, part.length, shape, report));
+  const promised = findFault(faults, "wrong-length")?.value ?? part.length;
+  const isWhole = shape.endAfter === undefined || shape.endAfter >= part.length;
+  const isHonest = promised === part.length && isWhole;
+  // Over a socket, a false length needs the front; within one process the header alone does it.
+  const needsFront = !isHonest && request.headers.has(FRONT_HEADER);
+  if (hasLength && needsFront) {
+    const order =
+      shape.endAfter === undefined ? falseContentLength(promised) : cutAfter(shape.endAfter, promised);
+    headers.set(FRONT_HEADER, order);
+  }
+  if (hasLength && !needsFront) headers.set("content-length", `${promised}`);
+  const pipe = hasLength && isHonest ? new FixedLengthStream(part.length) : new IdentityTransformStream();
+  ctx.waitUntil(sendShaped(source.open(part), pipe.writable, part.length, shape, report));
   return new Response(pipe.readable, init);
 }
 
@@ -122,20 +88,4 @@ function wantedRange(request: Request, size: number, etag: string, faults: reado
   if (findFault(faults, "ignore-range") !== undefined) return "all";
   const ifRange = request.headers.get("if-range");
   return ifRange !== null && ifRange !== etag ? "all" : parseRange(request.headers.get("range"), size);
-}
-
-/** The Content-Length to announce. Over a socket, only the front can announce a false one or end before it. */
-function promisedLength(
-  request: Request,
-  faults: readonly Fault[],
-  length: number,
-  headers: Headers,
-): number {
-  const wrong = findFault(faults, "wrong-length");
-  const truncate = findFault(faults, "truncate");
-  if (request.headers.has(FRONT_HEADER)) {
-    if (wrong !== undefined) headers.set(FRONT_HEADER, falseContentLength(wrong.value));
-    else if (truncate !== undefined) headers.set(FRONT_HEADER, cutAfter(truncate.value, length));
-  }
-  return wrong?.value ?? length;
 }

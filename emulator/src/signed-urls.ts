@@ -6,9 +6,12 @@ export interface SignedObject {
   kind: "download" | "upload";
   key: string;
   filename: string;
+  /** Whether other bytes have come to lie under the same URL. */
+  isChanged: boolean;
 }
 
-interface Row extends SignedObject {
+interface Row extends Omit<SignedObject, "isChanged"> {
+  changed: number;
   expires_at: number;
   [column: string]: SqlStorageValue;
 }
@@ -26,11 +29,11 @@ export class SignedUrls {
     this.#sql = sql;
     sql.exec(`CREATE TABLE IF NOT EXISTS signed_urls (
       token TEXT PRIMARY KEY, uuid TEXT NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL,
-      filename TEXT NOT NULL, expires_at INTEGER NOT NULL)`);
+      filename TEXT NOT NULL, expires_at INTEGER NOT NULL, changed INTEGER NOT NULL DEFAULT 0)`);
   }
 
   /** Makes a token for the object. */
-  sign({ uuid, kind, key, filename }: SignedObject, now: number): string {
+  sign({ uuid, kind, key, filename }: Omit<SignedObject, "isChanged">, now: number): string {
     const token = crypto.getRandomValues(new Uint8Array(32)).toHex();
     this.#sql.exec(
       "INSERT INTO signed_urls (token, uuid, kind, key, filename, expires_at) VALUES (?, ?, ?, ?, ?, ?)",
@@ -46,19 +49,17 @@ export class SignedUrls {
 
   /** Finds the object of a token that was made for this kind of request. */
   find(token: string, kind: SignedObject["kind"], now: number): SignedLookup {
-    const object = this.#sql
-      .exec<Row>(
-        "SELECT uuid, kind, key, filename, expires_at FROM signed_urls WHERE token = ? AND kind = ?",
-        token,
-        kind,
-      )
-      .toArray()[0];
-    if (object === undefined) return { refusal: "unknown" };
-    return now < object.expires_at ? { object } : { refusal: "expired", object };
+    const [row] = this.#sql
+      .exec<Row>("SELECT * FROM signed_urls WHERE token = ? AND kind = ?", token, kind)
+      .toArray();
+    if (row === undefined) return { refusal: "unknown" };
+    const { uuid, key, filename, changed, expires_at } = row;
+    const object = { uuid, kind, key, filename, isChanged: changed > 0 };
+    return now < expires_at ? { object } : { refusal: "expired", object };
   }
 
-  /** Puts another object under the same token. */
-  repoint(token: string, key: string): void {
-    this.#sql.exec("UPDATE signed_urls SET key = ? WHERE token = ?", key, token);
+  /** Puts other bytes under the same URL. */
+  change(token: string): void {
+    this.#sql.exec("UPDATE signed_urls SET changed = 1 WHERE token = ?", token);
   }
 }

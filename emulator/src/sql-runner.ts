@@ -1,3 +1,5 @@
+import { checkForeignKeys, defersForeignKeys } from "./foreign-keys.ts";
+
 /** A value as JSON can carry it: a blob is a list of its bytes. */
 export type Cell = string | number | null | number[];
 
@@ -41,6 +43,7 @@ const MAX_STATEMENT_BYTES = 100_000;
 /** Runs statements on a database and notices which of them wrote something. */
 export class SqlRunner {
   readonly #storage: DurableObjectStorage;
+  #hasDeferred = false;
 
   constructor(storage: DurableObjectStorage) {
     this.#storage = storage;
@@ -93,10 +96,10 @@ export class SqlRunner {
     return totals;
   }
 
-  /** Throws when a row lacks its parent: a commit that fails for deferred foreign keys would break the whole object. */
-  refuseOrphans(): void {
-    const [orphan] = this.#storage.sql.exec("PRAGMA foreign_key_check").toArray();
-    if (orphan !== undefined) throw new Error("FOREIGN KEY constraint failed: SQLITE_CONSTRAINT");
+  /** Has to be called before the end of each transaction; throws when it must not be committed. */
+  beforeCommit(): void {
+    if (this.#hasDeferred) checkForeignKeys(this.#storage.sql);
+    this.#hasDeferred = false;
   }
 
   /** ANALYZE also looks at the hidden table in which the emulator keeps its own state. */
@@ -110,6 +113,7 @@ export class SqlRunner {
     if (sql.length * 3 > MAX_STATEMENT_BYTES && new TextEncoder().encode(sql).length > MAX_STATEMENT_BYTES) {
       throw new Error("statement too long: SQLITE_TOOBIG");
     }
+    this.#hasDeferred ||= defersForeignKeys(sql);
     return this.#storage.sql.exec(sql, ...bindings);
   }
 

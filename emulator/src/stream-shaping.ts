@@ -9,16 +9,17 @@ export interface StreamShape {
   bytesPerSecond?: number | undefined;
 }
 
+const CHUNK_BYTES = 512 * 1024;
+const BEFORE_BREAK_MS = 100;
 const STALL_MS = 600_000;
 const TICKS_PER_SECOND = 10;
-const PIECE_BYTES = 256 * 1024;
 
 /**
  * Moves a body of a known length into the answer, in this shape. `report` hears how many bytes were sent before the
  * receiver can have the last of them, or when it has gone away.
  */
 export async function sendShaped(
-  source: ReadableStream<Uint8Array>,
+  source: AsyncIterable<Uint8Array>,
   sink: WritableStream<Uint8Array>,
   length: number,
   shape: StreamShape,
@@ -41,7 +42,7 @@ export async function sendShaped(
     isReported = true;
   };
   try {
-    for await (const chunk of inLargePieces(source)) {
+    for await (const chunk of source) {
       for (const piece of pieces(chunk.subarray(0, limit - sent), shape.bytesPerSecond)) {
         sent += piece.length;
         if (sent === limit) await tell();
@@ -58,20 +59,29 @@ export async function sendShaped(
     if (shape.stallAfter !== undefined && shape.stallAfter < length) {
       await Promise.race([gone, scheduler.wait(STALL_MS)]);
     }
-    if (shape.failAfter === undefined || shape.failAfter >= length) await writer.close();
-    else await writer.abort(new Error("The emulator breaks this body off (fault)."));
+    if (shape.failAfter === undefined || shape.failAfter >= length) {
+      await writer.close();
+      return;
+    }
+    // What is still on its way would be lost, even the headers.
+    await scheduler.wait(BEFORE_BREAK_MS);
+    await writer.abort(new Error("The emulator breaks this body off (fault)."));
   } catch {
     await tell();
   }
 }
 
-/** A body comes in pieces of 4 KiB; each would cost a turn of the event loop on its way out, too. */
-async function* inLargePieces(source: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array, void> {
+/** Reads in large steps: each step costs a turn of the event loop. */
+export async function* largeChunks(source: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array, void> {
   const reader = source.getReader({ mode: "byob" });
-  for (;;) {
-    const { done, value } = await reader.readAtLeast(PIECE_BYTES, new Uint8Array(PIECE_BYTES));
-    if (value !== undefined && value.length > 0) yield value;
-    if (done) return;
+  try {
+    for (;;) {
+      const { value, done } = await reader.readAtLeast(CHUNK_BYTES, new Uint8Array(CHUNK_BYTES));
+      if (value !== undefined && value.length > 0) yield value;
+      if (done) return;
+    }
+  } finally {
+    await reader.cancel();
   }
 }
 

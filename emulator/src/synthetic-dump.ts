@@ -1,18 +1,25 @@
-import { PartWriter } from "./part-writer.ts";
+import type { ByteRange } from "./byte-range.ts";
 
-/** A dump that was made up, without a database of its size. */
+/** What a made-up dump is to be like. The same wish gives the same bytes. */
+export interface SyntheticWish {
+  /** About so many: the dump ends with the last row that fits. */
+  bytes: number;
+  seed: number;
+  compressible: boolean;
+}
+
+/** A dump that is made up while it is downloaded, without a database of its size. */
 export interface SyntheticDump {
   key: string;
   size: number;
   rows: number;
-  parts: number;
 }
 
-/** What a made-up dump is to be like. The same wish gives the same bytes. */
-export interface SyntheticWish {
-  bytes: number;
-  seed: number;
-  compressible: boolean;
+/** One block of rows comes over and over, each time with the ids that follow. */
+interface Block {
+  bytes: Uint8Array;
+  /** Where the rows' ids stand. */
+  idOffsets: number[];
 }
 
 const HEAD =
@@ -32,33 +39,46 @@ const PATHS = [
   "/search?q=sqlite",
 ];
 
-/** Writes a valid dump of about this size to R2: one block of rows over and over, with ever new ids. */
-export async function writeSyntheticDump(
-  bucket: R2Bucket,
-  key: string,
-  wish: SyntheticWish,
-): Promise<SyntheticDump> {
-  const writer = new PartWriter(bucket, key);
-  const { block, idOffsets } = makeBlock(wish);
-  let rows = 0;
-  await writer.write(new TextEncoder().encode(HEAD));
-  while (writer.size < wish.bytes) {
-    for (const offset of idOffsets) writeDigits(block, offset, FIRST_ID + rows++);
-    const left = wish.bytes - writer.size;
-    if (left >= block.length) {
-      await writer.write(block);
-      continue;
-    }
-    const lastRow = idOffsets.findLastIndex((offset) => offset - ROW_HEAD.length <= left);
-    rows -= idOffsets.length - Math.max(lastRow, 0);
-    await writer.write(block.subarray(0, (idOffsets[Math.max(lastRow, 0)] ?? 0) - ROW_HEAD.length));
-    break;
-  }
-  await writer.finish();
-  return { key, size: writer.size, rows, parts: Math.max(1, writer.partsUploaded) };
+/** How large the dump will be, and the key under which a download finds it. */
+export function describeSyntheticDump(wish: SyntheticWish): SyntheticDump {
+  const { bytes, idOffsets } = makeBlock(wish);
+  const space = Math.max(0, wish.bytes - HEAD.length);
+  const blocks = Math.floor(space / bytes.length);
+  const rest = space - blocks * bytes.length;
+  // A row ends where the next one begins.
+  const rowsOfRest = idOffsets.filter((offset) => offset - ROW_HEAD.length <= rest).length - 1;
+  const sizeOfRest = (idOffsets[rowsOfRest] ?? ROW_HEAD.length) - ROW_HEAD.length;
+  return {
+    key: `synthetic/${wish.compressible ? "events" : "random"}-${wish.seed}-${wish.bytes}.sql`,
+    size: HEAD.length + blocks * bytes.length + sizeOfRest,
+    rows: blocks * idOffsets.length + rowsOfRest,
+  };
 }
 
-function makeBlock({ seed, compressible }: SyntheticWish): { block: Uint8Array; idOffsets: number[] } {
+/** The wish behind a key, when it is that of a made-up dump. */
+export function wishOfKey(key: string): SyntheticWish | undefined {
+  const [, kind, seed, bytes] = /^synthetic\/(events|random)-(\d+)-(\d+)\.sql$/.exec(key) ?? [];
+  if (kind === undefined) return undefined;
+  return { bytes: Number(bytes), seed: Number(seed), compressible: kind === "events" };
+}
+
+/** A part of a made-up dump. The bytes of a chunk change as soon as the next one is asked for. */
+export async function* syntheticBytes(
+  wish: SyntheticWish,
+  range: ByteRange,
+): AsyncGenerator<Uint8Array, void> {
+  const end = range.offset + range.length;
+  if (range.offset < HEAD.length) yield new TextEncoder().encode(HEAD).subarray(range.offset, end);
+  const { bytes, idOffsets } = makeBlock(wish);
+  const first = Math.floor(Math.max(0, range.offset - HEAD.length) / bytes.length);
+  for (let block = first; HEAD.length + block * bytes.length < end; block += 1) {
+    const start = HEAD.length + block * bytes.length;
+    idOffsets.forEach((offset, row) => writeDigits(bytes, offset, FIRST_ID + block * idOffsets.length + row));
+    yield bytes.subarray(Math.max(0, range.offset - start), Math.min(bytes.length, end - start));
+  }
+}
+
+function makeBlock({ seed, compressible }: SyntheticWish): Block {
   const random = randomNumbers(seed);
   const rows: string[] = [];
   const idOffsets: number[] = [];
@@ -71,7 +91,7 @@ function makeBlock({ seed, compressible }: SyntheticWish): { block: Uint8Array; 
     rows.push(row);
     length += row.length;
   }
-  return { block: new TextEncoder().encode(rows.join("")), idOffsets };
+  return { bytes: new TextEncoder().encode(rows.join("")), idOffsets };
 }
 
 function eventPayload(random: () => number): string {
@@ -98,7 +118,7 @@ function timestamp(value: number): string {
   return new Date(Date.UTC(2026, 0, 1) + (value % 31_536_000) * 1000).toISOString();
 }
 
-function pick<T>(values: readonly [T, ...T[]] | T[], value: number): T {
+function pick(values: readonly string[], value: number): string {
   const chosen = values[value % values.length];
   if (chosen === undefined) throw new Error("nothing to pick from");
   return chosen;

@@ -85,9 +85,10 @@ export function pollExport(uuid: string, current_bookmark: string | undefined): 
   return api<Progress>("POST", `/${uuid}/export`, { output_format: "polling", current_bookmark });
 }
 
-/** The signed URL of an export that is complete at once. */
+/** The signed URL of an export, as soon as it is complete. */
 export async function exportedUrl(uuid: string, dump_options: object = {}): Promise<string> {
-  const { result } = await startExport(uuid, dump_options);
+  let { result } = await startExport(uuid, dump_options);
+  while (result.status === "active") ({ result } = await pollExport(uuid, result.at_bookmark));
   if (result.result === undefined) throw new Error(`not complete: ${JSON.stringify(result)}`);
   return result.result.signed_url;
 }
