@@ -28,7 +28,10 @@ export function connect(env: Env): Result<Platform> {
 
 export function accessRules(env: Env): Result<AccessRules> {
   const config = readAccessConfig(env);
-  return config.ok ? ok(config.value) : failed(misconfigured(config.problems));
+  if (config.ok) return ok(config.value);
+  // Everything that is wrong, at once: also what the jobs would say.
+  const jobs = readJobConfig(env);
+  return failed(misconfigured([...config.problems, ...(jobs.ok ? [] : jobs.problems)]));
 }
 
 function misconfigured(problems: readonly ConfigProblem[]): Failure {

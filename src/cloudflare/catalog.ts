@@ -192,9 +192,16 @@ function page<Row, Item>(
   return { items: shown.map(item), cursor: rows.length > limit && last !== undefined ? key(last) : null };
 }
 
+/** The catalogue is written between two polls of an export, which must not come late. */
+const PATIENCE_MS = 5_000;
+
 async function attempt<T>(operation: () => Promise<T>): Promise<Result<T>> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer in ${PATIENCE_MS / 1_000} s`)), PATIENCE_MS);
+  });
   try {
-    return ok(await operation());
+    return ok(await Promise.race([operation(), late]));
   } catch (error) {
     return failed({
       code: "catalog-unavailable",
@@ -202,5 +209,7 @@ async function attempt<T>(operation: () => Promise<T>): Promise<Result<T>> {
       hint: "Backups go on without it. If its tables are missing, run `npm run deploy` (or `wrangler d1 migrations apply CATALOG --remote`).",
       retryable: true,
     });
+  } finally {
+    clearTimeout(timer);
   }
 }

@@ -66,13 +66,11 @@ function judge(
       retryable: true,
     });
   }
-  if (status !== 200 && status !== 206) {
-    const redirected = status >= 300 && status < 400;
-    return failed({
-      ...unreachable(redirected ? "it redirects, which is refused" : `the server answered ${status}`),
-      retryable: !redirected,
-    });
+  if (status >= 300 && status < 400) {
+    const hint = "D1's addresses never do. Is CLOUDFLARE_API_BASE_URL right, and no proxy in between?";
+    return failed({ ...unreachable("it redirects, which is refused"), hint, retryable: false });
   }
+  if (status !== 200 && status !== 206) return failed(unreachable(`the server answered ${status}`));
   if (status === 206 && range?.[1] !== String(offset))
     return failed(unreachable("the server sent another range"));
   const stated = status === 206 ? range?.[3] : response.headers.get("Content-Length");

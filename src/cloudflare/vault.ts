@@ -91,7 +91,9 @@ export class R2Vault implements Vault {
     return attempt("reading", key, async () => {
       const stored = await this.#bucket.head(key);
       if (stored === null) return null;
-      const range = wantedRange(request.get("Range"), stored.size);
+      const ifRange = request.get("If-Range");
+      const asked = ifRange === null || ifRange === stored.httpEtag ? request.get("Range") : null;
+      const range = wantedRange(asked, stored.size);
       if (range === "unsatisfiable") {
         return new Response(null, { status: 416, headers: { "Content-Range": `bytes */${stored.size}` } });
       }
@@ -256,11 +258,16 @@ async function attempt<T>(doing: string, key: string, operation: () => Promise<T
   try {
     return ok(await operation());
   } catch (error) {
+    const said = describeException(error);
+    // 10020: the key is longer than 1,024 bytes, and stays so.
+    const tooLong = said.includes("10020");
     return failed({
       code: "bucket-unavailable",
-      detail: `${doing} ${key} in the bucket failed: ${describeException(error)}`,
-      hint: "Usually passes by itself. If it stays, check the BACKUPS binding, the bucket's lock rules and https://www.cloudflarestatus.com.",
-      retryable: true,
+      detail: `${doing} ${key.slice(0, 300)} in the bucket failed: ${said}`,
+      hint: tooLong
+        ? "The database's name is too long for a key in the bucket, together with KEY_PREFIX."
+        : "Usually passes by itself. If it stays, check the BACKUPS binding, the bucket's lock rules and https://www.cloudflarestatus.com.",
+      retryable: !tooLong,
     });
   }
 }

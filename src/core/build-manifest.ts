@@ -39,7 +39,7 @@ export function manifestOf(
     volumes: copy.volumes,
     tables: copy.rows.map(([name, rows]) => ({ name, rows })),
     notExported: [],
-    hazards: [],
+    hazards: run.hazards,
     timings: {
       exportMs: dump.exportMs,
       copyMs: phase.copiedAt - copy.startedAt,

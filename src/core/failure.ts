@@ -47,7 +47,6 @@ export const FAILURE_CODES = [
   "manifest-conflict",
   // the run
   "deadline-exceeded",
-  "stored-state-unknown",
   "internal-error",
   // requests
   "catalog-unavailable",

@@ -1,5 +1,7 @@
 import type { Failure } from "./failure.ts";
+import type { Manifest } from "./manifest.ts";
 import type { SchemaEntry } from "./ports.ts";
+import { StatementScanner } from "./statements.ts";
 
 /** D1 refuses to export a database with a virtual table, and such an attempt can leave it busy: so look before. */
 export function virtualTables(schema: readonly SchemaEntry[]): string[] {
@@ -17,4 +19,25 @@ export function virtualTablesFailure(names: readonly string[]): Failure {
     hint: "This release does not cover such databases yet. Until then: move the virtual table into a database of its own, or drop it before and create it anew after a backup.",
     retryable: false,
   };
+}
+
+/**
+ * What D1's dump will hold but not give back. A view whose SQL ends in a line comment swallows its own semicolon in
+ * the dump, and with it the statement behind it.
+ */
+export function schemaHazards(schema: readonly SchemaEntry[]): Manifest["hazards"] {
+  return schema
+    .filter(({ sql }) => sql !== null && endsInComment(sql))
+    .map(({ name, type }) => ({
+      kind: "commented-semicolon",
+      table: name,
+      count: 1,
+      detail: `The ${type}'s SQL ends in a "--" comment, which swallows its semicolon in D1's dump: this statement and the next fail when the dump is loaded. Put a line break behind the comment in the dump, or create the ${type} anew without it.`,
+    }));
+}
+
+function endsInComment(sql: string): boolean {
+  const scanner = new StatementScanner(() => undefined);
+  scanner.scan(new TextEncoder().encode(`${sql};`));
+  return scanner.endsInCommentedSemicolon;
 }

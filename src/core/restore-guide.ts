@@ -34,8 +34,10 @@ Load them back into D1, into a new database:
 `;
 }
 
+/** A word of a shell's command that is a file's name or an argument, and never an option. */
 function shellQuote(text: string): string {
-  return /^[\w.-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`;
+  if (text.startsWith("-")) return shellQuote(`./${text}`);
+  return /^[\w./-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`;
 }
 
 function sqlName(name: string): string {

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { FAILURE_CODES, type Failure } from "./failure.ts";
-import { triggerSchema, volumeSchema } from "./manifest.ts";
+import { manifestSchema, triggerSchema, volumeSchema } from "./manifest.ts";
 import { backupIdOf, stampOf, volumeName, type Compression } from "./object-keys.ts";
 
 /**
@@ -62,7 +62,13 @@ const phaseSchema = z.discriminatedUnion("at", [
     copy: copySchema.nullable(),
     discard: z.boolean(),
   }),
-  z.object({ at: z.literal("copying"), dump: finishedExportSchema, copy: copySchema }),
+  z.object({
+    at: z.literal("copying"),
+    dump: finishedExportSchema,
+    copy: copySchema,
+    /** The places to copy are taken. */
+    waiting: z.boolean(),
+  }),
   z.object({
     at: z.literal("verifying"),
     dump: finishedExportSchema,
@@ -101,6 +107,7 @@ export const runSchema = z.object({
   startedAt: at.nullable(),
   finishedAt: at.nullable(),
   fileSize: count.nullable(),
+  hazards: manifestSchema.shape.hazards,
   exportsStarted: count,
   /** Failures since the last progress, and the latest of them. */
   attempt: count,
@@ -142,6 +149,7 @@ export function newRun(
     startedAt: null,
     finishedAt: null,
     fileSize: null,
+    hazards: [],
     exportsStarted: 0,
     attempt: 0,
     lastFailure: null,
@@ -321,7 +329,10 @@ function progressOf(run: Run, live: LiveProgress | null): RunView["progress"] {
     case "copying": {
       const done = bytesCopied(phase.copy) + (live?.bytes ?? 0);
       const total = phase.copy.source?.totalBytes ?? live?.totalBytes ?? null;
-      const message = waiting ?? `Copying volume ${phase.copy.volumes.length + 1}.`;
+      const doing = phase.waiting
+        ? "Waiting for a place to copy."
+        : `Copying volume ${phase.copy.volumes.length + 1}.`;
+      const message = waiting ?? doing;
       return { step: "copying", bytesDone: done, bytesTotal: total, message };
     }
     case "verifying": {

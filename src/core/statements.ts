@@ -44,6 +44,7 @@ export class StatementScanner {
   #dashAt = -2;
   #slashAt = -2;
   #starAt = -2;
+  #lastByte = 0;
   #word = "";
   #head = new Uint8Array(0);
   #knownHead = new Uint8Array(0);
@@ -57,6 +58,14 @@ export class StatementScanner {
   /** True when every statement seen so far is whole: nothing but white space or comments after the last. */
   get betweenStatements(): boolean {
     return this.#form === "none" && (this.#mode === "plain" || this.#mode === "line-comment");
+  }
+
+  /**
+   * True when the last byte was a semicolon inside a line comment. SQLite keeps a view's trailing comment without
+   * the line break that ended it, so D1 writes the statement's semicolon into the comment.
+   */
+  get endsInCommentedSemicolon(): boolean {
+    return this.#mode === "line-comment" && this.#lastByte === SEMICOLON;
   }
 
   /**
@@ -114,7 +123,13 @@ export class StatementScanner {
       this.#head = concat(this.#head, chunk.subarray(headStart, headStart + HEAD_BYTES - this.#head.length));
     }
     this.#base += end;
+    this.#lastByte = chunk[end - 1] ?? this.#lastByte;
     return null;
+  }
+
+  /** Counts a last statement whose semicolon is commented out, which ends with the dump. */
+  end(): void {
+    if (this.#form !== "none" && this.endsInCommentedSemicolon) this.#finish(new Uint8Array(0));
   }
 
   /** Handles the one byte at `i`, outside quotes and comments; returns the index behind it. */

@@ -108,6 +108,7 @@ async function joinedDump(platform: Platform, { folder, manifest }: FoundBackup)
   }
   const first = volumes[0] === undefined ? null : await platform.vault.head(folder + volumes[0].name);
   if (first?.ok === false) return failureProblem(first.failure);
+  if (first?.value === null) return noSuchFile(volumes[0]?.name ?? "");
   const joined = new FixedLengthStream(dump.bytes);
   const pump = async (): Promise<void> => {
     for (const volume of volumes) {

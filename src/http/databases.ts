@@ -63,7 +63,10 @@ export const databases = new Hono<ApiEnv>()
       title: "All databases are being started already",
       status: 409,
       code: "sweep-under-way",
-      detail: `${sweep.started} of ${sweep.databases} databases are started so far.`,
+      detail:
+        sweep.state === "listing"
+          ? "The databases are being listed."
+          : `${sweep.started} of ${sweep.databases} databases are started so far.`,
       hint: "Follow it at /api/sweeps/latest, and the runs at /api/runs.",
       sweep,
     });

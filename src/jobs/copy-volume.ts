@@ -210,7 +210,10 @@ class VolumeUnderWay {
   endOfDump(): Result<"end"> {
     const wrong = this.#opening?.failure(true) ?? null;
     if (wrong !== null) return failed(wrong);
-    return this.#scanner.betweenStatements ? ok("end") : failed(incompleteStatement());
+    this.#scanner.end();
+    return this.#scanner.betweenStatements || this.#scanner.endsInCommentedSemicolon
+      ? ok("end")
+      : failed(incompleteStatement());
   }
 
   async finish(): Promise<Result<Volume>> {

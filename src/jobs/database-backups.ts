@@ -196,7 +196,9 @@ export function databaseBackups<Env extends Cloudflare.Env>(options: DatabaseBac
       });
       await options.saved?.(this.env, saved);
       if (isOver(saved) || saved.phase.at === "copying") await places.release("export", saved.databaseId);
-      if (isOver(saved) || (base.phase.at === "copying" && saved.phase.at !== "copying")) {
+      // One that waits before it tries again lets others copy meanwhile.
+      const copiesOn = saved.phase.at === "copying" && saved.attempt === 0;
+      if (isOver(saved) || (base.phase.at === "copying" && !copiesOn)) {
         await places.release("copy", saved.databaseId);
       }
     }
@@ -243,9 +245,10 @@ export function databaseBackups<Env extends Cloudflare.Env>(options: DatabaseBac
           await places.take("export", run.databaseId);
           return exporting(run, phase, context);
         case "copying":
-          if (!(await places.take("copy", run.databaseId)))
-            return ok({ ...run, wakeAt: now + PLACE_RETRY_MS });
-          return copying(run, phase, context);
+          if (!(await places.take("copy", run.databaseId))) {
+            return ok({ ...run, phase: { ...phase, waiting: true }, wakeAt: now + PLACE_RETRY_MS });
+          }
+          return copying(run, { ...phase, waiting: false }, context);
         case "verifying":
           return verifying(run, phase, context);
         case "committing":

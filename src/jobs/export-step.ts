@@ -2,7 +2,7 @@ import { backoffMs, BUSY_LIMIT_MS, busyDelayMs, EXPORT_LIMIT, pollDelayMs } from
 import { failed, ok, type Failure, type Result } from "../core/failure.ts";
 import type { ExportOptions } from "../core/manifest.ts";
 import type { ExportAnswer } from "../core/ports.ts";
-import { virtualTables, virtualTablesFailure } from "../core/preflight.ts";
+import { schemaHazards, virtualTables, virtualTablesFailure } from "../core/preflight.ts";
 import {
   advance,
   emptied,
@@ -27,7 +27,8 @@ export async function preflight(run: Run, { platform }: StepContext): Promise<Re
   const virtual = virtualTables(schema.value);
   if (virtual.length > 0) return failed(virtualTablesFailure(virtual));
   const now = platform.now();
-  const known = { ...run, databaseName: database.value.name, fileSize: database.value.fileSize };
+  const { name, fileSize } = database.value;
+  const known = { ...run, databaseName: name, fileSize, hazards: schemaHazards(schema.value) };
   return ok(advance(known, freshExport(now), now));
 }
 
@@ -48,6 +49,8 @@ export async function exporting(
     return exporting(await context.save({ ...run, phase: cleared }), cleared, context);
   }
   const { bookmark } = phase;
+  // The time that the database spends busy with somebody else's export is not ours.
+  if (bookmark === null) phase = { ...phase, startedAt: platform.now() };
   const answer =
     bookmark === null
       ? await platform.api.startExport(run.databaseId, EXPORT_OPTIONS)
@@ -69,12 +72,8 @@ function afterAnswer(
     case "active": {
       const bookmark = phase.bookmark ?? answer.bookmark;
       const message = answer.message ?? phase.message;
-      return advance(
-        run,
-        { ...phase, bookmark, message, polls: phase.polls + 1 },
-        now,
-        pollDelayMs(phase.polls),
-      );
+      const polls = phase.bookmark === null ? 0 : phase.polls;
+      return advance(run, { ...phase, bookmark, message, polls: polls + 1 }, now, pollDelayMs(polls));
     }
     case "complete": {
       if (phase.bookmark !== null && answer.bookmark !== phase.bookmark)
@@ -85,12 +84,15 @@ function afterAnswer(
         signedUrl: answer.signedUrl,
         exportMs: Math.max(0, now - phase.startedAt),
       };
-      return advance(run, { at: "copying", dump, copy: phase.copy ?? newCopy(run, now) }, now);
+      const copy = phase.copy ?? newCopy(run, now);
+      return advance(run, { at: "copying", dump, copy, waiting: false }, now);
     }
     case "busy": {
       const busySince = phase.busySince ?? now;
       if (now - busySince > BUSY_LIMIT_MS) return fail(run, busyForTooLong(), now);
-      return { ...retry(run, now, platform.random()), phase: { ...phase, busySince } };
+      // Waiting is no failure: only its length counts.
+      const wakeAt = now + busyDelayMs(phase.polls, platform.random());
+      return { ...run, lastFailure: busy(), wakeAt, phase: { ...phase, busySince, polls: phase.polls + 1 } };
     }
     case "lost":
       return restartExport(run, (phase.copy?.renewals ?? 0) > 0 ? noFreshAddress() : lost(), platform);
@@ -111,18 +113,12 @@ export function restartExport(
   return exportAnew(run, why, now, backoffMs(run.exportsStarted, platform.random(), 1_000, 30_000));
 }
 
-function retry(run: Run, now: number, random: number): Run {
-  const failure: Failure = {
+function busy(): Failure {
+  return {
     code: "database-busy",
     detail: "D1 is busy with another export of this database.",
     hint: "Nothing to do: it becomes free when that export ends.",
     retryable: true,
-  };
-  return {
-    ...run,
-    attempt: run.attempt + 1,
-    lastFailure: failure,
-    wakeAt: now + busyDelayMs(run.attempt, random),
   };
 }
 

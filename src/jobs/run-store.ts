@@ -48,6 +48,8 @@ const anyRunSchema = z.object({
   createdAt: z.number().int(),
 });
 
+const phaseOfAnyVersion = z.object({ phase: z.object({ at: z.string() }) });
+
 export class RunStore {
   readonly #storage: DurableObjectStorage;
 
@@ -55,21 +57,29 @@ export class RunStore {
     this.#storage = storage;
   }
 
-  /** The current or latest run. One that this version cannot read begins anew under its own id. */
+  /** The current or latest run. */
   run(now: number): Run | null {
     const stored = this.#storage.kv.get("run");
     if (stored === undefined) return null;
     const run = runSchema.safeParse(stored);
-    if (run.success) return run.data;
+    return run.success ? run.data : this.#adopt(stored, now);
+  }
+
+  /**
+   * A run that another release has stored and this one cannot read. When it is over, the catalogue and the bucket
+   * know it; one in the middle begins anew under its own id, in another folder. The old folder stays without a
+   * manifest: it is no backup, and its RUN.json says whose it was.
+   */
+  #adopt(stored: unknown, now: number): Run | null {
+    const phase = phaseOfAnyVersion.safeParse(stored);
+    if (phase.success && ["complete", "failed", "cancelled", "unchanged"].includes(phase.data.phase.at))
+      return null;
     const old = anyRunSchema.parse(stored);
-    const begunAnew = newRun(
-      old.id,
-      { id: old.databaseId, name: old.databaseName, accountId: old.accountId },
-      old,
-      old,
-      now,
-    );
-    return { ...begunAnew, revision: old.revision, createdAt: old.createdAt };
+    const database = { id: old.databaseId, name: old.databaseName, accountId: old.accountId };
+    const begun = newRun(old.id, database, old, old, now);
+    const begunAnew = { ...begun, revision: old.revision, createdAt: old.createdAt };
+    this.#storage.kv.put("run", begunAnew);
+    return begunAnew;
   }
 
   /** Saves the next revision of the run; `Superseded` when storage holds another one than `run` came from. */

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { DatabaseSync } from "node:sqlite";
 import { describe, expect, it } from "vitest";
+import { schemaHazards } from "../../src/core/preflight.ts";
 import { StatementScanner, type StatementKind } from "../../src/core/statements.ts";
 
 const encode = (text: string): Uint8Array => new TextEncoder().encode(text);
@@ -100,6 +101,24 @@ describe("a statement ends where SQLite says", () => {
     const bytes = encode(sql);
     expect(scan(bytes)).toEqual({ seen: expected, whole: true });
     expect(scan(bytes, [1])).toEqual({ seen: expected, whole: true });
+  });
+
+  it("takes a last view whose comment has swallowed its semicolon for whole, and for a hazard", () => {
+    const seen: Seen[] = [];
+    const scanner = new StatementScanner((kind, table) => seen.push([kind, table]));
+    scanner.scan(encode("CREATE TABLE t (a);\nCREATE VIEW v AS SELECT a FROM t -- only a;"));
+    scanner.end();
+    expect(scanner.endsInCommentedSemicolon).toBe(true);
+    expect(seen).toEqual([
+      ["create-table", "t"],
+      ["other", null],
+    ]);
+    const hazards = schemaHazards([
+      { type: "table", name: "t", sql: "CREATE TABLE t (a -- the only one\n)" },
+      { type: "view", name: "v", sql: "CREATE VIEW v AS SELECT a FROM t -- only a" },
+      { type: "index", name: "sqlite_autoindex_t_1", sql: null },
+    ]);
+    expect(hazards).toMatchObject([{ kind: "commented-semicolon", table: "v", count: 1 }]);
   });
 
   it.each([

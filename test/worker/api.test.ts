@@ -236,6 +236,16 @@ describe("downloads", () => {
     expect(await response.text()).toBe(dump);
   });
 
+  it("the whole of a file when If-Range names another version", async () => {
+    const whole = await call(file());
+    const size = (await whole.arrayBuffer()).byteLength;
+    const headers = { Range: "bytes=0-3", "If-Range": '"another"' };
+    const other = await call(file(), { headers });
+    expect([other.status, (await other.arrayBuffer()).byteLength]).toEqual([200, size]);
+    const same = await call(file(), { headers: { ...headers, "If-Range": whole.headers.get("ETag") ?? "" } });
+    expect([same.status, (await same.arrayBuffer()).byteLength]).toEqual([206, 4]);
+  });
+
   it("breaks off visibly when a volume is damaged", async () => {
     const other = await createDatabase("CREATE TABLE t (a);");
     await startBackup(other.id);
@@ -248,6 +258,8 @@ describe("downloads", () => {
     await expect(
       call(`/api/backups/${run.phase.backupId}/dump.sql`).then((response) => response.text()),
     ).rejects.toThrow();
+    await env.BACKUPS.delete(`${folder}${other.name}.0001.sql.gz`);
+    expect((await call(`/api/backups/${run.phase.backupId}/dump.sql`)).status).toBe(404);
   });
 
   it.each(["nothing.sql", "..%2F..%2Fx", "%2e%2e"])("no file %s", async (name) => {

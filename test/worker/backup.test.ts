@@ -153,4 +153,34 @@ describe("one database", () => {
     await drive(shop.id, isOver);
     expect(await storedRun(shop.id)).toMatchObject({ id, phase: { at: "complete" } });
   });
+
+  it("is left alone when its run is over and was stored by another release", async () => {
+    const shop = await createDatabase(SHOP);
+    const before = await backUp(shop);
+    const stub = env.DATABASE_BACKUPS.getByName(shop.id);
+    await runInDurableObject(stub, async (_, state) => {
+      const run = state.storage.kv.get<Record<string, unknown>>("run");
+      state.storage.kv.put("run", { ...run, version: 999 });
+    });
+    expect(await stub.latest()).toBeNull();
+    expect(await (await call(`/api/runs/${before.id}`)).json()).toMatchObject({ state: "complete" });
+    vi.setSystemTime(Date.now() + 60_000);
+    const next = await backUp(shop, { label: "before migration" });
+    expect(next).toMatchObject({ state: "complete", label: "before migration" });
+    expect(next.id).not.toBe(before.id);
+  });
+});
+
+describe("a view whose SQL ends in a comment", () => {
+  it("is backed up, and the manifest says what will not come back", async () => {
+    const database = await createDatabase(
+      "CREATE TABLE t (a);\nINSERT INTO t VALUES (1);\nCREATE VIEW v AS SELECT a FROM t -- only a\n;",
+    );
+    const run = await backUp(database);
+    expect(run).toMatchObject({ state: "complete" });
+    expect(await dumpSql(run.backupId)).toMatch(/-- only a;$/);
+    expect((await manifestOf(run.backupId)).hazards).toMatchObject([
+      { kind: "commented-semicolon", table: "v" },
+    ]);
+  });
 });

@@ -176,6 +176,15 @@ describe("a run completes although", () => {
     expect(await storedRun(database.id)).toMatchObject({ phase: { at: "complete" }, exportsStarted: 2 });
   });
 
+  it("the database was busy for long, and then the API errs once", async () => {
+    const database = await createDatabase(TABLE);
+    const run = await backUp(database, {}, [
+      { on: "export.start", fault: "busy", times: 25 },
+      { on: "export.start", fault: "status", value: 500, skip: 25, times: 1 },
+    ]);
+    expect(run).toMatchObject({ state: "complete" });
+  });
+
   it("a volume is altered in the bucket before it is read back", async () => {
     const database = await createDatabase(TABLE);
     await startBackup(database.id);
