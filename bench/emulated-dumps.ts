@@ -22,10 +22,10 @@ export class EmulatedDumps {
   }
 
   /** A made-up dump of this size behind a signed URL, which may be fetched for an hour. */
-  async make(name: string, bytes: number): Promise<Dump> {
+  async make(name: string, bytes: number, compressible = true): Promise<Dump> {
     const uuid = await this.createDatabase(name, "");
     const control = `${this.#url}/_emulator/databases/${uuid}/synthetic-dump`;
-    const { size } = syntheticSchema.parse(await send("POST", control, { bytes }));
+    const { size } = syntheticSchema.parse(await send("POST", control, { bytes, compressible }));
     const exporting = `${this.apiBaseUrl}/accounts/emulated-account/d1/database/${uuid}/export`;
     const answer = exportSchema.parse(await send("POST", exporting, { output_format: "polling" }));
     return { url: answer.result.result.signed_url, bytes: size };

@@ -1,32 +1,21 @@
 import { BenchWorker, type Way } from "./bench-worker.ts";
 import type { Dump } from "./emulated-dumps.ts";
-import { median } from "./statistics.ts";
 import { table, verdict } from "./table.ts";
 
 /** How much more than a bare put's the pipeline's memory may grow from the small dump to the large one. */
 const ALLOWANCE_MIB = 32;
 
-/** The most resident memory of a process, in MiB, one figure for each round. */
-class Peaks {
-  readonly small: number[] = [];
-  readonly large: number[] = [];
-
-  get growth(): number {
-    return median(this.large) - median(this.small);
-  }
-
-  row(name: string): string[] {
-    return [name, ...[median(this.small), median(this.large), this.growth].map((peak) => peak.toFixed(0))];
-  }
+/** The most resident memory of the process that copied the small dump, and of the one that copied the large, in MiB. */
+interface Peaks {
+  readonly small: number;
+  readonly large: number;
 }
 
-/** How much more memory a large dump takes than a small one, each copied by a fresh process. */
-export async function memory(
-  small: Dump,
-  large: Dump,
-  rounds: number,
-  freshFolder: () => string,
-): Promise<string> {
+/**
+ * How much more memory a large dump takes than a small one, each copied by a fresh process. Measured once: from
+ * one run to the next these figures differ by a few MiB.
+ */
+export async function memory(small: Dump, large: Dump, freshFolder: () => string): Promise<string> {
   const peak = async (dump: Dump, way: Way): Promise<number> => {
     const worker = await BenchWorker.start(freshFolder());
     try {
@@ -35,18 +24,26 @@ export async function memory(
       await worker.close();
     }
   };
-  const bare = new Peaks();
-  const pipeline = new Peaks();
-  for (let round = 0; round < rounds; round++) {
-    bare.small.push(await peak(small, { way: "bare" }));
-    pipeline.small.push(await peak(small, { way: "pipeline", compression: "gzip" }));
-    bare.large.push(await peak(large, { way: "bare" }));
-    pipeline.large.push(await peak(large, { way: "pipeline", compression: "gzip" }));
-  }
-  const aim = bare.growth + ALLOWANCE_MIB;
+  const peaks = async (way: Way): Promise<Peaks> => ({
+    small: await peak(small, way),
+    large: await peak(large, way),
+  });
+  const bare = await peaks({ way: "bare" });
+  const pipeline = await peaks({ way: "pipeline", compression: "gzip" });
   return table(
-    `Resident memory of workerd at most, in MiB (its bucket included)`,
+    "Resident memory of workerd at most, in MiB (its bucket included)",
     ["", "64 MiB dump", "1 GiB dump", "growth", `≤ bare + ${ALLOWANCE_MIB}`],
-    [bare.row("bare put"), [...pipeline.row("pipeline, gzip"), verdict(pipeline.growth, aim)]],
+    [
+      row("bare put", bare),
+      [...row("pipeline, gzip", pipeline), verdict(growthOf(pipeline), growthOf(bare) + ALLOWANCE_MIB)],
+    ],
   );
+}
+
+function growthOf({ small, large }: Peaks): number {
+  return large - small;
+}
+
+function row(name: string, peaks: Peaks): string[] {
+  return [name, ...[peaks.small, peaks.large, growthOf(peaks)].map((figure) => figure.toFixed(0))];
 }
