@@ -52,7 +52,15 @@ export async function startWranglerDev(options: WranglerDevOptions): Promise<Wra
   const child = spawn(process.execPath, args, {
     detached: true,
     stdio: ["ignore", "pipe", "pipe"],
-    env: { ...process.env, WRANGLER_SEND_METRICS: "false", CI: "1", FORCE_COLOR: "0", NO_COLOR: "1" },
+    env: {
+      ...process.env,
+      WRANGLER_SEND_METRICS: "false",
+      // wrangler's own store of traces would keep whole addresses on disk, signed ones too
+      X_LOCAL_OBSERVABILITY: "false",
+      CI: "1",
+      FORCE_COLOR: "0",
+      NO_COLOR: "1",
+    },
   });
   let output = "";
   const collect = (chunk: Buffer): void => {

@@ -9,7 +9,6 @@ export interface StreamShape {
   bytesPerSecond?: number | undefined;
 }
 
-const CHUNK_BYTES = 512 * 1024;
 const BEFORE_BREAK_MS = 100;
 const STALL_MS = 600_000;
 const TICKS_PER_SECOND = 10;
@@ -68,20 +67,6 @@ export async function sendShaped(
     await writer.abort(new Error("The emulator breaks this body off (fault)."));
   } catch {
     await tell();
-  }
-}
-
-/** Reads in large steps: each step costs a turn of the event loop. */
-export async function* largeChunks(source: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array, void> {
-  const reader = source.getReader({ mode: "byob" });
-  try {
-    for (;;) {
-      const { value, done } = await reader.readAtLeast(CHUNK_BYTES, new Uint8Array(CHUNK_BYTES));
-      if (value !== undefined && value.length > 0) yield value;
-      if (done) return;
-    }
-  } finally {
-    await reader.cancel();
   }
 }
 
