@@ -16,10 +16,6 @@ export class CatalogOutbox {
     this.#platform = platform;
   }
 
-  get dueAt(): number | null {
-    return this.#store.outbox?.dueAt ?? null;
-  }
-
   addRun(run: Run): void {
     const outbox = this.#current();
     const runs = { ...outbox.runs, [run.id]: { revision: run.revision, row: viewRun(run) } };

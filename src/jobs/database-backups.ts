@@ -196,8 +196,8 @@ export function databaseBackups<Env extends Cloudflare.Env>(options: DatabaseBac
       });
       await options.saved?.(this.env, saved);
       if (isOver(saved) || saved.phase.at === "copying") await places.release("export", saved.databaseId);
-      // One that waits before it tries again lets others copy meanwhile.
-      const copiesOn = saved.phase.at === "copying" && saved.attempt === 0;
+      // One that waits before it tries again lets others copy meanwhile; one in the queue keeps its position there.
+      const copiesOn = saved.phase.at === "copying" && (saved.attempt === 0 || saved.phase.waiting);
       if (isOver(saved) || (base.phase.at === "copying" && !copiesOn)) {
         await places.release("copy", saved.databaseId);
       }

@@ -74,7 +74,14 @@ export class RunStore {
     const phase = phaseOfAnyVersion.safeParse(stored);
     if (phase.success && ["complete", "failed", "cancelled", "unchanged"].includes(phase.data.phase.at))
       return null;
-    const old = anyRunSchema.parse(stored);
+    const readable = anyRunSchema.safeParse(stored);
+    if (!readable.success) {
+      // Not even whose it was: the next request must not fail for it.
+      console.error({ event: "stored-run-unreadable" });
+      this.#storage.kv.delete("run");
+      return null;
+    }
+    const old = readable.data;
     const database = { id: old.databaseId, name: old.databaseName, accountId: old.accountId };
     const begun = newRun(old.id, database, old, old, now);
     const begunAnew = { ...begun, revision: old.revision, createdAt: old.createdAt };

@@ -154,6 +154,17 @@ describe("one database", () => {
     expect(await storedRun(shop.id)).toMatchObject({ id, phase: { at: "complete" } });
   });
 
+  it("goes on with the next request when nothing at all can be read of the stored run", async () => {
+    const shop = await createDatabase(SHOP);
+    await startBackup(shop.id);
+    const stub = env.DATABASE_BACKUPS.getByName(shop.id);
+    await runInDurableObject(stub, async (_, state) => state.storage.kv.put("run", { nonsense: true }));
+    await runDurableObjectAlarm(stub);
+    expect(await stub.latest()).toBeNull();
+    vi.setSystemTime(Date.now() + 60_000);
+    expect(await backUp(shop)).toMatchObject({ state: "complete" });
+  });
+
   it("is left alone when its run is over and was stored by another release", async () => {
     const shop = await createDatabase(SHOP);
     const before = await backUp(shop);

@@ -70,7 +70,7 @@ export async function samples(): Promise<Record<string, string>> {
   return z.record(z.string(), z.string()).parse(await control("POST", "/samples"));
 }
 
-/** The dump that the emulated D1 gives of this database now, fetched as any client would. */
+/** The dump that the emulated D1 gives of this database now, fetched by a client of its own. */
 export async function dumpOf(id: string): Promise<string> {
   const url = `http://emulator.test/client/v4/accounts/emulated-account/d1/database/${id}/export`;
   const headers = { Authorization: "Bearer emulated-token", "Content-Type": "application/json" };

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { z } from "zod";
 import worker from "../../src/index.ts";
 import { createDatabase, resetAccount, setFaults, stateOf } from "./emulated-account.ts";
-import { call, drive, holdTheClock, isOver, storedRun } from "./run-driver.ts";
+import { call, drive, holdTheClock, isOver, nextStep, startBackup, storedRun } from "./run-driver.ts";
 
 beforeEach(async () => {
   holdTheClock();
@@ -122,6 +122,25 @@ describe("many databases at once", () => {
     for (const { id } of databases) await runDurableObjectAlarm(env.DATABASE_BACKUPS.getByName(id));
     const states = await Promise.all(databases.map(async ({ id }) => (await storedRun(id)).phase.at));
     expect(states.filter((state) => state === "queued")).toHaveLength(3);
+  });
+
+  it("one that waits to copy again after a failure keeps its position in the queue", async () => {
+    const [database] = await createDatabases(1);
+    const id = database?.id ?? "";
+    await startBackup(id);
+    await drive(id, ({ phase }) => phase.at === "copying");
+    await setFaults(id, [{ on: "download", fault: "status", value: 500, times: 1 }]);
+    expect(await nextStep(id)).toMatchObject({ phase: { at: "copying" }, attempt: 1 });
+    for (const other of ["x", "y"]) expect(await account().take("copy", other)).toBe(true);
+    expect(await nextStep(id)).toMatchObject({ phase: { at: "copying", waiting: true }, attempt: 1 });
+    vi.setSystemTime(Date.now() + 1_000);
+    expect(await account().take("copy", "later")).toBe(false);
+    await account().release("copy", "x");
+    // One place is free, and it is not the later one's.
+    expect(await account().take("copy", "later")).toBe(false);
+    await drive(id, isOver);
+    expect(await storedRun(id)).toMatchObject({ phase: { at: "complete" } });
+    for (const other of ["y", "later"]) await account().release("copy", other);
   });
 
   it("a place that is never given back ends by itself", async () => {
