@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { codecs } from "../src/cloudflare/codecs.ts";
 import { connect } from "../src/connect.ts";
+import { NOTHING_SCANNED } from "../src/core/dump-checks.ts";
 import type { Failure, Result } from "../src/core/failure.ts";
 import type { Volume } from "../src/core/manifest.ts";
 import { volumeName, type Compression } from "../src/core/object-keys.ts";
@@ -59,18 +60,19 @@ async function pipeline(platform: Platform, signedUrl: string, compression: Comp
     source: null,
     volumes: [],
     upload: null,
-    rows: [],
+    scanned: NOTHING_SCANNED,
     renewals: 0,
   };
   for (let last = false; !last;) {
-    const name = volumeName("bench", copy.volumes.length + 1, compression);
+    const name = volumeName("bench", copy.volumes.length + 1, compression, false);
     const { volumeBytes } = platform.settings;
-    const job = { signedUrl, copy, name, key: keyOf(name), compression, volumeBytes };
+    const options = { compression, volumeBytes, lean: false, recipients: [] };
+    const job = { signedUrl, copy, name, key: keyOf(name), options };
     const copied = value(await copyVolume(platform, job, observer));
     copy = {
       ...copy,
       source: copied.source,
-      rows: copied.rows,
+      scanned: copied.scanned,
       volumes: [...copy.volumes, copied.volume],
     };
     ({ last } = copied);

@@ -1,5 +1,6 @@
 import { z } from "zod";
-import type { Compression } from "./core/object-keys.ts";
+import { recipientProblem } from "./cloudflare/age.ts";
+import { COMPRESSIONS, type Compression } from "./core/object-keys.ts";
 
 /** The only reader of the environment. It names every problem and its fix, not the first one. */
 const MIB = 1024 * 1024;
@@ -53,7 +54,8 @@ const jobSchema = z.object({
         "is missing: set it to the catalogue's database_name in wrangler.jsonc, so that the catalogue is not backed up",
     })
     .min(1, "is empty: set it to the catalogue's database_name in wrangler.jsonc"),
-  COMPRESSION: optional(z.enum(["gzip", "none"], { error: 'must be "gzip" (the default) or "none"' })),
+  COMPRESSION: optional(z.enum(COMPRESSIONS, { error: 'must be "gzip" (the default), "zstd" or "none"' })),
+  AGE_RECIPIENTS: optional(z.string().transform(readRecipients)),
   VOLUME_BYTES: optional(
     z.coerce
       .number({ error: "must be a number of bytes; the default is 134217728" })
@@ -68,6 +70,20 @@ const jobSchema = z.object({
       .regex(/^(?!\/)[^\p{Cc}\\]*\/$/u, 'must end with "/" and not begin with it; the default is "d1/"'),
   ),
 });
+
+/**
+ * Somebody who sets AGE_RECIPIENTS wants encryption: whatever is wrong with the value stops every backup, and
+ * nothing of it is repeated, since a private key may have been pasted here by mistake.
+ */
+function readRecipients(text: string, check: z.RefinementCtx): string[] {
+  const recipients = text.split(",").map((recipient) => recipient.trim());
+  recipients.forEach((recipient, index) => {
+    const problem = recipientProblem(recipient);
+    if (problem !== null)
+      check.addIssue(`holds no usable age recipient at position ${index + 1}: ${problem}`);
+  });
+  return [...new Set(recipients)];
+}
 
 const accessSchema = z.object({
   ADMIN_TOKEN: optional(secret),
@@ -87,6 +103,8 @@ export interface JobConfig {
   readonly catalogDatabaseName: string;
   readonly compression: Compression;
   readonly volumeBytes: number;
+  /** age recipients that every dump is encrypted to; none means that dumps are stored readable. */
+  readonly recipients: readonly string[];
   readonly keyPrefix: string;
 }
 
@@ -122,6 +140,7 @@ export function readJobConfig(env: unknown): Parsed<JobConfig> {
       catalogDatabaseName: value.CATALOG_DATABASE_NAME,
       compression: value.COMPRESSION ?? "gzip",
       volumeBytes: value.VOLUME_BYTES ?? 128 * MIB,
+      recipients: value.AGE_RECIPIENTS ?? [],
       keyPrefix: value.KEY_PREFIX ?? "d1/",
     },
   };

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
-import { RUN_STATES } from "../../src/core/run.ts";
+import { RUN_STATES } from "../../src/core/run-view.ts";
 import { Refusal, type HttpClient } from "./http-client.ts";
 import { Trouble } from "./trouble.ts";
 

@@ -1,8 +1,9 @@
 import { z } from "zod";
 import type { Cursor } from "../core/cursor.ts";
 import { describeException, failed, ok, type Result } from "../core/failure.ts";
+import { hazardSchema } from "../core/manifest.ts";
 import type { BackupRow, Catalog, Page } from "../core/ports.ts";
-import { RUN_STATES, type RunState, type RunView } from "../core/run.ts";
+import { RUN_STATES, type RunState, type RunView } from "../core/run-view.ts";
 
 const viewSchema = z.object({
   id: z.string(),
@@ -22,6 +23,7 @@ const viewSchema = z.object({
   }),
   error: z.object({ code: z.string(), detail: z.string(), hint: z.string() }).nullable(),
   backupId: z.string().nullable(),
+  hazards: z.array(hazardSchema).default([]),
 });
 
 const runRowSchema = z.object({ created_at: z.string(), id: z.string(), view: z.string() });
@@ -41,6 +43,9 @@ const backupRowSchema = z
     stored_bytes: z.number(),
     volumes: z.number(),
     folder: z.string(),
+    manifest_sha256: z.string().nullable(),
+    encrypted: z.number(),
+    hazards: z.number(),
   })
   .transform((row): BackupRow => ({
     id: row.id,
@@ -56,6 +61,9 @@ const backupRowSchema = z
     storedBytes: row.stored_bytes,
     volumes: row.volumes,
     folder: row.folder,
+    manifestSha256: row.manifest_sha256,
+    encrypted: row.encrypted !== 0,
+    hazards: row.hazards,
   }));
 
 /** The catalogue in D1. Every write may be repeated. */
@@ -92,8 +100,8 @@ export class D1Catalog implements Catalog {
       await this.#db
         .prepare(
           `INSERT OR REPLACE INTO backups (id, run_id, database_id, database_name, started_at, finished_at, "trigger",
-             label, pinned, dump_bytes, stored_bytes, volumes, folder)
-           VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)`,
+             label, pinned, dump_bytes, stored_bytes, volumes, folder, manifest_sha256, encrypted, hazards)
+           VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)`,
         )
         .bind(
           backup.id,
@@ -109,6 +117,9 @@ export class D1Catalog implements Catalog {
           backup.storedBytes,
           backup.volumes,
           backup.folder,
+          backup.manifestSha256,
+          backup.encrypted ? 1 : 0,
+          backup.hazards,
         )
         .run();
     });

@@ -1,10 +1,12 @@
 import { z } from "zod";
 import { describeException, failed, ok, type Result } from "../core/failure.ts";
 import type { ExportOptions } from "../core/manifest.ts";
-import type { D1Api, DatabaseSummary, ExportAnswer, SchemaEntry } from "../core/ports.ts";
+import type { D1Api, DatabaseSummary, ExportAnswer, QueryAnswer, SchemaEntry } from "../core/ports.ts";
 import {
+  bookmarkSchema,
   databaseSchema,
   openEnvelope,
+  queryRowsSchema,
   readExport,
   schemaRowsSchema,
   unreadable,
@@ -51,6 +53,23 @@ export class D1Rest implements D1Api {
     if (!answer.ok) return answer;
     const rows = schemaRowsSchema.safeParse(answer.value.result);
     return rows.success ? ok(rows.data[0]?.results ?? []) : failed(unreadable(what));
+  }
+
+  async bookmark(databaseId: string): Promise<Result<string>> {
+    const what = "reading the database's bookmark";
+    const answer = await this.#call("GET", `/${databaseId}/time_travel/bookmark`, null, what);
+    if (!answer.ok) return answer;
+    const read = bookmarkSchema.safeParse(answer.value.result);
+    return read.success ? ok(read.data.bookmark) : failed(unreadable(what));
+  }
+
+  async query(databaseId: string, sql: string): Promise<Result<QueryAnswer>> {
+    const what = "asking the database";
+    const answer = await this.#call("POST", `/${databaseId}/query`, { sql }, what);
+    if (!answer.ok) return answer;
+    const [read] = queryRowsSchema.safeParse(answer.value.result).data ?? [];
+    if (read === undefined) return failed(unreadable(what));
+    return ok({ rows: read.results, rowsRead: read.meta?.rows_read ?? null });
   }
 
   startExport(databaseId: string, options: ExportOptions): Promise<Result<ExportAnswer>> {

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { describeException, failed, ok, type Result } from "../core/failure.ts";
 import type { Compression } from "../core/object-keys.ts";
-import type { Gauge, StoredObject, Vault, VolumeWriter } from "../core/ports.ts";
+import type { Gauge, MeasuredObject, StoredObject, Vault, VolumeWriter } from "../core/ports.ts";
 
 /** Parts of one upload must be of equal size (all but the last) and 5 MiB at least: two of these are held at most. */
 export const PART_BYTES = 6 * 1024 * 1024;
@@ -9,6 +9,9 @@ export const PART_BYTES = 6 * 1024 * 1024;
 /** Objects are read back in large pieces: as a stream of 4 KiB each, that costs several times what the hash does. */
 const READ_BYTES = 512 * 1024;
 const READ_AT_LEAST = 128 * 1024;
+
+/** Enough of an object's beginning to tell what it is. */
+const OPENING_BYTES = 64;
 
 /** The backups' bucket. */
 export class R2Vault implements Vault {
@@ -60,7 +63,7 @@ export class R2Vault implements Vault {
     });
   }
 
-  measure(key: string): Promise<Result<{ bytes: number; sha256: string } | null>> {
+  measure(key: string): Promise<Result<MeasuredObject | null>> {
     return attempt("reading back", key, async () => {
       const object = await this.#bucket.get(key);
       if (object === null) return null;
@@ -68,14 +71,16 @@ export class R2Vault implements Vault {
       const digest = createHash("sha256");
       let buffer = new ArrayBuffer(READ_BYTES);
       let bytes = 0;
+      let opening: Uint8Array = new Uint8Array(0);
       for (;;) {
         const { done, value } = await reader.readAtLeast(READ_AT_LEAST, new Uint8Array(buffer));
         if (value !== undefined) {
           digest.update(value);
+          if (bytes === 0) opening = value.slice(0, OPENING_BYTES);
           bytes += value.length;
           buffer = value.buffer;
         }
-        if (done) return { bytes, sha256: digest.digest("hex") };
+        if (done) return { bytes, sha256: digest.digest("hex"), opening };
       }
     });
   }
@@ -275,6 +280,8 @@ async function attempt<T>(doing: string, key: string, operation: () => Promise<T
 function metadata(key: string): R2HTTPMetadata {
   if (key.endsWith(".json")) return { contentType: "application/json" };
   if (key.endsWith(".md")) return { contentType: "text/markdown; charset=utf-8" };
+  if (key.endsWith(".age")) return { contentType: "application/octet-stream" };
+  if (key.endsWith(".zst")) return { contentType: "application/zstd" };
   if (key.endsWith(".gz")) return { contentType: "application/gzip" };
   if (key.endsWith(".sql")) return { contentType: "application/sql" };
   return { contentType: "text/plain; charset=utf-8" };

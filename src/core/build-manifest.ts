@@ -1,6 +1,12 @@
-import { FORMAT_VERSION, type ExportOptions, type Manifest } from "./manifest.ts";
+import { FORMAT_VERSION, SECTIONS, type ExportOptions, type Manifest } from "./manifest.ts";
+import type { Scanned } from "./dump-checks.ts";
 import type { BackupRow } from "./ports.ts";
-import { backupIdOfRun, bytesCopied, iso, type PhaseOf, type Run } from "./run.ts";
+import { backupIdOfRun, bytesCopied, iso, optionsOf, type PhaseOf, type Run } from "./run.ts";
+
+/** A manifest before what stands beside it is known, and before its own checksum. */
+export type UnsealedManifest = Omit<Manifest, "files" | "checksum">;
+
+export const AGE_FORMAT = "age-encryption.org/v1";
 
 /** The manifest of a verified run. The same run gives the same text, byte for byte, however often it is asked. */
 export function manifestOf(
@@ -9,8 +15,10 @@ export function manifestOf(
   exportOptions: ExportOptions,
   tool: { name: string; version: string },
   previous: { backupId: string; manifestSha256: string } | null,
-): Manifest {
+): UnsealedManifest {
   const { copy, dump } = phase;
+  const { compression, lean, recipients } = optionsOf(run);
+  const bytes = bytesCopied(copy);
   const only = copy.volumes.length === 1 ? copy.volumes[0] : undefined;
   return {
     formatVersion: FORMAT_VERSION,
@@ -29,17 +37,23 @@ export function manifestOf(
     trigger: run.trigger,
     label: run.label,
     exportOptions,
-    compression: run.compression,
-    encryption: null,
+    compression,
+    lean,
+    encryption: recipients.length === 0 ? null : { format: AGE_FORMAT, recipients },
     dump: {
-      bytes: bytesCopied(copy),
+      bytes,
       sha256: only?.dumpSha256 ?? null,
-      statements: copy.volumes.reduce((sum, volume) => sum + (volume.statements ?? 0), 0),
+      statements: lean ? null : copy.volumes.reduce((sum, volume) => sum + (volume.statements ?? 0), 0),
     },
     volumes: copy.volumes,
-    tables: copy.rows.map(([name, rows]) => ({ name, rows })),
+    tables: lean
+      ? (run.tables ?? []).map((name) => ({ name, rows: null }))
+      : copy.scanned.rows.map(([name, rows]) => ({ name, rows })),
     notExported: [],
     hazards: run.hazards,
+    sections: lean ? null : sectionsOf(copy.scanned, bytes),
+    missingSemicolons: lean ? null : copy.scanned.missingSemicolons,
+    examined: examinedOf(run),
     timings: {
       exportMs: dump.exportMs,
       copyMs: phase.copiedAt - copy.startedAt,
@@ -49,7 +63,27 @@ export function manifestOf(
   };
 }
 
-export function backupRow(manifest: Manifest, folder: string, pinned: boolean): BackupRow {
+function examinedOf({ examined }: Run): Manifest["examined"] {
+  if (examined === null || examined.at === null) return null;
+  return { at: examined.at, tables: examined.tables, rowsRead: examined.rowsRead };
+}
+
+/** The parts of a dump that are not empty, in its order. */
+export function sectionsOf({ starts }: Scanned, bytes: number): NonNullable<Manifest["sections"]> {
+  const begun = SECTIONS.map((kind) => ({ kind, offset: kind === "tables" ? 0 : starts[kind] }));
+  const present = begun.flatMap(({ kind, offset }) => (offset === null ? [] : [{ kind, offset }]));
+  return present.map((section, index) => {
+    const end = present[index + 1]?.offset ?? bytes;
+    return { ...section, bytes: end - section.offset };
+  });
+}
+
+export function backupRow(
+  manifest: Manifest,
+  manifestSha256: string,
+  folder: string,
+  pinned: boolean,
+): BackupRow {
   return {
     id: manifest.backupId,
     runId: manifest.runId,
@@ -64,5 +98,8 @@ export function backupRow(manifest: Manifest, folder: string, pinned: boolean): 
     storedBytes: manifest.volumes.reduce((sum, volume) => sum + volume.bytes, 0),
     volumes: manifest.volumes.length,
     folder,
+    manifestSha256,
+    encrypted: manifest.encryption !== null,
+    hazards: manifest.hazards.length,
   };
 }

@@ -1,3 +1,4 @@
+import { z } from "zod";
 import type { Failure } from "./failure.ts";
 import type { StatementKind } from "./statements.ts";
 
@@ -27,6 +28,14 @@ export class OpeningCheck {
   }
 }
 
+/** The first line of every age file. */
+const AGE_FIRST_LINE = new TextEncoder().encode("age-encryption.org/v1\n");
+
+/** Whether an object begins as an age file does, by its first 64 bytes. */
+export function opensAsAge(opening: Uint8Array): boolean {
+  return AGE_FIRST_LINE.every((byte, index) => opening[index] === byte);
+}
+
 export function incompleteStatement(): Failure {
   return {
     code: "dump-incomplete-statement",
@@ -36,13 +45,41 @@ export function incompleteStatement(): Failure {
   };
 }
 
-/** Counts statements, and rows per table in the order in which the dump names the tables. */
+const count = z.number().int().nonnegative();
+
+/** What the scanner has seen of a dump, from its beginning to the end of the last finished volume. */
+export const scannedSchema = z.object({
+  /** Rows per table, in the order in which the dump creates the tables. */
+  rows: z.array(z.tuple([z.string(), count])),
+  /** Statements per kind of hazard and table. */
+  marks: z.array(z.tuple([z.enum(["oversize", "nul", "infinity", "rounded"]), z.string().nullable(), count])),
+  /** Where the first statement of each part stands in the dump; null when there is none so far. */
+  starts: z.object({
+    indexes: count.nullable(),
+    triggers: count.nullable(),
+    views: count.nullable(),
+  }),
+  /** Where a semicolon is missing because a comment has swallowed it. */
+  missingSemicolons: z.array(count),
+});
+export type Scanned = z.infer<typeof scannedSchema>;
+
+export const NOTHING_SCANNED: Scanned = {
+  rows: [],
+  marks: [],
+  starts: { indexes: null, triggers: null, views: null },
+  missingSemicolons: [],
+};
+
+/** Counts what the scanner sees, from where the volumes before have left off. */
 export class Tally {
   statements = 0;
   readonly #rows: Map<string, number>;
+  readonly #before: Scanned;
 
-  constructor(rows: readonly (readonly [string, number])[]) {
-    this.#rows = new Map(rows);
+  constructor(before: Scanned) {
+    this.#before = before;
+    this.#rows = new Map(before.rows);
   }
 
   readonly count = (kind: StatementKind, table: string | null): void => {
@@ -51,8 +88,8 @@ export class Tally {
     this.#rows.set(table, (this.#rows.get(table) ?? 0) + (kind === "insert" ? 1 : 0));
   };
 
-  get rows(): [string, number][] {
-    return [...this.#rows];
+  get scanned(): Scanned {
+    return { ...this.#before, rows: [...this.#rows] };
   }
 }
 

@@ -39,11 +39,13 @@ export const FAILURE_CODES = [
   "dump-not-from-d1",
   "dump-incomplete-statement",
   "dump-changed",
+  "dump-lacks-tables",
   // the bucket
   "bucket-unavailable",
   "folder-taken",
   "stored-object-missing",
   "stored-object-altered",
+  "stored-object-readable",
   "manifest-conflict",
   // the run
   "deadline-exceeded",

@@ -1,4 +1,6 @@
 import { z } from "zod";
+import { COMPRESSIONS } from "./object-keys.ts";
+import type { Codecs } from "./ports.ts";
 
 /** The version of the format that this code writes, and the highest that it reads. */
 export const FORMAT_VERSION = 1;
@@ -20,6 +22,18 @@ export const volumeSchema = z.object({
   statements: count.nullable(),
 });
 export type Volume = z.infer<typeof volumeSchema>;
+
+/** Parts of D1's dump, in its order. Rows and SQLite's own bookkeeping belong to the tables. */
+export const SECTIONS = ["tables", "indexes", "triggers", "views"] as const;
+export type SectionKind = (typeof SECTIONS)[number];
+
+export const hazardSchema = z.object({
+  kind: z.string(),
+  table: z.string().nullable(),
+  count: count.nullable(),
+  detail: z.string(),
+});
+export type Hazard = z.infer<typeof hazardSchema>;
 
 export const exportOptionsSchema = z.object({
   noData: z.boolean(),
@@ -44,18 +58,28 @@ export const manifestSchema = z.object({
   trigger: triggerSchema,
   label: z.string().nullable(),
   exportOptions: exportOptionsSchema,
-  compression: z.enum(["gzip", "zstd", "none"]),
+  compression: z.enum(COMPRESSIONS),
+  /** Nothing was counted, and volumes are cut at fixed sizes, inside statements. */
+  lean: z.boolean(),
   encryption: z.object({ format: z.string(), recipients: z.array(z.string()) }).nullable(),
   /** `sha256` is null when there are several volumes: each states its own. */
   dump: z.object({ bytes: count, sha256: sha256.nullable(), statements: count.nullable() }),
   volumes: z.array(volumeSchema).min(1),
   tables: z.array(z.object({ name: z.string(), rows: count.nullable() })),
   notExported: z.array(z.object({ name: z.string(), kind: z.string(), sql: z.string(), reason: z.string() })),
-  hazards: z.array(
-    z.object({ kind: z.string(), table: z.string().nullable(), count: count.nullable(), detail: z.string() }),
-  ),
+  hazards: z.array(hazardSchema),
+  /** Where in the joined dump (bytes) each part begins that is not empty. */
+  sections: z.array(z.object({ kind: z.enum(SECTIONS), offset: count, bytes: count })).nullable(),
+  /** Offsets in the joined dump at which a semicolon is missing. */
+  missingSemicolons: z.array(count).nullable(),
+  /** The database itself was asked for values that its dump alters. */
+  examined: z.object({ at: moment, tables: count, rowsRead: count }).nullable(),
+  /** The other objects of the folder, as they must be. */
+  files: z.array(z.object({ name: z.string(), bytes: count, sha256 })),
   timings: z.object({ exportMs: count, copyMs: count, verifyMs: count }),
   previous: z.object({ backupId: z.string(), manifestSha256: sha256 }).nullable(),
+  /** SHA-256 of this file as it is with 64 zeros in this place. */
+  checksum: sha256,
 });
 export type Manifest = z.infer<typeof manifestSchema>;
 
@@ -80,6 +104,28 @@ export function readManifest(text: string): ManifestReading {
   if (parsed.success) return { kind: "manifest", manifest: parsed.data };
   const issue = parsed.error.issues[0];
   return { kind: "invalid", problem: `${issue?.path.join(".") ?? ""}: ${issue?.message ?? "unreadable"}` };
+}
+
+/** Lower-case hex of a text's SHA-256. */
+export function sha256Of(text: string, codecs: Pick<Codecs, "digest">): string {
+  const digest = codecs.digest();
+  digest.update(new TextEncoder().encode(text));
+  return digest.hex();
+}
+
+const ZEROS = "0".repeat(64);
+
+/** The text of manifest.json, its own checksum filled in. */
+export function manifestText(manifest: Omit<Manifest, "checksum">, codecs: Pick<Codecs, "digest">): string {
+  const text = (checksum: string): string => `${JSON.stringify({ ...manifest, checksum }, null, 2)}\n`;
+  return text(sha256Of(text(ZEROS), codecs));
+}
+
+/** Whether a manifest's text is what was written, by the checksum in it. */
+export function checksumHolds(text: string, { checksum }: Manifest, codecs: Pick<Codecs, "digest">): boolean {
+  const at = text.lastIndexOf(checksum);
+  const unsealed = text.slice(0, at) + ZEROS + text.slice(at + ZEROS.length);
+  return at >= 0 && sha256Of(unsealed, codecs) === checksum;
 }
 
 /** The text of SHA256SUMS, as `sha256sum -c` reads it. */

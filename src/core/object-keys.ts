@@ -6,7 +6,8 @@
  * A backup's id is its folder with the slash turned into a dot, `shop.20261121T030000Z`: folders are claimed
  * create-only, so ids are unique, and an id finds its backup with no index at all.
  */
-export type Compression = "gzip" | "none";
+export const COMPRESSIONS = ["gzip", "zstd", "none"] as const;
+export type Compression = (typeof COMPRESSIONS)[number];
 
 export const MANIFEST = "manifest.json";
 export const CLAIM = "RUN.json";
@@ -15,7 +16,7 @@ export const RESTORE_GUIDE = "RESTORE.md";
 export const PINNED = "PINNED";
 
 const STAMP = /^\d{8}T\d{6}Z$/;
-const EXTENSION: Record<Compression, string> = { gzip: ".sql.gz", none: ".sql" };
+const EXTENSION: Record<Compression, string> = { gzip: ".sql.gz", zstd: ".sql.zst", none: ".sql" };
 
 /** `20261121T030000Z` for a moment given in milliseconds since the epoch. */
 export function stampOf(at: number): string {
@@ -38,6 +39,11 @@ export function backupIdOf(databaseName: string, stamp: string): string {
   return `${folderName(databaseName)}.${stamp}`;
 }
 
+/** What is known of a database beyond its backups: its policy, and its last checks. */
+export function recordKey(prefix: string, databaseId: string): string {
+  return `${prefix}_d1-nightly/${databaseId}.json`;
+}
+
 /** The folder that a backup's id stands for; null for what cannot be one of our ids. */
 export function folderOfBackup(prefix: string, backupId: string): string | null {
   const dot = backupId.lastIndexOf(".");
@@ -47,9 +53,15 @@ export function folderOfBackup(prefix: string, backupId: string): string | null 
   return `${prefix}${name}/${stamp}/`;
 }
 
-/** `shop.0001.sql.gz`: volumes are numbered from 1, and sort by name up to 9,999 of them. */
-export function volumeName(databaseName: string, number: number, compression: Compression): string {
-  return `${folderName(databaseName)}.${String(number).padStart(4, "0")}${EXTENSION[compression]}`;
+/** `shop.0001.sql.gz.age`: volumes are numbered from 1, and sort by name up to 9,999 of them. */
+export function volumeName(
+  databaseName: string,
+  number: number,
+  compression: Compression,
+  encrypted: boolean,
+): string {
+  const extension = EXTENSION[compression] + (encrypted ? ".age" : "");
+  return `${folderName(databaseName)}.${String(number).padStart(4, "0")}${extension}`;
 }
 
 /** A run's id carries its database, so that the object that owns it is found with no index. */

@@ -7,7 +7,9 @@ import type { Cursor } from "./cursor.ts";
 import type { Result } from "./failure.ts";
 import type { ExportOptions } from "./manifest.ts";
 import type { Compression } from "./object-keys.ts";
-import type { BackupRequest, RunState, RunView } from "./run.ts";
+import type { Policy } from "./policy.ts";
+import type { BackupRequest } from "./run.ts";
+import type { RunState, RunView } from "./run-view.ts";
 
 export interface DatabaseSummary {
   readonly id: string;
@@ -41,8 +43,18 @@ export interface D1Api {
   /** By UUID or name. `database-not-found` when there is none. */
   getDatabase(idOrName: string): Promise<Result<DatabaseSummary & { fileSize: number | null }>>;
   schema(databaseId: string): Promise<Result<SchemaEntry[]>>;
+  /** The database's bookmark of this moment: it moves with every write, and with nothing else. */
+  bookmark(databaseId: string): Promise<Result<string>>;
+  /** Runs one statement that only reads. */
+  query(databaseId: string, sql: string): Promise<Result<QueryAnswer>>;
   startExport(databaseId: string, options: ExportOptions): Promise<Result<ExportAnswer>>;
   pollExport(databaseId: string, options: ExportOptions, bookmark: string): Promise<Result<ExportAnswer>>;
+}
+
+export interface QueryAnswer {
+  readonly rows: Record<string, unknown>[];
+  /** Null when D1 does not tell. */
+  readonly rowsRead: number | null;
 }
 
 export interface DumpStream {
@@ -86,6 +98,13 @@ export interface StoredObject {
   readonly etag: string;
 }
 
+export interface MeasuredObject {
+  readonly bytes: number;
+  readonly sha256: string;
+  /** The first bytes, up to 64 of them. */
+  readonly opening: Uint8Array;
+}
+
 export interface Vault {
   /** Create-only. `taken` means that the key exists; nothing was changed then. */
   create(key: string, text: string): Promise<Result<"created" | "taken">>;
@@ -97,8 +116,8 @@ export interface Vault {
   openVolume(key: string, gauge: Gauge, begun: (uploadId: string) => Promise<void>): VolumeWriter;
   /** An upload that is gone already counts as aborted. */
   abortUpload(key: string, uploadId: string): Promise<Result<void>>;
-  /** The object's size and SHA-256, read from the bucket and not from its metadata; null when it is not there. */
-  measure(key: string): Promise<Result<{ bytes: number; sha256: string } | null>>;
+  /** Size, SHA-256 and opening bytes, read from the bucket and not from its metadata; null when it is not there. */
+  measure(key: string): Promise<Result<MeasuredObject | null>>;
   /** Missing keys are fine. */
   remove(keys: readonly string[]): Promise<Result<void>>;
   /** Answers a download with the object's bytes, honouring Range and conditions; null when it is not there. */
@@ -121,7 +140,8 @@ export interface Encoder {
 
 export interface Codecs {
   digest(): Digest;
-  encoder(compression: Compression): Encoder;
+  /** One volume's: compressed, then encrypted to the recipients, when there are any. */
+  encoder(compression: Compression, recipients: readonly string[]): Encoder;
 }
 
 export interface BackupRow {
@@ -138,6 +158,10 @@ export interface BackupRow {
   readonly storedBytes: number;
   readonly volumes: number;
   readonly folder: string;
+  /** Null in rows of older releases. */
+  readonly manifestSha256: string | null;
+  readonly encrypted: boolean;
+  readonly hazards: number;
 }
 
 export interface Page<T> {
@@ -190,6 +214,22 @@ export interface DatabaseRuns {
   /** The run if it is the current or the latest one. */
   run(id: string): Promise<RunView | null>;
   latest(): Promise<RunView | null>;
+  /** What the object knows of its database beyond single runs. */
+  status(): Promise<DatabaseStatus>;
+  /** Replaces the database's own policy. Counts from the next run on. */
+  setPolicy(database: { id: string; name: string }, policy: Policy): Promise<Result<DatabaseStatus>>;
+}
+
+export interface DatabaseStatus {
+  /** Only what differs from the Worker's settings. */
+  readonly policy: Policy;
+  readonly lastBackupId: string | null;
+  /** The last time that the latest backup was found to stand for the database's state still. */
+  readonly unchanged: { readonly backupId: string; readonly checkedAt: string } | null;
+  /** Why runs no longer end as `unchanged`: a full backup disproved what they rely on. */
+  readonly unchangedOff: { readonly at: string; readonly detail: string } | null;
+  /** The last time that the database was asked for values that its dumps alter. */
+  readonly examinedAt: string | null;
 }
 
 /** One firing of the schedule, or one request, for every database. */
@@ -220,6 +260,8 @@ export interface Settings {
   readonly catalogDatabaseName: string;
   readonly compression: Compression;
   readonly volumeBytes: number;
+  /** age recipients that every dump is encrypted to. */
+  readonly recipients: readonly string[];
   readonly keyPrefix: string;
   readonly tool: { readonly name: string; readonly version: string };
 }

@@ -10,6 +10,13 @@ export function virtualTables(schema: readonly SchemaEntry[]): string[] {
     .map((entry) => entry.name);
 }
 
+/** The tables whose rows a dump must hold: all but those of SQLite's and of D1's own. */
+export function dumpedTables(schema: readonly SchemaEntry[]): string[] {
+  return schema
+    .filter(({ type, name }) => type === "table" && !/^(sqlite_|_cf_)/i.test(name))
+    .map(({ name }) => name);
+}
+
 export function virtualTablesFailure(names: readonly string[]): Failure {
   const listed =
     names.length > 5 ? `${names.slice(0, 5).join(", ")} and ${names.length - 5} more` : names.join(", ");

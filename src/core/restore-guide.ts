@@ -1,7 +1,7 @@
-import type { Manifest } from "./manifest.ts";
+import type { UnsealedManifest } from "./build-manifest.ts";
 
 /** RESTORE.md: the literal commands for this one backup, for somebody who has nothing but its files. */
-export function restoreGuide(manifest: Omit<Manifest, "finishedAt">): string {
+export function restoreGuide(manifest: UnsealedManifest): string {
   const { database, volumes, compression, tables } = manifest;
   const files = volumes.map((volume) => shellQuote(volume.name)).join(" ");
   const read = compression === "gzip" ? `gunzip -c ${files}` : `cat ${files}`;

@@ -1,14 +1,16 @@
 import { z } from "zod";
 import { FAILURE_CODES, type Failure } from "./failure.ts";
-import { manifestSchema, triggerSchema, volumeSchema } from "./manifest.ts";
-import { backupIdOf, stampOf, volumeName, type Compression } from "./object-keys.ts";
+import { hazardSchema, triggerSchema, volumeSchema } from "./manifest.ts";
+import { backupIdOf, stampOf, volumeName } from "./object-keys.ts";
+import { backupOptionsSchema, type BackupOptions } from "./policy.ts";
+import { NOTHING_SCANNED, scannedSchema } from "./dump-checks.ts";
 
 /**
  * A run as it is stored between two alarms: everything that the next step needs, and nothing else remembered
  * anywhere. Times are milliseconds since the epoch. Change the shape, change the number: a deploy in the
  * middle of a run that does not know its state begins that run anew.
  */
-export const STATE_VERSION = 1;
+export const STATE_VERSION = 2;
 
 const at = z.number().int();
 const count = z.number().int().nonnegative();
@@ -38,8 +40,7 @@ const copySchema = z.object({
   volumes: z.array(volumeSchema),
   /** A multipart upload that was begun and not completed. A resumed step aborts it before it opens another. */
   upload: z.object({ key: z.string(), uploadId: z.string() }).nullable(),
-  /** Rows seen per table, in the order in which the dump creates the tables. */
-  rows: z.array(z.tuple([z.string(), count])),
+  scanned: scannedSchema,
   /** Fresh addresses asked for since the last finished volume. */
   renewals: count,
 });
@@ -63,6 +64,16 @@ const phaseSchema = z.discriminatedUnion("at", [
     discard: z.boolean(),
   }),
   z.object({
+    at: z.literal("examining"),
+    dump: finishedExportSchema,
+    copy: copySchema,
+    startedAt: at,
+    /** So many of the tables have been asked. */
+    asked: count,
+    rowsRead: count,
+    found: z.array(hazardSchema),
+  }),
+  z.object({
     at: z.literal("copying"),
     dump: finishedExportSchema,
     copy: copySchema,
@@ -84,6 +95,8 @@ const phaseSchema = z.discriminatedUnion("at", [
     verifiedAt: at,
   }),
   z.object({ at: z.literal("complete"), backupId: z.string() }),
+  /** Nothing was written since this backup, which still stands. */
+  z.object({ at: z.literal("unchanged"), backupId: z.string() }),
   z.object({ at: z.literal("failed"), failure: failureSchema }),
 ]);
 
@@ -101,13 +114,21 @@ export const runSchema = z.object({
   force: z.boolean(),
   /** What asked for it, such as one firing of the schedule: the same key never makes a second run. */
   key: z.string().nullable(),
-  compression: z.enum(["gzip", "none"]),
-  volumeBytes: count,
+  /** The request asks for the database to be examined, whether that is due or not. */
+  examine: z.boolean(),
+  /** Settled by the preflight. */
+  options: backupOptionsSchema.nullable(),
   createdAt: at,
   startedAt: at.nullable(),
   finishedAt: at.nullable(),
   fileSize: count.nullable(),
-  hazards: manifestSchema.shape.hazards,
+  /** Tables that the preflight saw; null before it. */
+  tables: z.array(z.string()).nullable(),
+  hazards: z.array(hazardSchema),
+  /** What asking the database itself has found; `at` is null when that did not come to its end. */
+  examined: z
+    .object({ at: z.string().nullable(), tables: count, rowsRead: count, found: z.array(hazardSchema) })
+    .nullable(),
   exportsStarted: count,
   /** Failures since the last progress, and the latest of them. */
   attempt: count,
@@ -126,6 +147,7 @@ export interface BackupRequest {
   readonly label: string | null;
   readonly pinned: boolean;
   readonly force: boolean;
+  readonly examine: boolean;
   readonly key: string | null;
 }
 
@@ -133,7 +155,6 @@ export function newRun(
   id: string,
   database: { id: string; name: string; accountId: string },
   request: BackupRequest,
-  settings: { compression: Compression; volumeBytes: number },
   now: number,
 ): Run {
   return {
@@ -144,12 +165,14 @@ export function newRun(
     databaseName: database.name,
     accountId: database.accountId,
     ...request,
-    ...settings,
+    options: null,
     createdAt: now,
     startedAt: null,
     finishedAt: null,
     fileSize: null,
+    tables: null,
     hazards: [],
+    examined: null,
     exportsStarted: 0,
     attempt: 0,
     lastFailure: null,
@@ -159,7 +182,15 @@ export function newRun(
 }
 
 export function isOver(run: Run): boolean {
-  return run.phase.at === "complete" || run.phase.at === "failed";
+  return OVER.includes(run.phase.at);
+}
+
+const OVER: readonly Phase["at"][] = ["complete", "unchanged", "failed"];
+
+/** What the run does with its dump. Throws before the preflight, which settles it. */
+export function optionsOf(run: Run): BackupOptions {
+  if (run.options === null) throw new Error("the run's options are not settled yet");
+  return run.options;
 }
 
 /** The run moved on to `phase`: its failures so far no longer count. */
@@ -183,6 +214,8 @@ export function exportAnew(run: Run, failure: Failure, now: number, delayMs: num
     attempt: 0,
     lastFailure: { ...failure },
     wakeAt: now + delayMs,
+    // The answers belonged to the export that is given up.
+    examined: null,
     phase: freshExport(now, copyOf(run)),
   };
 }
@@ -213,141 +246,25 @@ export function newCopy(run: Run, now: number): Copy {
     source: null,
     volumes: [],
     upload: null,
-    rows: [],
+    scanned: NOTHING_SCANNED,
     renewals: 0,
   };
 }
 
 /** The folder stays claimed; nothing of what was copied into it counts any more. */
 export function emptied(copy: Copy): Copy {
-  return { ...copy, source: null, volumes: [], upload: null, rows: [], renewals: 0 };
+  return { ...copy, source: null, volumes: [], upload: null, scanned: NOTHING_SCANNED, renewals: 0 };
 }
 
 /** The objects that this run may have written so far, the volume under way included. */
 export function volumesWritten(run: Run, copy: Copy): string[] {
   const numbers = Array.from({ length: copy.volumes.length + 1 }, (_, index) => index + 1);
-  return numbers.map((number) => volumeName(run.databaseName, number, run.compression));
+  const { compression, recipients } = optionsOf(run);
+  return numbers.map((number) => volumeName(run.databaseName, number, compression, recipients.length > 0));
 }
 
 export function bytesCopied(copy: Copy): number {
   return copy.volumes.reduce((sum, volume) => sum + volume.dumpBytes, 0);
-}
-
-export const RUN_STATES = [
-  "queued",
-  "exporting",
-  "copying",
-  "verifying",
-  "complete",
-  "failed",
-  "cancelled",
-  "unchanged",
-] as const;
-export type RunState = (typeof RUN_STATES)[number];
-
-/** A run as the API shows it and the catalogue keeps it. */
-export interface RunView {
-  readonly id: string;
-  readonly databaseId: string;
-  readonly databaseName: string;
-  readonly state: RunState;
-  readonly trigger: "scheduled" | "manual";
-  readonly label: string | null;
-  readonly createdAt: string;
-  readonly startedAt: string | null;
-  readonly finishedAt: string | null;
-  readonly progress: {
-    step: string;
-    bytesDone: number | null;
-    bytesTotal: number | null;
-    message: string | null;
-  };
-  readonly error: { code: string; detail: string; hint: string } | null;
-  readonly backupId: string | null;
-}
-
-/** How far the volume under way has come: known only to the object that copies it, and stored nowhere. */
-export interface LiveProgress {
-  readonly bytes: number;
-  readonly totalBytes: number;
-}
-
-export function viewRun(run: Run, live: LiveProgress | null = null): RunView {
-  const { phase } = run;
-  return {
-    id: run.id,
-    databaseId: run.databaseId,
-    databaseName: run.databaseName,
-    state: stateOf(phase),
-    trigger: run.trigger,
-    label: run.label,
-    createdAt: iso(run.createdAt),
-    startedAt: run.startedAt === null ? null : iso(run.startedAt),
-    finishedAt: run.finishedAt === null ? null : iso(run.finishedAt),
-    progress: progressOf(run, live),
-    error:
-      phase.at === "failed"
-        ? { code: phase.failure.code, detail: phase.failure.detail, hint: phase.failure.hint }
-        : null,
-    backupId: phase.at === "complete" ? phase.backupId : null,
-  };
-}
-
-function stateOf(phase: Phase): RunState {
-  switch (phase.at) {
-    case "queued":
-    case "preflight":
-      return "queued";
-    case "committing":
-      return "verifying";
-    default:
-      return phase.at;
-  }
-}
-
-function progressOf(run: Run, live: LiveProgress | null): RunView["progress"] {
-  const { phase, lastFailure } = run;
-  const waiting =
-    lastFailure === null ? null : `${lastFailure.detail} Trying again (attempt ${run.attempt + 1}).`;
-  switch (phase.at) {
-    case "queued":
-      return {
-        step: "queued",
-        bytesDone: null,
-        bytesTotal: null,
-        message: waiting ?? "Waiting for its turn.",
-      };
-    case "preflight":
-      return { step: "preflight", bytesDone: null, bytesTotal: run.fileSize, message: waiting };
-    case "exporting":
-      return {
-        step: "exporting",
-        bytesDone: null,
-        bytesTotal: run.fileSize,
-        message: waiting ?? phase.message,
-      };
-    case "copying": {
-      const done = bytesCopied(phase.copy) + (live?.bytes ?? 0);
-      const total = phase.copy.source?.totalBytes ?? live?.totalBytes ?? null;
-      const doing = phase.waiting
-        ? "Waiting for a place to copy."
-        : `Copying volume ${phase.copy.volumes.length + 1}.`;
-      const message = waiting ?? doing;
-      return { step: "copying", bytesDone: done, bytesTotal: total, message };
-    }
-    case "verifying": {
-      const total = phase.copy.volumes.reduce((sum, volume) => sum + volume.bytes, 0);
-      const done = phase.copy.volumes.slice(0, phase.verified).reduce((sum, volume) => sum + volume.bytes, 0);
-      const message = waiting ?? `Reading back volume ${phase.verified + 1} of ${phase.copy.volumes.length}.`;
-      return { step: "verifying", bytesDone: done, bytesTotal: total, message };
-    }
-    case "committing":
-      return { step: "committing", bytesDone: null, bytesTotal: null, message: waiting };
-    case "complete":
-      return { step: "complete", bytesDone: null, bytesTotal: null, message: null };
-    case "failed":
-      return { step: "failed", bytesDone: null, bytesTotal: null, message: null };
-  }
 }
 
 export function iso(moment: number): string {

@@ -1,7 +1,7 @@
 import { Hono } from "hono";
 import { z } from "zod";
 import { backupRow } from "../core/build-manifest.ts";
-import { readManifest, type Manifest } from "../core/manifest.ts";
+import { readManifest, sha256Of, type Manifest } from "../core/manifest.ts";
 import { folderOfBackup, MANIFEST, PINNED } from "../core/object-keys.ts";
 import type { Platform } from "../core/ports.ts";
 import type { ApiEnv } from "./dependencies.ts";
@@ -28,7 +28,10 @@ export const backups = new Hono<ApiEnv>()
     const pinned = await platform.vault.head(found.folder + PINNED);
     if (!pinned.ok) return failureProblem(pinned.failure);
     const { manifest, folder } = found;
-    return context.json({ ...backupRow(manifest, folder, pinned.value !== null), manifest });
+    return context.json({
+      ...backupRow(manifest, found.manifestSha256, folder, pinned.value !== null),
+      manifest,
+    });
   })
   .get("/backups/:id/files/:name", async (context) => {
     const { id, name } = context.req.param();
@@ -48,6 +51,7 @@ export const backups = new Hono<ApiEnv>()
 interface FoundBackup {
   readonly folder: string;
   readonly manifest: Manifest;
+  readonly manifestSha256: string;
 }
 
 /** A backup exists if and only if its manifest does: so that is what is read, from the bucket. */
@@ -65,7 +69,10 @@ async function findBackup(platform: Platform, id: string): Promise<FoundBackup |
     });
   }
   const reading = readManifest(text.value);
-  if (reading.kind === "manifest") return { folder, manifest: reading.manifest };
+  if (reading.kind === "manifest") {
+    const manifestSha256 = sha256Of(text.value, platform.codecs);
+    return { folder, manifest: reading.manifest, manifestSha256 };
+  }
   const newer = reading.kind === "newer";
   return problem({
     title: newer ? "The backup is of a newer format" : "The manifest cannot be read",

@@ -1,7 +1,9 @@
 import { Hono } from "hono";
 import { closestMatch } from "leven";
 import { z } from "zod";
-import type { DatabaseSummary, Platform } from "../core/ports.ts";
+import { effectivePolicy, policySchema, type FullPolicy, type Policy } from "../core/policy.ts";
+import type { DatabaseStatus, DatabaseSummary, Platform } from "../core/ports.ts";
+import type { BackupRequest } from "../core/run.ts";
 import type { Result } from "../core/failure.ts";
 import type { ApiEnv } from "./dependencies.ts";
 import { failureProblem, problem } from "./problem.ts";
@@ -11,6 +13,7 @@ const backupBody = z.strictObject({
   label: z.string().trim().min(1, "is empty").max(200, "is longer than 200 characters").optional(),
   pinned: z.boolean().optional(),
   force: z.boolean().optional(),
+  examine: z.boolean().optional(),
 });
 
 /** How many names are looked at for those closest to a misspelt one. */
@@ -21,8 +24,21 @@ export const databases = new Hono<ApiEnv>()
     const platform = context.get("platform");
     const found = await findDatabase(platform, context.req.param("db"));
     if (found instanceof Response) return found;
-    const latestRun = await context.env.databaseRuns(found.id).latest();
-    return context.json({ ...found, latestRun });
+    const runs = context.env.databaseRuns(found.id);
+    const [latestRun, status] = await Promise.all([runs.latest(), runs.status()]);
+    return context.json({ ...found, latestRun, ...policies(status, platform) });
+  })
+  .put("/databases/:db/policy", async (context) => {
+    const platform = context.get("platform");
+    const body = await readBody(context, policySchema);
+    if (!body.ok) return body.response;
+    const found = await findDatabase(platform, context.req.param("db"));
+    if (found instanceof Response) return found;
+    const { id, name } = found;
+    const set = await context.env.databaseRuns(id).setPolicy({ id, name }, body.value);
+    return set.ok
+      ? context.json({ id, name, ...policies(set.value, platform) })
+      : failureProblem(set.failure);
   })
   .post("/databases/:db/backups", async (context) => {
     const platform = context.get("platform");
@@ -30,8 +46,7 @@ export const databases = new Hono<ApiEnv>()
     if (!body.ok) return body.response;
     const found = await findDatabase(platform, context.req.param("db"));
     if (found instanceof Response) return found;
-    const { label = null, pinned = false, force = false } = body.value;
-    const request = { trigger: "manual", label, pinned, force, key: null } as const;
+    const request = manualRequest(body.value);
     const started = await context.env
       .databaseRuns(found.id)
       .start({ id: found.id, name: found.name }, request);
@@ -51,9 +66,8 @@ export const databases = new Hono<ApiEnv>()
   .post("/backups", async (context) => {
     const body = await readBody(context, backupBody);
     if (!body.ok) return body.response;
-    const { label = null, pinned = false, force = false } = body.value;
     const account = context.env.accountRuns(context.get("platform").settings.accountId);
-    const answer = await account.startAll({ trigger: "manual", label, pinned, force, key: null }, true);
+    const answer = await account.startAll(manualRequest(body.value), true);
     if (!answer.ok) return failureProblem(answer.failure);
     const { sweep } = answer.value;
     if (answer.value.kind === "begun") {
@@ -75,6 +89,19 @@ export const databases = new Hono<ApiEnv>()
     const sweep = await context.env.accountRuns(context.get("platform").settings.accountId).latestSweep();
     return context.json({ sweep });
   });
+
+function manualRequest(body: z.infer<typeof backupBody>): BackupRequest {
+  const { label = null, pinned = false, force = false, examine = false } = body;
+  return { trigger: "manual", label, pinned, force, examine, key: null };
+}
+
+/** A database's status, with what its policy comes to beside what was set of it. */
+function policies(
+  { policy, ...status }: DatabaseStatus,
+  { settings }: Platform,
+): Omit<DatabaseStatus, "policy"> & { policy: FullPolicy; ownPolicy: Policy } {
+  return { policy: effectivePolicy(policy, settings), ownPolicy: policy, ...status };
+}
 
 /** The database of this name or UUID; else the answer to give: for an unknown one, 404 with the closest names. */
 async function findDatabase(

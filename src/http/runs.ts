@@ -1,7 +1,7 @@
 import { Hono } from "hono";
 import { z } from "zod";
 import { databaseOfRun } from "../core/object-keys.ts";
-import { RUN_STATES, type RunView } from "../core/run.ts";
+import { RUN_STATES, type RunView } from "../core/run-view.ts";
 import type { ApiEnv, Dependencies } from "./dependencies.ts";
 import { failureProblem, problem } from "./problem.ts";
 import { pageBody, paging, readQuery } from "./requests.ts";

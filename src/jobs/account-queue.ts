@@ -11,7 +11,8 @@ import type {
   SweepAnswer,
   SweepView,
 } from "../core/ports.ts";
-import type { BackupRequest, RunView } from "../core/run.ts";
+import type { BackupRequest } from "../core/run.ts";
+import type { RunView } from "../core/run-view.ts";
 import { PlaceLedger } from "./place-ledger.ts";
 import { SweepLedger, type Sweep } from "./sweep-ledger.ts";
 

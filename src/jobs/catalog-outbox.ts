@@ -1,6 +1,7 @@
 import { backoffMs } from "../core/backoff.ts";
 import type { BackupRow, Platform } from "../core/ports.ts";
-import { viewRun, type Run } from "../core/run.ts";
+import type { Run } from "../core/run.ts";
+import { viewRun } from "../core/run-view.ts";
 import type { Outbox, RunStore } from "./run-store.ts";
 
 /**

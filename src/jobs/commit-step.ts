@@ -1,24 +1,31 @@
 import { backupRow, manifestOf } from "../core/build-manifest.ts";
+import { opensAsAge } from "../core/dump-checks.ts";
 import { failed, ok, type Failure, type Result } from "../core/failure.ts";
-import { checksumsText, readManifest } from "../core/manifest.ts";
-import { CHECKSUMS, MANIFEST, PINNED, RESTORE_GUIDE } from "../core/object-keys.ts";
-import type { BackupRow } from "../core/ports.ts";
+import { checksumsText, manifestText, readManifest, sha256Of } from "../core/manifest.ts";
+import { CHECKSUMS, CLAIM, MANIFEST, PINNED, RESTORE_GUIDE } from "../core/object-keys.ts";
 import { restoreGuide } from "../core/restore-guide.ts";
-import { advance, type PhaseOf, type Run } from "../core/run.ts";
+import { advance, optionsOf, type PhaseOf, type Run } from "../core/run.ts";
+import { differenceOfEquals } from "../core/unchanged.ts";
 import { EXPORT_OPTIONS, restartExport } from "./export-step.ts";
-import { folderOfRun, type CommittedBackup, type StepContext } from "./step.ts";
+import { judge } from "./judge-step.ts";
+import { standingBackup } from "./preflight-step.ts";
+import { claimText, folderOfRun, type StepContext, type StepOutcome } from "./step.ts";
 
 /** Reads one volume back from the bucket and compares it with what was sent there. */
 export async function verifying(
   run: Run,
   phase: PhaseOf<"verifying">,
-  { platform }: StepContext,
+  context: StepContext,
 ): Promise<Result<Run>> {
+  const { platform } = context;
   const now = platform.now();
   const volume = phase.copy.volumes[phase.verified];
   if (volume === undefined) {
     const { dump, copy, copiedAt } = phase;
-    return ok(advance(run, { at: "committing", dump, copy, copiedAt, verifiedAt: now }, now));
+    const judged = await judge(run, copy, context);
+    if (!judged.ok) return judged;
+    if (!judged.value.sound) return ok(judged.value.run);
+    return ok(advance(judged.value.run, { at: "committing", dump, copy, copiedAt, verifiedAt: now }, now));
   }
   const stored = await platform.vault.measure(folderOfRun(run, phase.copy, platform) + volume.name);
   if (!stored.ok) return stored;
@@ -26,14 +33,9 @@ export async function verifying(
   if (stored.value.bytes !== volume.bytes || stored.value.sha256 !== volume.sha256) {
     return ok(restartExport(run, altered(volume.name), platform));
   }
+  if (optionsOf(run).recipients.length > 0 && !opensAsAge(stored.value.opening))
+    return failed(readable(volume.name));
   return ok(advance(run, { ...phase, verified: phase.verified + 1 }, platform.now()));
-}
-
-/** A committed backup, and the run as it is to be saved now. */
-export interface Commit {
-  readonly run: Run;
-  readonly backup: CommittedBackup;
-  readonly row: BackupRow;
 }
 
 /** Writes what stands beside the volumes, and manifest.json last and create-only: with it, the backup exists. */
@@ -41,39 +43,61 @@ export async function committing(
   run: Run,
   phase: PhaseOf<"committing">,
   context: StepContext,
-): Promise<Result<Commit>> {
-  const { platform } = context;
-  const { vault, settings } = platform;
+): Promise<Result<StepOutcome>> {
+  const { platform, record } = context;
+  const { vault } = platform;
   const folder = folderOfRun(run, phase.copy, platform);
-  const manifest = manifestOf(run, phase, EXPORT_OPTIONS, settings.tool, context.previous);
+  const standing = await vault.readText(folder + MANIFEST);
+  if (!standing.ok) return standing;
+  if (standing.value !== null) return committed(run, standing.value, folder, context);
+  const before = await standingBackup(context.previous, platform);
+  if (!before.ok) return before;
+  const previous =
+    context.previous === null
+      ? null
+      : { backupId: context.previous.backupId, manifestSha256: context.previous.manifestSha256 };
+  const unsealed = manifestOf(run, phase, EXPORT_OPTIONS, platform.settings.tool, previous);
   const beside: [string, string][] = [
-    [CHECKSUMS, checksumsText(manifest.volumes)],
-    [RESTORE_GUIDE, restoreGuide(manifest)],
-    ...(run.pinned ? [[PINNED, ""] satisfies [string, string]] : []),
+    [CHECKSUMS, checksumsText(unsealed.volumes)],
+    [RESTORE_GUIDE, restoreGuide(unsealed)],
   ];
-  for (const [name, text] of beside) {
+  for (const [name, text] of [...beside, ...(run.pinned ? [[PINNED, ""] as const] : [])]) {
     const written = await vault.put(folder + name, text);
     if (!written.ok) return written;
   }
-  let text = `${JSON.stringify(manifest, null, 2)}\n`;
+  const files = [[CLAIM, claimText(run)] as const, ...beside].map(([name, text]) => ({
+    name,
+    bytes: new TextEncoder().encode(text).length,
+    sha256: sha256Of(text, platform.codecs),
+  }));
+  const text = manifestText({ ...unsealed, files }, platform.codecs);
   const created = await vault.create(folder + MANIFEST, text);
   if (!created.ok) return created;
-  if (created.value === "taken") {
-    // Written by this very run before it was cut off: then that one counts.
-    const standing = await vault.readText(folder + MANIFEST);
-    if (!standing.ok) return standing;
-    text = standing.value ?? "";
-    const reading = readManifest(text);
-    if (reading.kind !== "manifest" || reading.manifest.runId !== run.id) return failed(conflict(folder));
-  }
-  const digest = platform.codecs.digest();
-  digest.update(new TextEncoder().encode(text));
-  const { backupId } = manifest;
-  const done = advance(run, { at: "complete", backupId }, platform.now());
+  // Written by this very run before it was cut off: the next try finds it standing.
+  if (created.value === "taken") return failed({ ...conflict(folder), retryable: true });
+  const outcome = committed(run, text, folder, context);
+  const difference = before.value === null ? null : differenceOfEquals(before.value, unsealed);
+  if (!outcome.ok || difference === null) return outcome;
+  const detail = `Backup ${unsealed.backupId} has the same bookmark as ${before.value?.backupId ?? ""}, but ${difference}.`;
+  return ok({
+    ...outcome.value,
+    record: { ...record, unchangedOff: { at: platform.now(), detail } },
+  });
+}
+
+/** The end of a run whose manifest stands in the bucket. */
+function committed(run: Run, text: string, folder: string, { platform }: StepContext): Result<StepOutcome> {
+  const reading = readManifest(text);
+  if (reading.kind !== "manifest" || reading.manifest.runId !== run.id) return failed(conflict(folder));
+  const { manifest } = reading;
+  const done = advance(run, { at: "complete", backupId: manifest.backupId }, platform.now());
+  const manifestSha256 = sha256Of(text, platform.codecs);
   return ok({
     run: { ...done, finishedAt: done.wakeAt },
-    backup: { backupId, manifestSha256: digest.hex() },
-    row: backupRow(manifest, folder, run.pinned),
+    commit: {
+      backup: { backupId: manifest.backupId, manifestSha256, bookmark: manifest.atBookmark },
+      row: backupRow(manifest, manifestSha256, folder, run.pinned),
+    },
   });
 }
 
@@ -92,6 +116,15 @@ function altered(name: string): Failure {
     detail: `Volume ${name} reads back from the bucket with another size or SHA-256 than was written.`,
     hint: "Does another tool write to the bucket? A new export is made, a few times.",
     retryable: true,
+  };
+}
+
+function readable(name: string): Failure {
+  return {
+    code: "stored-object-readable",
+    detail: `Volume ${name} was to be encrypted, but what lies in the bucket is no age file.`,
+    hint: "The run is given up and what it wrote is deleted. This is a defect of d1-nightly; please report it.",
+    retryable: false,
   };
 }
 

@@ -2,10 +2,10 @@ import { z } from "zod";
 import { EXPORT_LIMIT } from "../core/backoff.ts";
 import { failed, ok, type Failure, type Result } from "../core/failure.ts";
 import { CLAIM, stampOf, volumeName } from "../core/object-keys.ts";
-import { advance, bytesCopied, type Copy, type PhaseOf, type Run } from "../core/run.ts";
+import { advance, bytesCopied, optionsOf, type Copy, type PhaseOf, type Run } from "../core/run.ts";
 import { copyVolume } from "./copy-volume.ts";
 import { restartExport } from "./export-step.ts";
-import { folderOfRun, type StepContext } from "./step.ts";
+import { claimText, folderOfRun, type StepContext } from "./step.ts";
 
 /** How many seconds ahead a free folder is looked for. */
 const CLAIM_LIMIT = 60;
@@ -32,27 +32,28 @@ export async function copying(
     const claimed = await claimFolder(current, copy, context, save);
     if (!claimed.ok) return claimed;
   }
-  const name = volumeName(run.databaseName, copy.volumes.length + 1, run.compression);
+  const options = optionsOf(run);
+  const encrypted = options.recipients.length > 0;
+  const name = volumeName(run.databaseName, copy.volumes.length + 1, options.compression, encrypted);
   const key = folderOfRun(run, copy, platform) + name;
   const job = {
     signedUrl: phase.dump.signedUrl,
     copy,
     name,
     key,
-    compression: run.compression,
-    volumeBytes: run.volumeBytes,
+    options,
   };
   const copied = await copyVolume(platform, job, {
     ...context.observer,
     uploadBegun: (uploadId) => save({ ...copy, upload: { key, uploadId } }),
   });
   if (!copied.ok) return afterFailure(current, { ...phase, copy }, copied.failure, context);
-  const { volume, source, rows, last } = copied.value;
+  const { volume, source, scanned, last } = copied.value;
   const now = platform.now();
   const grown: Copy = {
     ...copy,
     source,
-    rows,
+    scanned,
     volumes: [...copy.volumes, volume],
     upload: null,
     renewals: 0,
@@ -74,7 +75,7 @@ async function claimFolder(
   { platform }: StepContext,
   save: (copy: Copy) => Promise<void>,
 ): Promise<Result<void>> {
-  const text = `${JSON.stringify({ runId: run.id, databaseId: run.databaseId })}\n`;
+  const text = claimText(run);
   let copy = first;
   for (let second = 0; second < CLAIM_LIMIT; second++) {
     const key = folderOfRun(run, copy, platform) + CLAIM;

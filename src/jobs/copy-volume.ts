@@ -1,14 +1,17 @@
 import { backoffMs } from "../core/backoff.ts";
-import { incompleteStatement, OpeningCheck, Tally } from "../core/dump-checks.ts";
+import { incompleteStatement, OpeningCheck, Tally, type Scanned } from "../core/dump-checks.ts";
 import { failed, ok, type Result } from "../core/failure.ts";
 import type { Volume } from "../core/manifest.ts";
-import type { Compression } from "../core/object-keys.ts";
+import type { BackupOptions } from "../core/policy.ts";
 import type { Digest, DumpStream, Encoder, Gauge, Platform, VolumeWriter } from "../core/ports.ts";
 import { bytesCopied, type Copy } from "../core/run.ts";
 import { StatementScanner } from "../core/statements.ts";
 
 /** A volume also ends after this long, so that a slow source fits into an alarm's 15 minutes. */
 export const VOLUME_MS = 4 * 60_000;
+
+const LF = 10;
+const SEMICOLON = 59;
 
 /** Reconnections without a byte of progress that one volume puts up with. */
 const RECONNECTIONS = 3;
@@ -18,14 +21,13 @@ export interface VolumeJob {
   readonly copy: Copy;
   readonly name: string;
   readonly key: string;
-  readonly compression: Compression;
-  readonly volumeBytes: number;
+  readonly options: BackupOptions;
 }
 
 export interface CopiedVolume {
   readonly volume: Volume;
   readonly source: { totalBytes: number; etag: string | null };
-  readonly rows: [string, number][];
+  readonly scanned: Scanned;
   /** The dump ends with this volume. */
   readonly last: boolean;
 }
@@ -43,6 +45,9 @@ export interface CopyObserver {
  * Copies one volume: from where the finished ones end to the first statement boundary behind `volumeBytes`, or
  * after four minutes, or to the dump's end. Memory is constant. Connections that break are taken up where they
  * stopped; any other failure leaves nothing listed in the bucket, and the same call may be made again.
+ *
+ * A lean volume is cut at its size, wherever that falls: then no byte of the dump is looked at here but the first
+ * and the last ones, and what is left is hashing, which the platform does.
  */
 export async function copyVolume(
   platform: Platform,
@@ -68,7 +73,7 @@ export async function copyVolume(
     return finished;
   }
   const source = { totalBytes: reader.totalBytes, etag: reader.etag };
-  return ok({ volume: finished.value, source, rows: volume.rows, last: copied.value === "end" });
+  return ok({ volume: finished.value, source, scanned: volume.scanned, last: copied.value === "end" });
 }
 
 async function pump(
@@ -83,7 +88,7 @@ async function pump(
     const read = await reader.read();
     if (!read.ok) return read;
     if (read.value === null) return volume.endOfDump();
-    const taken = await volume.take(read.value, platform.now() >= until ? 0 : job.volumeBytes);
+    const taken = await volume.take(read.value, platform.now() >= until ? 0 : job.options.volumeBytes);
     if (!taken.ok) return taken;
     observer.progress(volume.dumpBytes, reader.totalBytes);
     if (taken.value === "boundary")
@@ -158,7 +163,9 @@ class VolumeUnderWay {
   readonly #observer: CopyObserver;
   readonly #startsAt: number;
   readonly #tally: Tally;
-  readonly #scanner: StatementScanner;
+  /** Null when lean. */
+  readonly #scanner: StatementScanner | null;
+  #lastByte = 0;
   readonly #opening: OpeningCheck | null;
   readonly #dumpDigest: Digest;
   readonly #storedDigest: Digest;
@@ -173,17 +180,17 @@ class VolumeUnderWay {
     this.#writer = writer;
     this.#observer = observer;
     this.#startsAt = bytesCopied(job.copy);
-    this.#tally = new Tally(job.copy.rows);
-    this.#scanner = new StatementScanner(this.#tally.count);
+    this.#tally = new Tally(job.copy.scanned);
+    this.#scanner = job.options.lean ? null : new StatementScanner(this.#tally.count);
     this.#opening = this.#startsAt === 0 ? new OpeningCheck() : null;
     this.#dumpDigest = codecs.digest();
     this.#storedDigest = codecs.digest();
-    this.#encoder = codecs.encoder(job.compression);
+    this.#encoder = codecs.encoder(job.options.compression, job.options.recipients);
     this.#firstStatement = job.copy.volumes.reduce((sum, volume) => sum + (volume.statements ?? 0), 1);
   }
 
-  get rows(): [string, number][] {
-    return this.#tally.rows;
+  get scanned(): Scanned {
+    return this.#tally.scanned;
   }
 
   /** Where this volume ends in the dump, as far as it has come. */
@@ -193,12 +200,16 @@ class VolumeUnderWay {
 
   /** Takes a piece of the dump, up to the first statement boundary at which this volume holds `limit` bytes or more. */
   async take(bytes: Uint8Array, limit: number): Promise<Result<"all" | "boundary">> {
-    const boundary = this.#scanner.scan(bytes, limit - this.dumpBytes - 1);
+    const boundary =
+      this.#scanner === null
+        ? fixedCut(bytes, limit - this.dumpBytes)
+        : this.#scanner.scan(bytes, limit - this.dumpBytes - 1);
     const mine = bytes.subarray(0, boundary ?? bytes.length);
     this.#opening?.take(mine);
     const wrong = this.#opening?.failure(false) ?? null;
     if (wrong !== null) return failed(wrong);
     this.dumpBytes += mine.length;
+    if (mine.length > 1 || mine[0] !== LF) this.#lastByte = mine.at(mine.at(-1) === LF ? -2 : -1) ?? 0;
     this.#dumpDigest.update(mine);
     this.#observer.gauge.hold(bytes.length);
     const stored = await this.#store(await this.#encoder.encode(mine));
@@ -210,6 +221,8 @@ class VolumeUnderWay {
   endOfDump(): Result<"end"> {
     const wrong = this.#opening?.failure(true) ?? null;
     if (wrong !== null) return failed(wrong);
+    if (this.#scanner === null)
+      return this.#lastByte === SEMICOLON ? ok("end") : failed(incompleteStatement());
     this.#scanner.end();
     return this.#scanner.betweenStatements || this.#scanner.endsInCommentedSemicolon
       ? ok("end")
@@ -227,8 +240,8 @@ class VolumeUnderWay {
       sha256: this.#storedDigest.hex(),
       dumpBytes: this.dumpBytes,
       dumpSha256: this.#dumpDigest.hex(),
-      firstStatement: this.#firstStatement,
-      statements: this.#tally.statements,
+      firstStatement: this.#scanner === null ? null : this.#firstStatement,
+      statements: this.#scanner === null ? null : this.#tally.statements,
     });
   }
 
@@ -247,6 +260,12 @@ class VolumeUnderWay {
       this.#observer.gauge.release(bytes);
     }
   }
+}
+
+/** Where a lean volume ends in these bytes; null when it goes on behind them. */
+function fixedCut(bytes: Uint8Array, left: number): number | null {
+  if (left <= 0) return bytes.length;
+  return left <= bytes.length ? left : null;
 }
 
 function pause(ms: number): Promise<void> {

@@ -17,6 +17,7 @@ export async function startScheduled(
     label: null,
     pinned: false,
     force: false,
+    examine: false,
     key: `cron-${scheduledTime}`,
   } as const;
   const answer = await account(platform.value.settings.accountId).startAll(request, false);

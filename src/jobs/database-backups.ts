@@ -2,7 +2,8 @@ import { DurableObject } from "cloudflare:workers";
 import { attemptLimit, backoffMs, RUN_DEADLINE_MS } from "../core/backoff.ts";
 import { describeException, failed, ok, type Failure, type Result } from "../core/failure.ts";
 import { runIdOf } from "../core/object-keys.ts";
-import type { Connect, DatabaseRuns, Places, Platform, StartAnswer } from "../core/ports.ts";
+import type { Policy } from "../core/policy.ts";
+import type { Connect, DatabaseRuns, DatabaseStatus, Places, Platform, StartAnswer } from "../core/ports.ts";
 import {
   advance,
   copyOf,
@@ -10,20 +11,21 @@ import {
   isOver,
   newRun,
   retry,
-  viewRun,
   volumesWritten,
   type BackupRequest,
-  type LiveProgress,
   type Run,
-  type RunView,
 } from "../core/run.ts";
+import { viewRun, type LiveProgress, type RunView } from "../core/run-view.ts";
 import { CatalogOutbox } from "./catalog-outbox.ts";
-import { committing, verifying, type Commit } from "./commit-step.ts";
+import { committing, verifying } from "./commit-step.ts";
 import { copying } from "./copy-step.ts";
-import { exporting, preflight } from "./export-step.ts";
+import { RecordStore, statusOf } from "./database-record.ts";
+import { examining } from "./examine-step.ts";
+import { exporting } from "./export-step.ts";
 import { removeLeftovers } from "./leftovers.ts";
+import { preflight } from "./preflight-step.ts";
 import { RunStore } from "./run-store.ts";
-import { folderOfRun, Superseded, type StepContext } from "./step.ts";
+import { folderOfRun, Superseded, type StepContext, type StepOutcome } from "./step.ts";
 
 /**
  * While an alarm works, the next one is already set: if the object dies in between, that one goes on. Short,
@@ -51,6 +53,7 @@ export interface DatabaseBackupsOptions<Env> {
 export function databaseBackups<Env extends Cloudflare.Env>(options: DatabaseBackupsOptions<Env>) {
   return class DatabaseBackups extends DurableObject<Env> implements DatabaseRuns {
     readonly #store: RunStore;
+    readonly #records: RecordStore;
     #live: LiveProgress | null = null;
     #heldBytes = 0;
     #peakBytes = 0;
@@ -58,6 +61,7 @@ export function databaseBackups<Env extends Cloudflare.Env>(options: DatabaseBac
     constructor(ctx: DurableObjectState, env: Env) {
       super(ctx, env);
       this.#store = new RunStore(ctx.storage);
+      this.#records = new RecordStore(ctx.storage);
     }
 
     async start(
@@ -67,7 +71,6 @@ export function databaseBackups<Env extends Cloudflare.Env>(options: DatabaseBac
       const connected = options.connect(this.env);
       if (!connected.ok) return connected;
       const platform = connected.value;
-      const { settings } = platform;
       const now = platform.now();
       const before = this.#store.run(now);
       if (before !== null && request.key !== null && before.key === request.key) {
@@ -79,8 +82,8 @@ export function databaseBackups<Env extends Cloudflare.Env>(options: DatabaseBac
         return ok({ kind: "under-way", run: viewRun(before, this.#live) });
       }
       const createdAt = Math.max(now, (before?.createdAt ?? 0) + 1);
-      const identity = { ...database, accountId: settings.accountId };
-      const run = newRun(runIdOf(database.id, createdAt), identity, request, settings, createdAt);
+      const identity = { ...database, accountId: platform.settings.accountId };
+      const run = newRun(runIdOf(database.id, createdAt), identity, request, createdAt);
       this.#store.replace(run);
       const outbox = new CatalogOutbox(this.#store, platform);
       outbox.addRun(run);
@@ -97,6 +100,20 @@ export function databaseBackups<Env extends Cloudflare.Env>(options: DatabaseBac
     async latest(): Promise<RunView | null> {
       const run = this.#store.run(Date.now());
       return run === null ? null : viewRun(run, this.#live);
+    }
+
+    async status(): Promise<DatabaseStatus> {
+      return statusOf(this.#records.known, this.#store.last);
+    }
+
+    async setPolicy(database: { id: string; name: string }, policy: Policy): Promise<Result<DatabaseStatus>> {
+      const connected = options.connect(this.env);
+      if (!connected.ok) return connected;
+      const now = connected.value.now();
+      // Whoever sets a policy anew has looked at what was wrong with the old one.
+      this.#records.write({ ...this.#records.read(database), policy, unchangedOff: null }, now);
+      await this.#wakeBy(now);
+      return ok(await this.status());
     }
 
     /** Called when a place may have become free. */
@@ -140,11 +157,18 @@ export function databaseBackups<Env extends Cloudflare.Env>(options: DatabaseBac
       }
     }
 
+    /** Sees to it that an alarm comes at this time or before. */
+    async #wakeBy(time: number): Promise<void> {
+      const next = await this.ctx.storage.getAlarm();
+      if (next === null || next > time) await this.ctx.storage.setAlarm(time);
+    }
+
     /** One step of whatever is due. */
     async #work(platform: Platform): Promise<void> {
       const due = this.#store.run(platform.now());
       if (due !== null && !isOver(due) && due.wakeAt <= platform.now()) await this.#step(due, platform);
       await new CatalogOutbox(this.#store, platform).flush();
+      await this.#records.flush(platform);
       await removeLeftovers(this.#store, platform);
     }
 
@@ -154,6 +178,7 @@ export function databaseBackups<Env extends Cloudflare.Env>(options: DatabaseBac
       const times = [
         run === null || isOver(run) ? null : run.wakeAt,
         this.#store.outbox?.dueAt ?? null,
+        this.#records.mirrorDueAt,
         ...this.#store.leftovers.map((leftover) => leftover.dueAt),
       ].filter((time) => time !== null);
       return times.length === 0 ? null : Math.min(...times);
@@ -165,7 +190,7 @@ export function databaseBackups<Env extends Cloudflare.Env>(options: DatabaseBac
       try {
         const stepped = await this.#guarded(run, step.context, places);
         const base = step.latest();
-        const next: Stepped = stepped.ok
+        const next: StepOutcome = stepped.ok
           ? stepped.value
           : { run: afterFailure(base, stepped.failure, platform) };
         await this.#settle(base, next, platform, places);
@@ -177,7 +202,7 @@ export function databaseBackups<Env extends Cloudflare.Env>(options: DatabaseBac
     /** Saves the step's outcome together with what follows from it, then gives back the places. */
     async #settle(
       base: Run,
-      { run: next, commit }: Stepped,
+      { run: next, commit, record }: StepOutcome,
       platform: Platform,
       places: Places,
     ): Promise<void> {
@@ -190,12 +215,14 @@ export function databaseBackups<Env extends Cloudflare.Env>(options: DatabaseBac
           this.#store.last = commit.backup;
           outbox.addBackup(commit.row);
         }
+        if (record !== undefined) this.#records.write(record, platform.now());
         if (saved.phase.at === "failed") this.#rememberLeftovers(base, platform);
         if (viewRun(saved).state !== viewRun(base).state || saved.startedAt !== base.startedAt)
           outbox.addRun(saved);
       });
       await options.saved?.(this.env, saved);
-      if (isOver(saved) || saved.phase.at === "copying") await places.release("export", saved.databaseId);
+      if (isOver(saved) || ["examining", "copying"].includes(saved.phase.at))
+        await places.release("export", saved.databaseId);
       // One that waits before it tries again lets others copy meanwhile; one in the queue keeps its position there.
       const copiesOn = saved.phase.at === "copying" && (saved.attempt === 0 || saved.phase.waiting);
       if (isOver(saved) || (base.phase.at === "copying" && !copiesOn)) {
@@ -204,7 +231,7 @@ export function databaseBackups<Env extends Cloudflare.Env>(options: DatabaseBac
     }
 
     /** An exception is a bug: it ends the run after a few tries, and never the alarm. */
-    async #guarded(run: Run, context: StepContext, places: Places): Promise<Result<Stepped>> {
+    async #guarded(run: Run, context: StepContext, places: Places): Promise<Result<StepOutcome>> {
       try {
         return await this.#dispatch(run, context, places);
       } catch (error) {
@@ -218,13 +245,12 @@ export function databaseBackups<Env extends Cloudflare.Env>(options: DatabaseBac
       }
     }
 
-    async #dispatch(run: Run, context: StepContext, places: Places): Promise<Result<Stepped>> {
+    async #dispatch(run: Run, context: StepContext, places: Places): Promise<Result<StepOutcome>> {
       const now = context.platform.now();
       if (run.startedAt !== null && now - run.startedAt > RUN_DEADLINE_MS) return failed(tooLate(run));
-      if (run.phase.at === "committing") {
-        const commit = await committing(run, run.phase, context);
-        return commit.ok ? ok({ run: commit.value.run, commit: commit.value }) : commit;
-      }
+      if (run.phase.at === "preflight") return preflight(run, context);
+      if (run.phase.at === "examining") return examining(run, run.phase, context);
+      if (run.phase.at === "committing") return committing(run, run.phase, context);
       const stepped = await this.#next(run, context, places);
       return stepped.ok ? ok({ run: stepped.value }) : stepped;
     }
@@ -238,8 +264,6 @@ export function databaseBackups<Env extends Cloudflare.Env>(options: DatabaseBac
             return ok({ ...run, wakeAt: now + PLACE_RETRY_MS });
           return ok({ ...advance(run, { at: "preflight" }, now), startedAt: run.startedAt ?? now });
         }
-        case "preflight":
-          return preflight(run, context);
         case "exporting":
           // Asked again with each poll, which keeps the place; a running export is polled with or without one.
           await places.take("export", run.databaseId);
@@ -251,9 +275,7 @@ export function databaseBackups<Env extends Cloudflare.Env>(options: DatabaseBac
           return copying(run, { ...phase, waiting: false }, context);
         case "verifying":
           return verifying(run, phase, context);
-        case "committing":
-        case "complete":
-        case "failed":
+        default:
           return ok(run);
       }
     }
@@ -264,6 +286,7 @@ export function databaseBackups<Env extends Cloudflare.Env>(options: DatabaseBac
       const context: StepContext = {
         platform,
         previous: this.#store.last,
+        record: this.#records.read({ id: run.databaseId, name: run.databaseName }),
         save: async (changed) => {
           latest = this.#store.save({ ...changed, revision: latest.revision }, platform.now());
           await options.saved?.(this.env, latest);
@@ -302,11 +325,6 @@ export function databaseBackups<Env extends Cloudflare.Env>(options: DatabaseBac
       this.#store.leftovers = [...this.#store.leftovers, leftover];
     }
   };
-}
-
-interface Stepped {
-  readonly run: Run;
-  readonly commit?: Commit;
 }
 
 /** The same step again later, or the end of the run. */

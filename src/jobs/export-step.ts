@@ -1,36 +1,13 @@
 import { backoffMs, BUSY_LIMIT_MS, busyDelayMs, EXPORT_LIMIT, pollDelayMs } from "../core/backoff.ts";
-import { failed, ok, type Failure, type Result } from "../core/failure.ts";
+import { ok, type Failure, type Result } from "../core/failure.ts";
 import type { ExportOptions } from "../core/manifest.ts";
 import type { ExportAnswer } from "../core/ports.ts";
-import { schemaHazards, virtualTables, virtualTablesFailure } from "../core/preflight.ts";
-import {
-  advance,
-  emptied,
-  exportAnew,
-  fail,
-  freshExport,
-  newCopy,
-  type PhaseOf,
-  type Run,
-} from "../core/run.ts";
+import { virtualTablesFailure } from "../core/preflight.ts";
+import { advance, emptied, exportAnew, fail, newCopy, type PhaseOf, type Run } from "../core/run.ts";
 import { removeVolumes, type StepContext } from "./step.ts";
 
 /** Everything: an empty list of tables means all of them. */
 export const EXPORT_OPTIONS: ExportOptions = { noData: false, noSchema: false, tables: [] };
-
-/** Looks before exporting: does the database exist, how big is it, can D1 export it at all? Changes nothing. */
-export async function preflight(run: Run, { platform }: StepContext): Promise<Result<Run>> {
-  const database = await platform.api.getDatabase(run.databaseId);
-  if (!database.ok) return database;
-  const schema = await platform.api.schema(run.databaseId);
-  if (!schema.ok) return schema;
-  const virtual = virtualTables(schema.value);
-  if (virtual.length > 0) return failed(virtualTablesFailure(virtual));
-  const now = platform.now();
-  const { name, fileSize } = database.value;
-  const known = { ...run, databaseName: name, fileSize, hazards: schemaHazards(schema.value) };
-  return ok(advance(known, freshExport(now), now));
-}
 
 /**
  * Starts the export, or polls it. A start whose answer was lost is repeated, finds the database busy, and waits
@@ -85,7 +62,11 @@ function afterAnswer(
         exportMs: Math.max(0, now - phase.startedAt),
       };
       const copy = phase.copy ?? newCopy(run, now);
-      return advance(run, { at: "copying", dump, copy, waiting: false }, now);
+      // A fresh address of an export whose volumes are being copied: its questions have been asked.
+      if (!run.examine || run.examined !== null || copy.volumes.length > 0)
+        return advance(run, { at: "copying", dump, copy, waiting: false }, now);
+      const nothing = { startedAt: now, asked: 0, rowsRead: 0, found: [] };
+      return advance(run, { at: "examining", dump, copy, ...nothing }, now);
     }
     case "busy": {
       const busySince = phase.busySince ?? now;

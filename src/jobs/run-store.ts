@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { BackupRow } from "../core/ports.ts";
-import { newRun, runSchema, type Run, type RunView } from "../core/run.ts";
+import { newRun, runSchema, type Run } from "../core/run.ts";
+import type { RunView } from "../core/run-view.ts";
 import { Superseded, type CommittedBackup } from "./step.ts";
 
 /**
@@ -11,7 +12,11 @@ import { Superseded, type CommittedBackup } from "./step.ts";
  *   leftovers  what a failed run left in the bucket and still has to be deleted
  *   outbox     rows for the catalogue that it has not confirmed yet
  */
-const committedSchema = z.object({ backupId: z.string(), manifestSha256: z.string() });
+const committedSchema = z.object({
+  backupId: z.string(),
+  manifestSha256: z.string(),
+  bookmark: z.string().nullable().catch(null),
+});
 
 const leftoverSchema = z.object({
   folder: z.string(),
@@ -42,9 +47,8 @@ const anyRunSchema = z.object({
   label: z.string().nullable().catch(null),
   pinned: z.boolean().catch(false),
   force: z.boolean().catch(false),
+  examine: z.boolean().catch(false),
   key: z.string().nullable().catch(null),
-  compression: z.enum(["gzip", "none"]).catch("gzip"),
-  volumeBytes: z.number().int().positive().catch(134_217_728),
   createdAt: z.number().int(),
 });
 
@@ -83,7 +87,7 @@ export class RunStore {
     }
     const old = readable.data;
     const database = { id: old.databaseId, name: old.databaseName, accountId: old.accountId };
-    const begun = newRun(old.id, database, old, old, now);
+    const begun = newRun(old.id, database, old, now);
     const begunAnew = { ...begun, revision: old.revision, createdAt: old.createdAt };
     this.#storage.kv.put("run", begunAnew);
     return begunAnew;

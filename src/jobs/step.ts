@@ -1,12 +1,15 @@
 import { ok, type Result } from "../core/failure.ts";
 import { folderOf } from "../core/object-keys.ts";
-import type { Platform } from "../core/ports.ts";
+import type { BackupRow, Platform } from "../core/ports.ts";
 import { volumesWritten, type Copy, type Run } from "../core/run.ts";
 import type { CopyObserver } from "./copy-volume.ts";
+import type { DatabaseRecord } from "./database-record.ts";
 
 export interface CommittedBackup {
   readonly backupId: string;
   readonly manifestSha256: string;
+  /** The state that was dumped; null when an older release committed it. */
+  readonly bookmark: string | null;
 }
 
 /** What a step works with. */
@@ -20,11 +23,32 @@ export interface StepContext {
   readonly observer: Omit<CopyObserver, "uploadBegun">;
   /** The backup before this one: manifests form a chain. */
   readonly previous: CommittedBackup | null;
+  /** What is known of the database beyond this run. */
+  readonly record: DatabaseRecord;
+}
+
+/** How a step ends: the run as it is to be saved, and what follows from it. */
+export interface StepOutcome {
+  readonly run: Run;
+  /** The database's record, when the step has changed it. */
+  readonly record?: DatabaseRecord;
+  readonly commit?: Commit;
+}
+
+/** A backup that is in the bucket, manifest and all. */
+export interface Commit {
+  readonly backup: CommittedBackup;
+  readonly row: BackupRow;
 }
 
 /** Storage holds another revision of the run: this step's world is gone, and it stops without effect. */
 export class Superseded extends Error {
   override readonly name = "Superseded";
+}
+
+/** What RUN.json holds, byte for byte. */
+export function claimText(run: Run): string {
+  return `${JSON.stringify({ runId: run.id, databaseId: run.databaseId })}\n`;
 }
 
 export function folderOfRun(run: Run, copy: Copy, platform: Platform): string {

@@ -10,6 +10,7 @@ const sweepSchema = z.object({
     label: z.string().nullable(),
     pinned: z.boolean(),
     force: z.boolean(),
+    examine: z.boolean().default(false),
     key: z.string().nullable(),
   }),
   state: z.enum(["listing", "starting", "done", "failed"]),

@@ -1,38 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { checksumsText, readManifest, type Manifest } from "../../src/core/manifest.ts";
-
-const hash = "a".repeat(64);
-const volume = {
-  name: "shop.0001.sql.gz",
-  bytes: 10,
-  sha256: hash,
-  dumpBytes: 31,
-  dumpSha256: hash,
-  firstStatement: 1,
-  statements: 1,
-};
-const manifest: Manifest = {
-  formatVersion: 1,
-  backupId: "shop.20261121T030000Z",
-  runId: "r",
-  tool: { name: "d1-nightly", version: "0.1.0" },
-  database: { id: "d", name: "shop", accountId: "a", fileSize: 4096 },
-  atBookmark: "b",
-  startedAt: "2026-11-21T03:00:00.000Z",
-  finishedAt: "2026-11-21T03:00:09.000Z",
-  trigger: "scheduled",
-  label: null,
-  exportOptions: { noData: false, noSchema: false, tables: [] },
-  compression: "gzip",
-  encryption: null,
-  dump: { bytes: 31, sha256: hash, statements: 1 },
-  volumes: [volume],
-  tables: [{ name: "t", rows: 0 }],
-  notExported: [],
-  hazards: [],
-  timings: { exportMs: 1, copyMs: 1, verifyMs: 1 },
-  previous: null,
-};
+import { checksumHolds, checksumsText, manifestText, readManifest } from "../../src/core/manifest.ts";
+import { codecs } from "../../src/cloudflare/codecs.ts";
+import { HASH, manifest, unsealed, volume } from "./sample-manifest.ts";
 
 describe("a manifest is read", () => {
   it("whole", () => {
@@ -66,5 +35,15 @@ describe("a manifest is read", () => {
 });
 
 it("SHA256SUMS has the form that sha256sum -c reads", () => {
-  expect(checksumsText([volume])).toBe(`${hash}  shop.0001.sql.gz\n`);
+  expect(checksumsText([volume])).toBe(`${HASH}  shop.0001.sql.gz\n`);
+});
+
+it("a manifest's own checksum tells every altered character of it", () => {
+  const text = manifestText({ ...unsealed, files: [] }, codecs());
+  const altered = text.replace('"bytes": 31', '"bytes": 32');
+  const holds = (stored: string): boolean => {
+    const reading = readManifest(stored);
+    return reading.kind === "manifest" && checksumHolds(stored, reading.manifest, codecs());
+  };
+  expect([text, altered, ` ${text}`, `${text}\n`].map(holds)).toEqual([true, false, false, false]);
 });

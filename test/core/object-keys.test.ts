@@ -34,13 +34,15 @@ describe("names in the bucket", () => {
   });
 
   it("numbers volumes so that their names sort", () => {
-    expect([1, 2, 10, 9999].map((number) => volumeName("shop", number, "gzip"))).toEqual([
+    expect([1, 2, 10, 9999].map((number) => volumeName("shop", number, "gzip", false))).toEqual([
       "shop.0001.sql.gz",
       "shop.0002.sql.gz",
       "shop.0010.sql.gz",
       "shop.9999.sql.gz",
     ]);
-    expect(volumeName("shop", 1, "none")).toBe("shop.0001.sql");
+    expect(volumeName("shop", 1, "none", false)).toBe("shop.0001.sql");
+    expect(volumeName("shop", 1, "zstd", false)).toBe("shop.0001.sql.zst");
+    expect(volumeName("shop", 1, "gzip", true)).toBe("shop.0001.sql.gz.age");
   });
 
   it("finds a backup's folder from its id alone, for any name of a database", () => {

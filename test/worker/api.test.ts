@@ -2,7 +2,7 @@ import { env, exports } from "cloudflare:workers";
 import { beforeAll, describe, expect, it, vi } from "vitest";
 import { createExecutionContext, runDurableObjectAlarm } from "cloudflare:test";
 import worker from "../../src/index.ts";
-import type { RunView } from "../../src/core/run.ts";
+import type { RunView } from "../../src/core/run-view.ts";
 import { createDatabase, dumpOf } from "./emulated-account.ts";
 import { backUp, call, holdTheClock, startBackup, drive, isOver } from "./run-driver.ts";
 

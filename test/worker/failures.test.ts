@@ -71,7 +71,7 @@ describe("a run fails with a code, a detail and a hint when", () => {
       const before = await backUp(database);
       const keys = await keysOf(database.name);
       const dump = await dumpSql(before.backupId);
-      const run = await backUp(database, {}, faults);
+      const run = await backUp(database, { force: true }, faults);
       expect(run).toMatchObject({ state: "failed", backupId: null, error: { code } });
       expect(run.error?.detail).toMatch(/\S.{10,}/);
       expect(run.error?.hint).toMatch(/\S.{10,}/);
@@ -156,7 +156,7 @@ describe("a run completes although", () => {
   ])("%s", async (_, faults) => {
     const database = await createDatabase(TABLE);
     const reference = await dumpSql((await backUp(database)).backupId);
-    const run = await backUp(database, {}, faults);
+    const run = await backUp(database, { force: true }, faults);
     expect(run).toMatchObject({ state: "complete", error: null });
     expect(await dumpSql(run.backupId)).toBe(reference);
     expect((await stateOf(database.id)).bearerSeenOnSignedUrl).toBe(0);
@@ -178,7 +178,7 @@ describe("a run completes although", () => {
 
   it("the database was busy for long, and then the API errs once", async () => {
     const database = await createDatabase(TABLE);
-    const run = await backUp(database, {}, [
+    const run = await backUp(database, { force: true }, [
       { on: "export.start", fault: "busy", times: 25 },
       { on: "export.start", fault: "status", value: 500, skip: 25, times: 1 },
     ]);

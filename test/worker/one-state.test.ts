@@ -11,6 +11,7 @@ import {
   isOver,
   keysOf,
   manifestOf,
+  setPolicy,
   startBackup,
   storedRun,
 } from "./run-driver.ts";
@@ -100,14 +101,11 @@ describe("the pipeline", () => {
   ] as const)(
     "holds 20 MiB at most, whatever the volume's size (%s)",
     async (compression, compressible) => {
-      const database = await createDatabase("CREATE TABLE t (a);");
+      const database = await createDatabase("");
       await syntheticDump(database.id, 26 * 1024 * 1024, compressible);
+      await setPolicy(database.id, { compression, volumeBytes: 20 * 1024 * 1024 });
       await startBackup(database.id);
       const stub = env.DATABASE_BACKUPS.getByName(database.id);
-      await runInDurableObject(stub, async (_, state) => {
-        const run = state.storage.kv.get<Run>("run");
-        state.storage.kv.put("run", { ...run, compression, volumeBytes: 20 * 1024 * 1024 });
-      });
       await drive(database.id, isOver);
       const run = await storedRun(database.id);
       expect(run.phase.at).toBe("complete");
@@ -123,7 +121,7 @@ describe("the pipeline", () => {
   );
 
   it("aborts the upload that a crashed step left open, before it opens another", async () => {
-    const database = await createDatabase("CREATE TABLE t (a);");
+    const database = await createDatabase("");
     await syntheticDump(database.id, 20 * 1024 * 1024, false);
     await startBackup(database.id);
     const stub = env.DATABASE_BACKUPS.getByName(database.id);

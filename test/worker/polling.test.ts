@@ -17,7 +17,7 @@ it("a running export is polled often enough", async () => {
 
 it("a step that takes longer than the watchdog is not begun a second time", async () => {
   await settings({ exportMs: 0 });
-  const database = await createDatabase("CREATE TABLE t (a);");
+  const database = await createDatabase("");
   await syntheticDump(database.id, 900_000);
   await setFaults(database.id, [{ on: "download", fault: "throttle", value: 120_000 }]);
   const id = await startBackup(database.id);

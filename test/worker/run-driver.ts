@@ -5,7 +5,8 @@ import { z } from "zod";
 import type { Manifest } from "../../src/core/manifest.ts";
 import { manifestSchema } from "../../src/core/manifest.ts";
 import { advanceEmulatorClock, setFaults, type Fault } from "./emulated-account.ts";
-import { runSchema, type Run, type RunView } from "../../src/core/run.ts";
+import { isOver, runSchema, type Run } from "../../src/core/run.ts";
+import type { RunView } from "../../src/core/run-view.ts";
 
 export const ADMIN = { Authorization: "Bearer admin-token-for-tests" };
 
@@ -18,13 +19,20 @@ export function call(path: string, init: RequestInit = {}): Promise<Response> {
 
 const startedSchema = z.object({ run: z.object({ id: z.string() }) });
 
-export async function startBackup(database: string, body: unknown = {}): Promise<string> {
+export async function startBackup(database: string, body: unknown = { force: true }): Promise<string> {
   const response = await call(`/api/databases/${database}/backups`, {
     method: "POST",
     body: JSON.stringify(body),
   });
   if (response.status !== 202) throw new Error(`${response.status} ${await response.text()}`);
   return startedSchema.parse(await response.json()).run.id;
+}
+
+/** Sets a database's own policy, as a user does. */
+export async function setPolicy(database: string, policy: unknown): Promise<void> {
+  const path = `/api/databases/${database}/policy`;
+  const response = await call(path, { method: "PUT", body: JSON.stringify(policy) });
+  if (response.status !== 200) throw new Error(`${response.status} ${await response.text()}`);
 }
 
 /** The run as the object has stored it. */
@@ -57,12 +65,12 @@ export async function drive(databaseId: string, until: (run: Run) => boolean): P
   throw new Error(`still ${JSON.stringify((await storedRun(databaseId)).phase.at)} after 400 alarms`);
 }
 
-export const isOver = (run: Run): boolean => run.phase.at === "complete" || run.phase.at === "failed";
+export { isOver };
 
 /** Runs a backup to its end and returns how it went, as the API tells it. Faults are switched on once it has begun. */
 export async function backUp(
   database: { id: string },
-  body: unknown = {},
+  body: unknown = { force: true },
   faults: readonly Fault[] = [],
 ): Promise<RunView> {
   const id = await startBackup(database.id, body);

@@ -3,7 +3,7 @@ import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { z } from "zod";
 import worker from "../../src/index.ts";
-import { createDatabase, resetAccount, setFaults, stateOf } from "./emulated-account.ts";
+import { createDatabase, resetAccount, runSql, setFaults, stateOf } from "./emulated-account.ts";
 import { call, drive, holdTheClock, isOver, nextStep, startBackup, storedRun } from "./run-driver.ts";
 
 beforeEach(async () => {
@@ -71,6 +71,7 @@ describe("the nightly trigger", () => {
     await sweepToEnd();
     await drive(id, isOver);
     expect(await stateOf(id)).toMatchObject({ exportsStarted: 1 });
+    await runSql(id, "CREATE TABLE t (a);");
     await fireCron(new Date("2026-11-23T03:00:00Z"));
     await sweepToEnd();
     await drive(id, isOver);

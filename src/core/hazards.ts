@@ -1,0 +1,50 @@
+import type { Scanned } from "./dump-checks.ts";
+import type { Hazard, Manifest } from "./manifest.ts";
+
+/** D1 refuses statements that are longer, in bytes. */
+export const LONGEST_STATEMENT = 100_000;
+
+const DETAIL: Record<Scanned["marks"][number][0], string> = {
+  oversize: `Statements of more than ${LONGEST_STATEMENT} bytes, which D1 refuses to load; sqlite3 loads them.`,
+  nul: "Rows with a NUL character in text, at which loading the dump into D1 or sqlite3 stops or cuts the text short.",
+  infinity: "Rows with an infinite number, which some readers of SQL do not take.",
+  rounded:
+    "Rows with a whole number beyond 2^53. As an integer it was rounded by D1's dump; as a floating-point number it is what it was.",
+};
+
+/** What the scanner has marked, as the manifest tells it. */
+export function scanHazards({ marks }: Scanned): Hazard[] {
+  return marks.map(([kind, table, count]) => ({ kind, table, count, detail: DETAIL[kind] }));
+}
+
+/** Tables that held rows in the last backup and hold none in this one. */
+export function emptiedTables(before: Manifest | null, { rows }: Scanned): Hazard[] {
+  if (before === null) return [];
+  const now = new Map(rows);
+  return before.tables
+    .filter((table) => (table.rows ?? 0) > 0 && now.get(table.name) === 0)
+    .map((table) => ({
+      kind: "emptied-table",
+      table: table.name,
+      count: table.rows,
+      detail: `The table is empty; the backup before this one (${before.backupId}) holds so many rows of it.`,
+    }));
+}
+
+/** Tables that were expected and are not in the dump. SQLite's names of tables know no case. */
+export function missingTables(expected: readonly string[], { rows }: Scanned): string[] {
+  const seen = new Set(rows.map(([name]) => name.toLowerCase()));
+  return expected.filter((name) => !seen.has(name.toLowerCase()));
+}
+
+export function encryptionEnded(before: Manifest | null, recipients: readonly string[]): Hazard[] {
+  if (before === null || before.encryption === null || recipients.length > 0) return [];
+  return [
+    {
+      kind: "encryption-ended",
+      table: null,
+      count: null,
+      detail: `The backup before this one (${before.backupId}) is encrypted, this one is not: AGE_RECIPIENTS is no longer set. Was it lost in a deploy?`,
+    },
+  ];
+}

@@ -1,0 +1,87 @@
+import type { Manifest } from "./manifest.ts";
+import { isDue, type BackupOptions, type FullPolicy } from "./policy.ts";
+import type { ExportOptions } from "./manifest.ts";
+
+/**
+ * Whether a database needs no new backup, because nothing was written to it since the last one. D1's bookmark moves
+ * with every write; that an equal one means an equal dump is our inference, so a full backup is made now and then all
+ * the same, and compared.
+ */
+export interface UnchangedQuestion {
+  readonly databaseId: string;
+  readonly request: {
+    readonly label: string | null;
+    readonly pinned: boolean;
+    readonly force: boolean;
+    readonly examine: boolean;
+  };
+  readonly policy: FullPolicy;
+  readonly options: BackupOptions;
+  readonly exportOptions: ExportOptions;
+  /** The comparison has failed once: bookmarks are no longer relied on. */
+  readonly off: boolean;
+  /** The database's bookmark now; null when D1 did not tell. */
+  readonly bookmark: string | null;
+  /** The last committed backup's manifest, as it lies in the bucket now; null when it does not, or is altered. */
+  readonly manifest: Manifest | null;
+  readonly now: number;
+}
+
+/** Why a full backup is made; null when the last one still stands. */
+export function reasonForFullBackup(question: UnchangedQuestion): string | null {
+  const { request, policy, options, manifest, bookmark, now } = question;
+  if (request.label !== null) return "labelled";
+  if (request.pinned) return "pinned";
+  if (request.force) return "forced";
+  if (request.examine) return "to be examined";
+  if (policy.maxUnchangedDays === 0) return "the policy wants every backup in full";
+  if (question.off) return "bookmarks are not relied on";
+  if (manifest === null) return "no last backup";
+  if (bookmark === null) return "no bookmark";
+  if (manifest.atBookmark !== bookmark) return "written to";
+  if (manifest.database.id !== question.databaseId) return "another database";
+  if (!sameOptions(manifest, options, question.exportOptions)) return "other options";
+  if (isDue(question.databaseId, policy.maxUnchangedDays, Date.parse(manifest.startedAt), now)) return "due";
+  return null;
+}
+
+function sameOptions(manifest: Manifest, options: BackupOptions, exportOptions: ExportOptions): boolean {
+  return (
+    manifest.compression === options.compression &&
+    manifest.lean === options.lean &&
+    sameSet(manifest.encryption?.recipients ?? [], options.recipients) &&
+    manifest.exportOptions.noData === exportOptions.noData &&
+    manifest.exportOptions.noSchema === exportOptions.noSchema &&
+    sameSet(manifest.exportOptions.tables, exportOptions.tables)
+  );
+}
+
+/**
+ * Compares two backups of one bookmark: what differs, or null. Volumes may be cut elsewhere, so only a dump in one
+ * volume has a hash to compare; else its size, and what was counted of it.
+ */
+export function differenceOfEquals(
+  before: Manifest,
+  after: Omit<Manifest, "checksum" | "files">,
+): string | null {
+  if (before.atBookmark !== after.atBookmark) return null;
+  if (!equalExports(before.exportOptions, after.exportOptions)) return null;
+  if (before.dump.bytes !== after.dump.bytes)
+    return `its dump has ${after.dump.bytes} bytes instead of ${before.dump.bytes}`;
+  if (before.dump.sha256 !== null && after.dump.sha256 !== null && before.dump.sha256 !== after.dump.sha256)
+    return "its dump has as many bytes, but another SHA-256";
+  if (before.lean || after.lean) return null;
+  const rows = new Map(before.tables.map((table) => [table.name, table.rows]));
+  const other = after.tables.find((table) => rows.get(table.name) !== table.rows);
+  if (other !== undefined || before.tables.length !== after.tables.length)
+    return `it counts other rows${other === undefined ? "" : ` in ${other.name}`}`;
+  return null;
+}
+
+function equalExports(a: ExportOptions, b: ExportOptions): boolean {
+  return a.noData === b.noData && a.noSchema === b.noSchema && sameSet(a.tables, b.tables);
+}
+
+function sameSet(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && new Set([...a, ...b]).size === new Set(a).size;
+}
