@@ -1,4 +1,5 @@
 import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-pool-workers";
+import { generateHybridIdentity, generateX25519Identity, identityToRecipient } from "age-encryption";
 import { build } from "esbuild";
 import { defineConfig } from "vitest/config";
 
@@ -17,6 +18,52 @@ async function bundleEmulator(): Promise<string> {
   return outfile;
 }
 
+/** The Worker, with the emulator behind it. */
+function workerProject(name: string, moreBindings: () => Promise<Record<string, string>>) {
+  return {
+    plugins: [
+      cloudflareTest(async () => ({
+        main: "./src/index.ts",
+        wrangler: { configPath: "./wrangler.jsonc" },
+        miniflare: {
+          bindings: {
+            CLOUDFLARE_ACCOUNT_ID: "emulated-account",
+            CLOUDFLARE_API_TOKEN: "emulated-token",
+            CLOUDFLARE_API_BASE_URL: "http://emulator.test/client/v4",
+            ADMIN_TOKEN: "admin-token-for-tests",
+            VIEWER_TOKEN: "viewer-token-for-tests",
+            VOLUME_BYTES: "1048576",
+            TEST_MIGRATIONS: await readD1Migrations("migrations"),
+            ...(await moreBindings()),
+          },
+          outboundService: "emulator",
+          workers: [
+            {
+              name: "emulator",
+              modules: true,
+              scriptPath: await bundleEmulator(),
+              compatibilityDate: "2026-10-01",
+              durableObjects: {
+                DATABASES: { className: "EmulatedDatabase", useSQLite: true },
+                ACCOUNT: { className: "EmulatedAccount", useSQLite: true },
+              },
+              r2Buckets: ["DUMPS"],
+            },
+          ],
+        },
+      })),
+    ],
+    test: { name, include: [`test/${name}/**/*.test.ts`], setupFiles: ["test/worker/setup.ts"] },
+  };
+}
+
+/** Two keys, of both kinds, whose private halves only the tests hold. */
+async function encryption(): Promise<Record<string, string>> {
+  const identities = [await generateX25519Identity(), await generateHybridIdentity()];
+  const recipients = await Promise.all(identities.map((identity) => identityToRecipient(identity)));
+  return { AGE_RECIPIENTS: recipients.join(","), TEST_IDENTITIES: identities.join(",") };
+}
+
 const e2e = {
   include: ["test/e2e/**/*.test.ts"],
   testTimeout: 120_000,
@@ -32,40 +79,8 @@ export default defineConfig({
     reporters: report === undefined ? ["default"] : ["default", ["json", { outputFile: report }]],
     projects: [
       { test: { name: "core", include: ["test/core/**/*.test.ts"] } },
-      {
-        plugins: [
-          cloudflareTest(async () => ({
-            main: "./src/index.ts",
-            wrangler: { configPath: "./wrangler.jsonc" },
-            miniflare: {
-              bindings: {
-                CLOUDFLARE_ACCOUNT_ID: "emulated-account",
-                CLOUDFLARE_API_TOKEN: "emulated-token",
-                CLOUDFLARE_API_BASE_URL: "http://emulator.test/client/v4",
-                ADMIN_TOKEN: "admin-token-for-tests",
-                VIEWER_TOKEN: "viewer-token-for-tests",
-                VOLUME_BYTES: "1048576",
-                TEST_MIGRATIONS: await readD1Migrations("migrations"),
-              },
-              outboundService: "emulator",
-              workers: [
-                {
-                  name: "emulator",
-                  modules: true,
-                  scriptPath: await bundleEmulator(),
-                  compatibilityDate: "2026-10-01",
-                  durableObjects: {
-                    DATABASES: { className: "EmulatedDatabase", useSQLite: true },
-                    ACCOUNT: { className: "EmulatedAccount", useSQLite: true },
-                  },
-                  r2Buckets: ["DUMPS"],
-                },
-              ],
-            },
-          })),
-        ],
-        test: { name: "worker", include: ["test/worker/**/*.test.ts"], setupFiles: ["test/worker/setup.ts"] },
-      },
+      workerProject("worker", async () => ({})),
+      workerProject("encrypted", encryption),
       {
         plugins: [
           cloudflareTest({

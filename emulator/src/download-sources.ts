@@ -27,7 +27,10 @@ export async function sourceOf(
   if (findFault(faults, "not-a-dump") !== undefined) return textSource(HTML);
   const source = syntheticSource(object.key) ?? (await storedSource(env.DUMPS, object.key));
   const isChanged = object.isChanged || findFault(faults, "change") !== undefined;
-  return source !== undefined && isChanged ? changedSource(source) : source;
+  if (source === undefined) return undefined;
+  const told = isChanged ? changedSource(source) : source;
+  const shorten = findFault(faults, "shorten");
+  return shorten === undefined ? told : shortSource(told, shorten.value);
 }
 
 function textSource(text: string): Source {
@@ -65,6 +68,11 @@ async function storedSource(bucket: R2Bucket, key: string): Promise<Source | und
       }
     },
   };
+}
+
+/** A dump that was written short, and says so nowhere. */
+function shortSource(source: Source, bytes: number): Source {
+  return { ...source, size: Math.min(source.size, bytes), etag: etagOf(`short ${bytes} ${source.etag}`) };
 }
 
 /** Other bytes of the same length, as valid as before: every 7 has become an 8. */

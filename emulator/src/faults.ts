@@ -56,6 +56,7 @@ export const FAULTS = {
   "wrong-length": { on: DOWNLOAD, value: "the false Content-Length" },
   change: { on: DOWNLOAD },
   empty: { on: DOWNLOAD },
+  shorten: { on: DOWNLOAD, value: "bytes" },
   "not-a-dump": { on: DOWNLOAD },
   redirect: { on: DOWNLOAD },
 } as const satisfies Record<string, FaultKind>;

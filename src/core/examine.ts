@@ -10,11 +10,12 @@ export function columnsQuestion(table: string): string {
   return `PRAGMA table_info(${quoted(table)})`;
 }
 
-/** Counts the rows of a table in which some column is altered: `text` and `integers`. */
+/** Counts the rows of a table, and those in which some column is altered: `total`, `text` and `integers`. */
 export function alteredQuestion(table: string, columns: readonly string[]): string {
   const text = columns.map((column) => alteredText(quoted(column)));
   const integers = columns.map((column) => roundedInteger(quoted(column)));
-  return `SELECT ${countOf(text)} AS text, ${countOf(integers)} AS integers FROM ${quoted(table)}`;
+  const altered = `${countOf(text)} AS text, ${countOf(integers)} AS integers`;
+  return `SELECT count(*) AS total, ${altered} FROM ${quoted(table)}`;
 }
 
 function countOf(conditions: readonly string[]): string {

@@ -39,7 +39,7 @@ export const FAILURE_CODES = [
   "dump-not-from-d1",
   "dump-incomplete-statement",
   "dump-changed",
-  "dump-lacks-tables",
+  "dump-incomplete",
   // the bucket
   "bucket-unavailable",
   "folder-taken",

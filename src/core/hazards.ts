@@ -1,5 +1,5 @@
 import type { Scanned } from "./dump-checks.ts";
-import type { Hazard, Manifest } from "./manifest.ts";
+import type { Hazard, Manifest, SectionKind } from "./manifest.ts";
 
 /** D1 refuses statements that are longer, in bytes. */
 export const LONGEST_STATEMENT = 100_000;
@@ -35,6 +35,20 @@ export function emptiedTables(before: Manifest | null, { rows }: Scanned): Hazar
 export function missingTables(expected: readonly string[], { rows }: Scanned): string[] {
   const seen = new Set(rows.map(([name]) => name.toLowerCase()));
   return expected.filter((name) => !seen.has(name.toLowerCase()));
+}
+
+/** Parts behind the tables that were expected and are not in the dump: they come last, so a dump cut short lacks them. */
+export function missingParts(expected: readonly SectionKind[], { starts }: Scanned): SectionKind[] {
+  return expected.filter((kind) => kind !== "tables" && starts[kind] === null);
+}
+
+/** Tables of which the dump holds another number of rows than the database counted in the same state. */
+export function miscountedTables(
+  counted: readonly (readonly [string, number])[],
+  { rows }: Scanned,
+): string[] {
+  const dumped = new Map(rows);
+  return counted.filter(([table, count]) => dumped.get(table) !== count).map(([table]) => table);
 }
 
 export function encryptionEnded(before: Manifest | null, recipients: readonly string[]): Hazard[] {

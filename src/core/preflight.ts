@@ -1,5 +1,5 @@
 import type { Failure } from "./failure.ts";
-import type { Manifest } from "./manifest.ts";
+import type { Manifest, SectionKind } from "./manifest.ts";
 import type { SchemaEntry } from "./ports.ts";
 import { StatementScanner } from "./statements.ts";
 
@@ -16,6 +16,18 @@ export function dumpedTables(schema: readonly SchemaEntry[]): string[] {
     .filter(({ type, name }) => type === "table" && !/^(sqlite_|_cf_)/i.test(name))
     .map(({ name }) => name);
 }
+
+/** The parts that a dump of this schema must have behind its tables. */
+export function dumpedParts(schema: readonly SchemaEntry[]): SectionKind[] {
+  const types = new Set(schema.filter(({ sql }) => sql !== null).map(({ type }) => type));
+  return PARTS.filter(([type]) => types.has(type)).map(([, part]) => part);
+}
+
+const PARTS = [
+  ["index", "indexes"],
+  ["trigger", "triggers"],
+  ["view", "views"],
+] as const satisfies [string, SectionKind][];
 
 export function virtualTablesFailure(names: readonly string[]): Failure {
   const listed =

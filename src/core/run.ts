@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { FAILURE_CODES, type Failure } from "./failure.ts";
-import { hazardSchema, triggerSchema, volumeSchema } from "./manifest.ts";
+import { hazardSchema, SECTIONS, triggerSchema, volumeSchema } from "./manifest.ts";
 import { backupIdOf, stampOf, volumeName } from "./object-keys.ts";
 import { backupOptionsSchema, type BackupOptions } from "./policy.ts";
 import { NOTHING_SCANNED, scannedSchema } from "./dump-checks.ts";
@@ -72,6 +72,7 @@ const phaseSchema = z.discriminatedUnion("at", [
     asked: count,
     rowsRead: count,
     found: z.array(hazardSchema),
+    rows: z.array(z.tuple([z.string(), count])),
   }),
   z.object({
     at: z.literal("copying"),
@@ -122,12 +123,20 @@ export const runSchema = z.object({
   startedAt: at.nullable(),
   finishedAt: at.nullable(),
   fileSize: count.nullable(),
-  /** Tables that the preflight saw; null before it. */
+  /** Tables, and parts of a dump, that the preflight has seen to be there; null before it. */
   tables: z.array(z.string()).nullable(),
+  parts: z.array(z.enum(SECTIONS)).nullable(),
   hazards: z.array(hazardSchema),
   /** What asking the database itself has found; `at` is null when that did not come to its end. */
   examined: z
-    .object({ at: z.string().nullable(), tables: count, rowsRead: count, found: z.array(hazardSchema) })
+    .object({
+      at: z.string().nullable(),
+      tables: count,
+      rowsRead: count,
+      found: z.array(hazardSchema),
+      /** Rows per table, when they are those of the very state that was dumped. */
+      rows: z.array(z.tuple([z.string(), count])),
+    })
     .nullable(),
   exportsStarted: count,
   /** Failures since the last progress, and the latest of them. */
@@ -171,6 +180,7 @@ export function newRun(
     finishedAt: null,
     fileSize: null,
     tables: null,
+    parts: null,
     hazards: [],
     examined: null,
     exportsStarted: 0,

@@ -9,6 +9,7 @@ import type { ExportOptions } from "./manifest.ts";
  */
 export interface UnchangedQuestion {
   readonly databaseId: string;
+  readonly databaseName: string;
   readonly request: {
     readonly label: string | null;
     readonly pinned: boolean;
@@ -40,6 +41,8 @@ export function reasonForFullBackup(question: UnchangedQuestion): string | null 
   if (bookmark === null) return "no bookmark";
   if (manifest.atBookmark !== bookmark) return "written to";
   if (manifest.database.id !== question.databaseId) return "another database";
+  // Its folder bears the old name: somebody who looks for the new one must find a backup.
+  if (manifest.database.name !== question.databaseName) return "renamed";
   if (!sameOptions(manifest, options, question.exportOptions)) return "other options";
   if (isDue(question.databaseId, policy.maxUnchangedDays, Date.parse(manifest.startedAt), now)) return "due";
   return null;

@@ -15,7 +15,7 @@ import type { StepContext, StepOutcome } from "./step.ts";
 const EXAMINE_LIMIT_MS = 10 * 60_000;
 
 const columnSchema = z.object({ name: z.string() });
-const countsSchema = z.object({ text: z.number(), integers: z.number() });
+const countsSchema = z.object({ total: z.number(), text: z.number(), integers: z.number() });
 
 /**
  * Asks the database about one table. Right after the export, so that the answers belong to the dump: the bookmark
@@ -36,11 +36,12 @@ export async function examining(
   }
   const asked = await ask(run, table, platform);
   if (!asked.ok) return ok(copyOn(run, phase, [notExamined(failureText(asked.failure))], null, context));
-  const { hazards, rowsRead } = asked.value;
+  const { hazards, rows, rowsRead } = asked.value;
   const grown = {
     asked: phase.asked + 1,
     rowsRead: phase.rowsRead + rowsRead,
     found: [...phase.found, ...hazards],
+    rows: [...phase.rows, ...rows],
   };
   return ok({ run: advance(run, { ...phase, ...grown }, platform.now()) });
 }
@@ -49,17 +50,21 @@ async function ask(
   run: Run,
   table: string,
   platform: StepContext["platform"],
-): Promise<Result<{ hazards: Hazard[]; rowsRead: number }>> {
+): Promise<Result<{ hazards: Hazard[]; rows: [string, number][]; rowsRead: number }>> {
   const described = await platform.api.query(run.databaseId, columnsQuestion(table));
   if (!described.ok) return described;
   const columns = z.array(columnSchema).parse(described.value.rows);
   // Dropped since the preflight: nothing left to ask.
-  if (columns.length === 0) return ok({ hazards: [], rowsRead: 0 });
+  if (columns.length === 0) return ok({ hazards: [], rows: [], rowsRead: 0 });
   const names = columns.map(({ name }) => name);
   const answered = await platform.api.query(run.databaseId, alteredQuestion(table, names));
   if (!answered.ok) return answered;
   const counts = countsSchema.parse(answered.value.rows[0]);
-  return ok({ hazards: alteredHazards(table, counts), rowsRead: answered.value.rowsRead ?? 0 });
+  return ok({
+    hazards: alteredHazards(table, counts),
+    rows: [[table, counts.total]],
+    rowsRead: answered.value.rowsRead ?? 0,
+  });
 }
 
 async function concluded(run: Run, phase: PhaseOf<"examining">, context: StepContext): Promise<StepOutcome> {
@@ -71,7 +76,8 @@ async function concluded(run: Run, phase: PhaseOf<"examining">, context: StepCon
   }
   const same = bookmark.value === phase.dump.bookmark;
   const found = same ? phase.found : ofLaterState(phase.found);
-  return copyOn(run, phase, found, iso(platform.now()), context);
+  const rows = same ? phase.rows : [];
+  return copyOn(run, { ...phase, rows }, found, iso(platform.now()), context);
 }
 
 /** On to the copy, with what was found. Tried counts as done: a table too big to ask is not read every night. */
@@ -84,7 +90,9 @@ function copyOn(
 ): StepOutcome {
   const now = platform.now();
   const { dump, copy, asked, rowsRead } = phase;
-  const known: Run = { ...run, examined: { at, tables: asked, rowsRead, found } };
+  // Answers that were not tied to the dump's state prove nothing about its rows.
+  const rows = at === null ? [] : phase.rows;
+  const known: Run = { ...run, examined: { at, tables: asked, rowsRead, found, rows } };
   return {
     run: advance(known, { at: "copying", dump, copy, waiting: false }, now),
     record: { ...record, examinedAt: now },

@@ -65,7 +65,7 @@ function afterAnswer(
       // A fresh address of an export whose volumes are being copied: its questions have been asked.
       if (!run.examine || run.examined !== null || copy.volumes.length > 0)
         return advance(run, { at: "copying", dump, copy, waiting: false }, now);
-      const nothing = { startedAt: now, asked: 0, rowsRead: 0, found: [] };
+      const nothing = { startedAt: now, asked: 0, rowsRead: 0, found: [], rows: [] };
       return advance(run, { at: "examining", dump, copy, ...nothing }, now);
     }
     case "busy": {

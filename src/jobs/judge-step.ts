@@ -1,6 +1,14 @@
 import { ok, type Failure, type Result } from "../core/failure.ts";
-import { emptiedTables, encryptionEnded, missingTables, scanHazards } from "../core/hazards.ts";
-import { dumpedTables } from "../core/preflight.ts";
+import {
+  emptiedTables,
+  encryptionEnded,
+  miscountedTables,
+  missingParts,
+  missingTables,
+  scanHazards,
+} from "../core/hazards.ts";
+import type { Platform } from "../core/ports.ts";
+import { dumpedParts, dumpedTables } from "../core/preflight.ts";
 import { optionsOf, type Copy, type Run } from "../core/run.ts";
 import { restartExport } from "./export-step.ts";
 import { standingBackup } from "./preflight-step.ts";
@@ -21,23 +29,37 @@ export async function judge(run: Run, copy: Copy, context: StepContext): Promise
   const lost = encryptionEnded(before.value, recipients);
   const known = [...run.hazards, ...(run.examined?.found ?? []), ...lost];
   if (lean) return ok({ sound: true, run: { ...run, hazards: known } });
-  const lacking = missingTables(run.tables ?? [], copy.scanned);
-  if (lacking.length > 0) {
-    // Dropped between the preflight and the export, or lost by it? The database knows.
-    const schema = await platform.api.schema(run.databaseId);
-    if (!schema.ok) return schema;
-    const still = new Set(dumpedTables(schema.value));
-    const truly = lacking.filter((table) => still.has(table));
-    if (truly.length > 0) return ok({ sound: false, run: restartExport(run, lacks(truly), platform, 2) });
-  }
+  const lacking = await lackingParts(run, copy, platform);
+  if (!lacking.ok) return lacking;
+  if (lacking.value.length > 0)
+    return ok({ sound: false, run: restartExport(run, incomplete(lacking.value), platform, 2) });
   const hazards = [...known, ...scanHazards(copy.scanned), ...emptiedTables(before.value, copy.scanned)];
   return ok({ sound: true, run: { ...run, hazards } });
 }
 
-function lacks(tables: readonly string[]): Failure {
+/** What the database has and the dump lacks, in words. */
+async function lackingParts(run: Run, copy: Copy, { api }: Platform): Promise<Result<string[]>> {
+  const rows = miscountedTables(run.examined?.rows ?? [], copy.scanned).map((table) => `rows of ${table}`);
+  const tables = missingTables(run.tables ?? [], copy.scanned);
+  const parts = missingParts(run.parts ?? [], copy.scanned);
+  if (tables.length + parts.length === 0) return ok(rows);
+  // Dropped between the preflight and the export, or lost by it? The database knows.
+  const schema = await api.schema(run.databaseId);
+  if (!schema.ok) return schema;
+  const stillTables = new Set(dumpedTables(schema.value));
+  const stillParts = new Set(dumpedParts(schema.value));
+  return ok([
+    ...rows,
+    ...tables.filter((table) => stillTables.has(table)),
+    ...parts.filter((part) => stillParts.has(part)),
+  ]);
+}
+
+function incomplete(lacking: readonly string[]): Failure {
+  const others = lacking.length > 5 ? ` and ${lacking.length - 5} more` : "";
   return {
-    code: "dump-lacks-tables",
-    detail: `The database has tables that D1's dump does not: ${tables.slice(0, 5).join(", ")}${tables.length > 5 ? ` and ${tables.length - 5} more` : ""}.`,
+    code: "dump-incomplete",
+    detail: `D1's dump lacks what the database has: ${lacking.slice(0, 5).join(", ")}${others}.`,
     hint: "Another export is made, once. If it stays, try `wrangler d1 export` by hand, and tell Cloudflare's support.",
     retryable: true,
   };

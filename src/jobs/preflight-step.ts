@@ -26,6 +26,7 @@ export async function preflight(run: Run, context: StepContext): Promise<Result<
   if (!last.ok) return last;
   const question = {
     databaseId: run.databaseId,
+    databaseName: name,
     request: run,
     policy,
     options,
@@ -65,6 +66,7 @@ export async function preflight(run: Run, context: StepContext): Promise<Result<
     fileSize,
     options,
     tables: dumpedTables(schema.value),
+    parts: null, // until the scanner tells parts
     hazards: schemaHazards(schema.value),
     examine: run.examine || isDue(run.databaseId, policy.examineDays, record.examinedAt, now),
   };

@@ -9,6 +9,43 @@ const right = {
   CATALOG_DATABASE_NAME: "d1-nightly-catalog",
 };
 
+const RECIPIENT = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
+const OTHER = "age1lggyhqrw2nlhcxprm67z43rta597azn8gknawjehu9d9dl0jq3yqqvfafg";
+
+describe("AGE_RECIPIENTS", () => {
+  const read = (AGE_RECIPIENTS: string) => readJobConfig({ ...right, AGE_RECIPIENTS });
+
+  it.each<[string, string, string[]]>([
+    ["is not set", "", []],
+    ["names one", RECIPIENT, [RECIPIENT]],
+    ["names two, with spaces", ` ${RECIPIENT} , ${OTHER}`, [RECIPIENT, OTHER]],
+    ["names one twice", `${RECIPIENT},${RECIPIENT}`, [RECIPIENT]],
+  ])("%s", (_, value, recipients) => {
+    expect(read(value)).toMatchObject({ ok: true, value: { recipients } });
+  });
+
+  it.each<[string, string, RegExp]>([
+    ["white space", "  ", /position 1: it is empty/],
+    ["a comma too many", `${RECIPIENT},`, /position 2: it is empty/],
+    ["a letter too few", RECIPIENT.slice(0, -1), /position 1: .*a letter of it is wrong/],
+    ["a letter that is wrong", RECIPIENT.replace("ql3", "ql4"), /position 1: .*a letter of it is wrong/],
+    ["a word", `${RECIPIENT},plain`, /position 2: .*age-keygen/],
+    ["an SSH key", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI", /SSH keys/],
+    [
+      "a private key",
+      "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX",
+      /private key, which this Worker must never hold/,
+    ],
+  ])("with %s stops every backup, and its value is not repeated", (_, value, problem) => {
+    const config = read(value);
+    expect(config).toMatchObject({
+      ok: false,
+      problems: [{ name: "AGE_RECIPIENTS", problem: expect.stringMatching(problem) }],
+    });
+    expect(JSON.stringify(config)).not.toMatch(/GFPYY|AAAAC3|ql3z7/);
+  });
+});
+
 describe("the job's configuration", () => {
   it("has defaults for what may be left out, also when it is set to nothing", () => {
     for (const extra of [

@@ -102,6 +102,12 @@ export async function keysOf(databaseName: string): Promise<string[]> {
   return (await env.BACKUPS.list({ prefix })).objects.map(({ key }) => key.slice(prefix.length));
 }
 
+/** Both clocks: the Worker's and the emulator's. */
+export async function advanceDays(days: number): Promise<void> {
+  vi.setSystemTime(Date.now() + days * 86_400_000);
+  await advanceEmulatorClock(days * 86_400_000);
+}
+
 /** Only Date is faked: alarms are fired by hand, and streams need real timers. */
 export function holdTheClock(): void {
   vi.useFakeTimers({ toFake: ["Date"], now: Date.UTC(2026, 10, 21, 3, 0, 0) });

@@ -1,0 +1,95 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import {
+  backupOptions,
+  effectivePolicy,
+  isDue,
+  LEAN_VOLUME_BYTES,
+  policySchema,
+} from "../../src/core/policy.ts";
+
+const settings = { compression: "gzip", volumeBytes: 134_217_728 } as const;
+const DAY_MS = 86_400_000;
+
+describe("a policy", () => {
+  it("follows the Worker's settings in what it leaves out", () => {
+    expect(effectivePolicy({}, settings)).toEqual({
+      compression: "gzip",
+      volumeBytes: 134_217_728,
+      lean: false,
+      maxUnchangedDays: 7,
+      examineDays: 7,
+    });
+    expect(effectivePolicy({ compression: "zstd", examineDays: 0 }, settings)).toMatchObject({
+      compression: "zstd",
+      volumeBytes: 134_217_728,
+      examineDays: 0,
+    });
+  });
+
+  it.each<[string, unknown, string]>([
+    ["a compression that is none", { compression: "brotli" }, "compression"],
+    ["a volume below 1 MiB", { volumeBytes: 1024 }, "volumeBytes"],
+    ["a volume above 4 GiB", { volumeBytes: 5_000_000_000 }, "volumeBytes"],
+    ["half a day", { maxUnchangedDays: 0.5 }, "maxUnchangedDays"],
+    ["days below zero", { examineDays: -1 }, "examineDays"],
+    ["more than a year", { maxUnchangedDays: 400 }, "maxUnchangedDays"],
+    ["a word for a truth", { lean: "yes" }, "lean"],
+  ])("with %s is refused, and the field named", (_, policy, field) => {
+    expect(policySchema.safeParse(policy).error?.issues.map(({ path }) => path.join("."))).toEqual([field]);
+  });
+
+  it("with a key that is not known is refused", () => {
+    expect(policySchema.safeParse({ compresion: "gzip" }).success).toBe(false);
+  });
+
+  it("that is lean compresses nothing, and cuts small volumes", () => {
+    const lean = effectivePolicy({ lean: true, compression: "zstd" }, settings);
+    expect(backupOptions(lean, ["age1x"])).toEqual({
+      lean: true,
+      compression: "none",
+      volumeBytes: LEAN_VOLUME_BYTES,
+      recipients: ["age1x"],
+    });
+  });
+});
+
+describe("what is to happen every so many days", () => {
+  const nights = (id: string, every: number, count: number, from: number): number[] => {
+    const done: number[] = [];
+    for (let night = 0; night < count; night++) {
+      // minutes earlier or later from night to night
+      const now = from + night * DAY_MS + ((night * 7) % 20) * 60_000;
+      if (isDue(id, every, done.at(-1) ?? null, now)) done.push(now);
+    }
+    return done;
+  };
+
+  it("happens in each period, for any database, period and beginning", () => {
+    const start = fc.integer({ min: 0, max: 40_000 }).map((day) => day * DAY_MS + 3 * 3_600_000);
+    fc.assert(
+      fc.property(fc.uuid(), fc.integer({ min: 1, max: 40 }), start, (id, every, from) => {
+        const done = nights(id, every, every * 4 + 1, from);
+        const gaps = [from - DAY_MS, ...done].map((at, index, all) => (all[index + 1] ?? at) - at);
+        expect(done.length).toBeGreaterThanOrEqual(4);
+        // a night's shift of minutes is allowed for
+        for (const gap of gaps) expect(gap).toBeLessThanOrEqual(every * DAY_MS + 3_600_000);
+      }),
+    );
+  });
+
+  it("falls on another night for another database", () => {
+    const counts = Array.from({ length: 7 }, () => 0);
+    for (let i = 0; i < 7_000; i++) {
+      const id = `00000000-0000-4000-8000-${String(i).padStart(12, "0")}`;
+      const night = [0, 1, 2, 3, 4, 5, 6].find((day) => isDue(id, 7, null, day * DAY_MS)) ?? -1;
+      counts[night] = (counts[night] ?? 0) + 1;
+    }
+    for (const count of counts) expect(count).toBeGreaterThan(800);
+  });
+
+  it("never happens when that is 0", () => {
+    expect(isDue("d", 0, null, 0)).toBe(false);
+    expect(isDue("d", 0, 0, 400 * DAY_MS)).toBe(false);
+  });
+});
