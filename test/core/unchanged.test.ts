@@ -85,7 +85,7 @@ describe("two backups of one bookmark", () => {
     expect(differenceOfEquals(manifest, { ...later, dump: { ...later.dump, sha256: null } })).toBeNull();
   });
 
-  it("are not compared at all when the data had moved on (kody: every second night failed)", () => {
+  it("are not compared at all when the data had moved on (failure mode 38)", () => {
     const moved = { ...later, atBookmark: "c", dump: { ...later.dump, bytes: 32 } };
     expect(differenceOfEquals(manifest, moved)).toBeNull();
   });

@@ -111,7 +111,7 @@ describe("with AGE_RECIPIENTS set", () => {
   });
 
   it.each(["gzip", "none"] as const)(
-    "a volume that is stored readable fails the run, and is deleted (litestream #790; %s)",
+    "a volume that is stored readable fails the run, and is deleted (failure mode 11; %s)",
     async (compression) => {
       const database = await createDatabase("CREATE TABLE t (a); INSERT INTO t VALUES ('secret');");
       await setPolicy(database.id, { compression });

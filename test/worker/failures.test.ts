@@ -39,16 +39,24 @@ describe("a run fails with a code, a detail and a hint when", () => {
     ["the API is down", "api-unavailable", [{ on: "any", fault: "status", value: 503 }]],
     ["the API answers garbage", "api-answer-invalid", [{ on: "export.start", fault: "garbage" }]],
     ["the token may not export", "api-token-refused", [{ on: "export.start", fault: "status", value: 403 }]],
-    ["the dump is empty", "dump-empty", [{ on: "download", fault: "empty" }]],
+    ["the dump is empty (failure mode 1)", "dump-empty", [{ on: "download", fault: "empty" }]],
     [
-      "the dump is shorter than was stated",
+      "the dump is shorter than was stated (failure modes 1 and 3)",
       "dump-truncated",
       [{ on: "download", fault: "truncate", value: 0 }],
     ],
     ["nobody states the dump's size", "dump-size-unknown", [{ on: "download", fault: "no-content-length" }]],
-    ["the dump does not begin as D1's do", "dump-not-from-d1", [{ on: "download", fault: "not-a-dump" }]],
+    [
+      "the dump does not begin as D1's do (failure mode 1)",
+      "dump-not-from-d1",
+      [{ on: "download", fault: "not-a-dump" }],
+    ],
     ["the download redirects", "dump-unreachable", [{ on: "download", fault: "redirect" }]],
-    ["the storage answers errors", "dump-unreachable", [{ on: "download", fault: "status", value: 500 }]],
+    [
+      "the storage answers errors (failure mode 7)",
+      "dump-unreachable",
+      [{ on: "download", fault: "status", value: 500 }],
+    ],
     ["the address is never valid", "dump-url-expired", [{ on: "download", fault: "expired" }]],
     ["D1 ends each export with an error", "export-refused", [{ on: "export.start", fault: "export-error" }]],
     [

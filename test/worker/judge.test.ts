@@ -18,7 +18,7 @@ async function boundaries(id: string): Promise<number[]> {
 }
 
 describe("a dump that was written short and says so nowhere", () => {
-  it("is found at whichever statement it was cut (imports with exit 0 and integrity_check = ok)", async () => {
+  it("is found at whichever statement it was cut (failure mode 4)", async () => {
     const database = await createDatabase(TABLES);
     const cuts = await boundaries(database.id);
     expect(cuts.length).toBeGreaterThan(7);

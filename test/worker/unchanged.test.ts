@@ -104,7 +104,7 @@ describe("a full backup of an unchanged database", () => {
     expect(await backUp(database, {})).toMatchObject({ state: "unchanged" });
   });
 
-  it("is not held against the one before when the data had moved on (kody: every second night failed)", async () => {
+  it("is not held against the one before when the data had moved on (failure mode 38)", async () => {
     const database = await createDatabase(TABLE);
     await backUp(database, {});
     await runSql(database.id, "DELETE FROM t WHERE a = 'one'");
