@@ -1,15 +1,21 @@
 import { join } from "node:path";
 import { z } from "zod";
 import { startWranglerDev, type WranglerDev } from "../scripts/wrangler-dev.ts";
+import type { Compression } from "../src/core/object-keys.ts";
 import type { Dump } from "./emulated-dumps.ts";
 import { watched, type Usage } from "./workerd-usage.ts";
 
 /** One of the two ways of copying a dump. */
 export type Way =
   | { readonly way: "bare" }
-  | { readonly way: "pipeline"; readonly compression: "none" }
-  /** Without a level, the product's own. */
-  | { readonly way: "pipeline"; readonly compression: "gzip"; readonly level?: number };
+  | {
+      readonly way: "pipeline";
+      readonly compression: Compression;
+      /** The product's own when left out. */
+      readonly level?: number;
+      readonly encrypted?: boolean;
+      readonly lean?: boolean;
+    };
 
 export interface Measured {
   readonly usage: Usage;
@@ -43,8 +49,8 @@ export class BenchWorker {
   async copy(dump: Dump, way: Way): Promise<Measured> {
     const url = new URL(`/${way.way}`, this.#dev.url);
     url.searchParams.set("url", dump.url);
-    if (way.way === "pipeline") url.searchParams.set("compression", way.compression);
-    if ("level" in way && way.level !== undefined) url.searchParams.set("level", String(way.level));
+    const { way: _, ...wishes } = way;
+    for (const [name, wish] of Object.entries(wishes)) url.searchParams.set(name, String(wish));
     const { result, usage } = await watched(this.#dev.pid, () => post(url, copiedSchema));
     if (result.dumpBytes !== dump.bytes) {
       throw new Error(`${result.dumpBytes} bytes were copied of a dump of ${dump.bytes}`);

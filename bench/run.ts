@@ -12,7 +12,8 @@ import { throughput } from "./throughput.ts";
 /**
  * Compares the product with a bare copy, and with its aims. Times are compared with each other in one run, never
  * with a figure of another machine. `--quick` measures once instead of three times, `--incompressible` copies a
- * dump of random text, and an argument, such as `memory`, measures that alone. A slow disk is in every figure:
+ * dump of random text, `--levels` compares levels of compression, `--gib 4` makes the large dump of the memory's part
+ * so large, and an argument, such as `memory`, measures that alone. A slow disk is in every figure:
  * TMPDIR may name a folder in memory instead. Editing src/ meanwhile makes wrangler restart what is measured.
  */
 const PARTS = ["throughput", "memory", "latency"] as const;
@@ -22,6 +23,8 @@ const { values: options, positionals } = parseArgs({
   options: {
     quick: { type: "boolean", default: false },
     incompressible: { type: "boolean", default: false },
+    levels: { type: "boolean", default: false },
+    gib: { type: "string", default: "1" },
   },
   allowPositionals: true,
 });
@@ -29,6 +32,8 @@ const unknown = positionals.filter((name) => !PARTS.some((part) => part === name
 if (unknown.length > 0) throw new Error(`there is no ${unknown.join(" and no ")}: ${PARTS.join(", ")}`);
 const wanted = PARTS.filter((part) => positionals.length === 0 || positionals.includes(part));
 const rounds = options.quick ? 1 : 3;
+const largeGiB = Number(options.gib);
+if (!Number.isInteger(largeGiB) || largeGiB < 1) throw new Error("--gib takes a whole number, such as 4");
 
 const data = mkdtempSync(join(tmpdir(), "d1-nightly-bench-"));
 const freshFolder = (): string => mkdtempSync(join(data, "worker-"));
@@ -55,15 +60,15 @@ async function measure(part: (typeof PARTS)[number], source: EmulatedDumps): Pro
       const dump = await source.make("copied", 256 * MIB, !options.incompressible);
       const worker = await BenchWorker.start(freshFolder());
       try {
-        return await throughput(worker, dump, rounds);
+        return await throughput(worker, dump, rounds, options.levels);
       } finally {
         await worker.close();
       }
     }
     case "memory": {
       const small = await source.make("small-dump", 64 * MIB);
-      const large = await source.make("large-dump", 1024 * MIB);
-      return memory(small, large, freshFolder);
+      const large = await source.make("large-dump", largeGiB * 1024 * MIB);
+      return memory(small, large, largeGiB, freshFolder);
     }
     case "latency":
       return latency(source, freshFolder(), rounds);

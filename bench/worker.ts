@@ -4,7 +4,8 @@ import { connect } from "../src/connect.ts";
 import { NOTHING_SCANNED } from "../src/core/dump-checks.ts";
 import type { Failure, Result } from "../src/core/failure.ts";
 import type { Volume } from "../src/core/manifest.ts";
-import { volumeName, type Compression } from "../src/core/object-keys.ts";
+import { COMPRESSIONS, volumeName } from "../src/core/object-keys.ts";
+import { backupOptions, effectivePolicy } from "../src/core/policy.ts";
 import type { Gauge, Platform } from "../src/core/ports.ts";
 import type { Copy } from "../src/core/run.ts";
 import { copyVolume } from "../src/jobs/copy-volume.ts";
@@ -14,10 +15,16 @@ export { AccountQueue, DatabaseBackups } from "../src/index.ts";
 
 const wishSchema = z.object({
   url: z.string(),
-  compression: z.enum(["gzip", "none"]).default("gzip"),
+  compression: z.enum(COMPRESSIONS).default("gzip"),
   /** The product's own when left out. */
-  level: z.coerce.number().int().min(1).max(9).optional(),
+  level: z.coerce.number().int().min(1).max(19).optional(),
+  encrypted: z.stringbool().default(false),
+  lean: z.stringbool().default(false),
 });
+type Wish = z.infer<typeof wishSchema>;
+
+/** Nobody's: its private key was thrown away. */
+const RECIPIENT = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
 
 /** Copies the dump behind `url` into the bucket, in one of two ways. Only `npm run bench` asks for it. */
 export default {
@@ -29,9 +36,9 @@ export default {
         return Response.json(await barePut(env.BACKUPS, wish.url));
       }
       case "/pipeline": {
-        const { compression, level, ...wish } = wishSchema.parse(Object.fromEntries(url.searchParams));
-        const platform = { ...value(connect(env)), codecs: codecs(level) };
-        return Response.json(await pipeline(platform, wish.url, compression));
+        const wish = wishSchema.parse(Object.fromEntries(url.searchParams));
+        const platform = { ...value(connect(env)), codecs: codecs(wish.level, wish.level) };
+        return Response.json(await pipeline(platform, wish));
       }
       case "/clear":
         return Response.json({ deleted: await clear(env.BACKUPS) });
@@ -50,7 +57,14 @@ async function barePut(bucket: R2Bucket, url: string) {
 }
 
 /** What a run does from `copying` to `verifying`: each volume copied, then each read back and compared. */
-async function pipeline(platform: Platform, signedUrl: string, compression: Compression) {
+async function pipeline(platform: Platform, wish: Wish) {
+  const { volumeBytes } = platform.settings;
+  const policy = {
+    ...effectivePolicy({}, platform.settings),
+    compression: wish.compression,
+    lean: wish.lean,
+  };
+  const options = backupOptions({ ...policy, volumeBytes }, wish.encrypted ? [RECIPIENT] : []);
   const gauge = new PeakGauge();
   const observer = { gauge, progress: () => {}, uploadBegun: async () => {} };
   let copy: Copy = {
@@ -64,10 +78,8 @@ async function pipeline(platform: Platform, signedUrl: string, compression: Comp
     renewals: 0,
   };
   for (let last = false; !last;) {
-    const name = volumeName("bench", copy.volumes.length + 1, compression, false);
-    const { volumeBytes } = platform.settings;
-    const options = { compression, volumeBytes, lean: false, recipients: [] };
-    const job = { signedUrl, copy, name, key: keyOf(name), options };
+    const name = volumeName("bench", copy.volumes.length + 1, options.compression, wish.encrypted);
+    const job = { signedUrl: wish.url, copy, name, key: keyOf(name), options };
     const copied = value(await copyVolume(platform, job, observer));
     copy = {
       ...copy,
