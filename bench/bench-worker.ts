@@ -3,6 +3,7 @@ import { z } from "zod";
 import { startWranglerDev, type WranglerDev } from "../scripts/wrangler-dev.ts";
 import type { Compression } from "../src/core/object-keys.ts";
 import type { Dump } from "./emulated-dumps.ts";
+import type { Stage } from "./stages.ts";
 import { watched, type Usage } from "./workerd-usage.ts";
 
 /** One of the two ways of copying a dump. */
@@ -29,6 +30,8 @@ const copiedSchema = z.object({
   volumes: z.number(),
   peakHeldBytes: z.number(),
 });
+
+const stagedSchema = z.object({ bytes: z.number() });
 
 const clearedSchema = z.object({ deleted: z.number() });
 
@@ -57,6 +60,15 @@ export class BenchWorker {
     }
     await post(new URL("/clear", this.#dev.url), clearedSchema);
     return { usage, storedBytes: result.storedBytes, peakHeldBytes: result.peakHeldBytes };
+  }
+
+  /** Runs a part of the dump through one stage, again and again. */
+  async stage(dump: Dump, stage: Stage): Promise<{ cpuSeconds: number; bytes: number }> {
+    const url = new URL("/stage", this.#dev.url);
+    url.searchParams.set("url", dump.url);
+    url.searchParams.set("stage", stage);
+    const { result, usage } = await watched(this.#dev.pid, () => post(url, stagedSchema));
+    return { cpuSeconds: usage.cpuSeconds, bytes: result.bytes };
   }
 
   async close(): Promise<void> {

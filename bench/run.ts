@@ -7,6 +7,7 @@ import { BenchWorker } from "./bench-worker.ts";
 import { EmulatedDumps } from "./emulated-dumps.ts";
 import { latency } from "./latency.ts";
 import { memory } from "./memory.ts";
+import { stages } from "./stages.ts";
 import { throughput } from "./throughput.ts";
 
 /**
@@ -16,7 +17,7 @@ import { throughput } from "./throughput.ts";
  * so large, and an argument, such as `memory`, measures that alone. A slow disk is in every figure:
  * TMPDIR may name a folder in memory instead. Editing src/ meanwhile makes wrangler restart what is measured.
  */
-const PARTS = ["throughput", "memory", "latency"] as const;
+const PARTS = ["throughput", "stages", "memory", "latency"] as const;
 const MIB = 1024 * 1024;
 
 const { values: options, positionals } = parseArgs({
@@ -61,6 +62,15 @@ async function measure(part: (typeof PARTS)[number], source: EmulatedDumps): Pro
       const worker = await BenchWorker.start(freshFolder());
       try {
         return await throughput(worker, dump, rounds, options.levels);
+      } finally {
+        await worker.close();
+      }
+    }
+    case "stages": {
+      const dump = await source.make("staged", 16 * MIB, !options.incompressible);
+      const worker = await BenchWorker.start(freshFolder());
+      try {
+        return await stages(worker, dump, rounds);
       } finally {
         await worker.close();
       }

@@ -9,6 +9,7 @@ import { backupOptions, effectivePolicy } from "../src/core/policy.ts";
 import type { Gauge, Platform } from "../src/core/ports.ts";
 import type { Copy } from "../src/core/run.ts";
 import { copyVolume } from "../src/jobs/copy-volume.ts";
+import { RECIPIENT, runStage } from "./stage-worker.ts";
 
 /** So that the platform is put together from the very environment that the product has. */
 export { AccountQueue, DatabaseBackups } from "../src/index.ts";
@@ -22,9 +23,6 @@ const wishSchema = z.object({
   lean: z.stringbool().default(false),
 });
 type Wish = z.infer<typeof wishSchema>;
-
-/** Nobody's: its private key was thrown away. */
-const RECIPIENT = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
 
 /** Copies the dump behind `url` into the bucket, in one of two ways. Only `npm run bench` asks for it. */
 export default {
@@ -40,6 +38,8 @@ export default {
         const platform = { ...value(connect(env)), codecs: codecs(wish.level, wish.level) };
         return Response.json(await pipeline(platform, wish));
       }
+      case "/stage":
+        return Response.json(await runStage(value(connect(env)), url.searchParams));
       case "/clear":
         return Response.json({ deleted: await clear(env.BACKUPS) });
       default:

@@ -168,7 +168,8 @@ class VolumeUnderWay {
   #lastByte = 0;
   readonly #opening: OpeningCheck | null;
   readonly #dumpDigest: Digest;
-  readonly #storedDigest: Digest;
+  /** Null when the dump is stored as it comes: then one hash is both. */
+  readonly #storedDigest: Digest | null;
   readonly #encoder: Encoder;
   readonly #firstStatement: number;
   dumpBytes = 0;
@@ -184,8 +185,9 @@ class VolumeUnderWay {
     this.#scanner = job.options.lean ? null : new StatementScanner(this.#tally.count);
     this.#opening = this.#startsAt === 0 ? new OpeningCheck() : null;
     this.#dumpDigest = codecs.digest();
-    this.#storedDigest = codecs.digest();
-    this.#encoder = codecs.encoder(job.options.compression, job.options.recipients);
+    const { compression, recipients } = job.options;
+    this.#storedDigest = compression === "none" && recipients.length === 0 ? null : codecs.digest();
+    this.#encoder = codecs.encoder(compression, recipients);
     this.#firstStatement = job.copy.volumes.reduce((sum, volume) => sum + (volume.statements ?? 0), 1);
   }
 
@@ -234,12 +236,13 @@ class VolumeUnderWay {
     if (!rest.ok) return rest;
     const written = await this.#writer.finish();
     if (!written.ok) return written;
+    const dumpSha256 = this.#dumpDigest.hex();
     return ok({
       name: this.#job.name,
       bytes: this.#storedBytes,
-      sha256: this.#storedDigest.hex(),
+      sha256: this.#storedDigest?.hex() ?? dumpSha256,
       dumpBytes: this.dumpBytes,
-      dumpSha256: this.#dumpDigest.hex(),
+      dumpSha256,
       firstStatement: this.#scanner === null ? null : this.#firstStatement,
       statements: this.#scanner === null ? null : this.#tally.statements,
     });
@@ -250,7 +253,7 @@ class VolumeUnderWay {
     this.#observer.gauge.hold(bytes);
     try {
       for (const piece of pieces) {
-        this.#storedDigest.update(piece);
+        this.#storedDigest?.update(piece);
         this.#storedBytes += piece.length;
         const written = await this.#writer.write(piece);
         if (!written.ok) return written;

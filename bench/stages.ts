@@ -1,0 +1,45 @@
+import { z } from "zod";
+import type { BenchWorker } from "./bench-worker.ts";
+import type { Dump } from "./emulated-dumps.ts";
+import { median } from "./statistics.ts";
+import { table } from "./table.ts";
+
+/** What the pipeline does to each byte, one thing at a time. */
+export const STAGES = [
+  "hash",
+  "scan",
+  "gzip",
+  "zstd",
+  "none + age",
+  "gzip + age",
+  "zstd + age",
+  "lean",
+] as const;
+export const stageSchema = z.enum(STAGES);
+export type Stage = z.infer<typeof stageSchema>;
+
+const MIB = 1024 * 1024;
+/** A lean step and one of the default size, which a plan's CPU has to suffice for. */
+const LEAN_MIB = 6;
+const VOLUME_MIB = 128;
+
+/** The Worker's own CPU, without the network and the bucket: seconds for a GiB of dump, milliseconds for a volume. */
+export async function stages(worker: BenchWorker, dump: Dump, rounds: number): Promise<string> {
+  const rows: string[][] = [];
+  for (const stage of STAGES) {
+    await worker.stage(dump, stage);
+    const perGiB: number[] = [];
+    for (let round = 0; round < rounds; round++) {
+      const { cpuSeconds, bytes } = await worker.stage(dump, stage);
+      perGiB.push((cpuSeconds * 1024 * MIB) / bytes);
+    }
+    const seconds = median(perGiB);
+    const volume = stage === "lean" ? LEAN_MIB : VOLUME_MIB;
+    rows.push([
+      stage,
+      seconds.toFixed(2),
+      `${((seconds * 1_000 * volume) / 1024).toFixed(0)} (${volume} MiB)`,
+    ]);
+  }
+  return table("CPU of single stages, in memory", ["", "s/GiB of dump", "ms/volume"], rows);
+}
