@@ -66,10 +66,10 @@ describe("the nightly trigger", () => {
     const id = database?.id ?? "";
     await fireCron(new Date("2026-11-22T03:00:00Z"));
     await sweepToEnd();
-    await drive(id, isOver);
+    const first = await drive(id, isOver);
     await fireCron(new Date("2026-11-22T03:00:00Z"));
     await sweepToEnd();
-    await drive(id, isOver);
+    expect((await drive(id, isOver)).id).toBe(first.id);
     expect(await stateOf(id)).toMatchObject({ exportsStarted: 1 });
     await runSql(id, "CREATE TABLE t (a);");
     await fireCron(new Date("2026-11-23T03:00:00Z"));

@@ -53,7 +53,11 @@ describe("a database that was not written to since its last backup", () => {
     ["the backup's manifest is gone", (_, backupId) => env.BACKUPS.delete(keyIn(backupId, "manifest.json"))],
     [
       "the backup's manifest is another one",
-      async (_, backupId) => void (await env.BACKUPS.put(keyIn(backupId, "manifest.json"), "{}")),
+      async (_, backupId) => {
+        const key = keyIn(backupId, "manifest.json");
+        const text = (await (await env.BACKUPS.get(key))?.text()) ?? "";
+        await env.BACKUPS.put(key, text.replace('"label": null', '"label": "mine"'));
+      },
     ],
     [
       "the backup's volume is gone",
