@@ -57,6 +57,24 @@ function workerProject(name: string, moreBindings: () => Promise<Record<string, 
   };
 }
 
+/** The emulator by itself, and how long its fuzzing goes on. */
+function emulatorProject(name: string, include: string[], fuzzMs: number) {
+  return {
+    plugins: [
+      cloudflareTest({
+        main: "./emulator/src/index.ts",
+        wrangler: { configPath: "./emulator/wrangler.jsonc" },
+        miniflare: {
+          // miniflare's own D1, whose export is what the emulator's dumps are compared with
+          d1Databases: ["REFERENCE"],
+          bindings: { POLL_WAIT_MS: "0", FUZZ_MS: `${fuzzMs}` },
+        },
+      }),
+    ],
+    test: { name, include },
+  };
+}
+
 /** Two keys, of both kinds, whose private halves only the tests hold. */
 async function encryption(): Promise<Record<string, string>> {
   const identities = [await generateX25519Identity(), await generateHybridIdentity()];
@@ -81,18 +99,9 @@ export default defineConfig({
       { test: { name: "core", include: ["test/core/**/*.test.ts"] } },
       workerProject("worker", async () => ({})),
       workerProject("encrypted", encryption),
-      {
-        plugins: [
-          cloudflareTest({
-            main: "./emulator/src/index.ts",
-            wrangler: { configPath: "./emulator/wrangler.jsonc" },
-            // miniflare's own D1, whose export is what the emulator's dumps are compared with
-            miniflare: { d1Databases: ["REFERENCE"], bindings: { POLL_WAIT_MS: "0" } },
-          }),
-        ],
-        test: { name: "emulator", include: ["test/emulator/**/*.test.ts"] },
-      },
+      emulatorProject("emulator", ["test/emulator/**/*.test.ts"], 1_000),
       { test: { name: "e2e", ...e2e } },
+      emulatorProject("fuzz", ["test/emulator/fuzz.test.ts"], 75_000),
       { test: { name: "soak", ...e2e, include: ["test/soak/**/*.test.ts"], testTimeout: 1_200_000 } },
     ],
   },

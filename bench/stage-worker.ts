@@ -59,5 +59,5 @@ function stageOf(stage: Stage, { codecs }: Platform): (piece: Uint8Array) => unk
 }
 
 function scannerOfNothing(): StatementScanner {
-  return new StatementScanner(new Tally(NOTHING_SCANNED).count);
+  return new StatementScanner(new Tally(NOTHING_SCANNED, 0).count);
 }

@@ -12,7 +12,7 @@ import { copyVolume } from "../src/jobs/copy-volume.ts";
 import { RECIPIENT, runStage } from "./stage-worker.ts";
 
 /** So that the platform is put together from the very environment that the product has. */
-export { AccountQueue, DatabaseBackups } from "../src/index.ts";
+export { AccountQueue, BackupVerification, DatabaseBackups } from "../src/index.ts";
 
 const wishSchema = z.object({
   url: z.string(),

@@ -1,6 +1,8 @@
+import { ciphers } from "./cloudflare/age.ts";
 import { codecs } from "./cloudflare/codecs.ts";
 import { D1Catalog } from "./cloudflare/catalog.ts";
 import { D1Rest } from "./cloudflare/d1-rest.ts";
+import { D1DatabaseIndex } from "./cloudflare/database-index.ts";
 import { SignedUrlSource } from "./cloudflare/dump-source.ts";
 import { R2Vault } from "./cloudflare/vault.ts";
 import { readAccessConfig, readJobConfig, type ConfigProblem } from "./config.ts";
@@ -20,7 +22,9 @@ export function connect(env: Env): Result<Platform> {
     source: new SignedUrlSource(),
     vault: new R2Vault(bucket),
     codecs: codecs(),
+    ciphers: ciphers(),
     catalog: new D1Catalog(catalog),
+    databases: new D1DatabaseIndex(catalog),
     now: () => Date.now(),
     random: () => Math.random(),
   });

@@ -4,6 +4,7 @@ import type { Dependencies } from "./http/dependencies.ts";
 import { api } from "./http/api.ts";
 import { accountPlaces } from "./jobs/account-places.ts";
 import { accountQueue, type WakeableRuns } from "./jobs/account-queue.ts";
+import { backupVerification } from "./jobs/backup-verification.ts";
 import { startScheduled } from "./jobs/cron.ts";
 import { databaseBackups } from "./jobs/database-backups.ts";
 
@@ -19,6 +20,9 @@ export class AccountQueue extends accountQueue<Env>({
   database: (env: Env, id: string): WakeableRuns => env.DATABASE_BACKUPS.getByName(id),
 }) {}
 
+/** One object per backup: reads it again, and says what is not as it was written. */
+export class BackupVerification extends backupVerification<Env>({ connect }) {}
+
 export default {
   fetch(request, env, ctx) {
     const dependencies: Dependencies = {
@@ -27,6 +31,7 @@ export default {
       platform: connect(env),
       databaseRuns: (id) => env.DATABASE_BACKUPS.getByName(id),
       accountRuns: (id) => env.ACCOUNT_QUEUE.getByName(id),
+      verifications: (id) => env.VERIFICATIONS.getByName(id),
     };
     return api.fetch(request, dependencies, ctx);
   },

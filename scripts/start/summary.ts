@@ -1,5 +1,6 @@
-import { basename, dirname, relative } from "node:path";
+import { relative } from "node:path";
 import { styleText } from "node:util";
+import { RUN_THE_GUIDE } from "../../src/core/restore-guide.ts";
 import type { Run } from "./backup-round.ts";
 import { countText, durationText, sizeText } from "./figures.ts";
 import type { StoredBackup } from "./read-back.ts";
@@ -44,6 +45,9 @@ export function whatLies(outcomes: readonly Outcome[], from: string): string {
   return [
     `${heading("The dumps, fetched back from the bucket")} (every SHA-256 and size is what the manifest says)`,
     ...folders,
+    ...(stored.some(({ manifest }) => manifest.encryption !== null)
+      ? ["  Of what is encrypted, only the stored bytes could be compared: the key is not here."]
+      : []),
     "",
     ...(example === undefined ? [] : sqliteCommands(example)),
   ].join("\n");
@@ -100,25 +104,18 @@ function folded(text: string): string {
   return lines.map((line) => `    ${line}`).join("\n");
 }
 
-/** From wherever they are typed: this terminal is taken. */
+/** RESTORE.md's own commands, and a look at what they made. From wherever they are typed: this terminal is taken. */
 function sqliteCommands({ manifest, folder }: StoredBackup): string[] {
-  const { database, compression, volumes } = manifest;
-  const files = volumes.map(({ name }) => shellWord(name)).join(" ");
-  const read = { gzip: "gunzip -c", zstd: "zstd -dc", none: "cat" }[compression];
-  const restored = shellWord(`${basename(dirname(folder))}.db`);
-  const isShop = database.name === "shop";
-  const query = isShop
-    ? "SELECT status, count(*) AS orders FROM orders GROUP BY status"
-    : "SELECT name FROM sqlite_schema WHERE type = 'table'";
-  const harmless =
-    '(sqlite3 says once "no such table: main.new_orders", because D1 puts a trigger before its view.\n' +
-    "  That is harmless: the rows of all tables are there.)";
+  const query =
+    manifest.database.name === "shop"
+      ? "SELECT status, count(*) AS orders FROM orders GROUP BY status"
+      : "SELECT name FROM sqlite_master WHERE type = 'table'";
   return [
-    heading("Look into one with sqlite3"),
+    `${heading("Restore one with sqlite3")} (steps 1 to 4 of its RESTORE.md; step 5 takes it back into D1)`,
     `  cd ${shellWord(folder)}`,
-    `  ${read} ${files} | sqlite3 ${restored}`,
-    `  sqlite3 -box ${restored} "${query}"`,
-    ...(isShop ? [styleText("gray", `  ${harmless}`)] : []),
+    ...(manifest.encryption === null ? [] : ["  cp …/key.txt .   (the private key of a recipient)"]),
+    `  ${RUN_THE_GUIDE}`,
+    `  sqlite3 -box restored.db "${query}"`,
   ];
 }
 

@@ -1,5 +1,5 @@
 import { armor, Encrypter } from "age-encryption";
-import type { Encoder } from "../core/ports.ts";
+import type { Ciphers, Encoder } from "../core/ports.ts";
 
 /** What is wrong with an age recipient, without repeating it; null when nothing is. */
 export function recipientProblem(recipient: string): string | null {
@@ -18,8 +18,18 @@ export function recipientProblem(recipient: string): string | null {
   }
 }
 
+export function ciphers(): Ciphers {
+  return {
+    randomHex: () =>
+      Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) =>
+        byte.toString(16).padStart(2, "0"),
+      ).join(""),
+    encryptText,
+  };
+}
+
 /** A small text as an armored age file for one recipient. Throws for what is no recipient. */
-export async function encryptText(recipient: string, text: string): Promise<string> {
+async function encryptText(recipient: string, text: string): Promise<string> {
   const encrypter = new Encrypter();
   encrypter.addRecipient(recipient);
   return armor.encode(await encrypter.encrypt(text));

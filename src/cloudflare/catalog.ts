@@ -161,6 +161,13 @@ export class D1Catalog implements Catalog {
     });
   }
 
+  backup(id: string): Promise<Result<BackupRow | null>> {
+    return attempt(async () => {
+      const row = await this.#db.prepare("SELECT * FROM backups WHERE id = ?").bind(id).first();
+      return row === null ? null : backupRowSchema.parse(row);
+    });
+  }
+
   backups(
     filter: { database: string | null },
     limit: number,
@@ -206,10 +213,10 @@ function page<Row, Item>(
 /** The catalogue is written between two polls of an export, which must not come late. */
 const PATIENCE_MS = 5_000;
 
-async function attempt<T>(operation: () => Promise<T>): Promise<Result<T>> {
+export async function attempt<T>(operation: () => Promise<T>, patienceMs = PATIENCE_MS): Promise<Result<T>> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer in ${PATIENCE_MS / 1_000} s`)), PATIENCE_MS);
+    timer = setTimeout(() => reject(new Error(`no answer in ${patienceMs / 1_000} s`)), patienceMs);
   });
   try {
     return ok(await Promise.race([operation(), late]));

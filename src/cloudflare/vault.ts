@@ -1,7 +1,16 @@
 import { createHash } from "node:crypto";
+import { answerOf, wantedBytes, type DownloadRequest } from "../core/byte-range.ts";
 import { describeException, failed, ok, type Result } from "../core/failure.ts";
 import type { Compression } from "../core/object-keys.ts";
-import type { Gauge, MeasuredObject, StoredObject, Vault, VolumeWriter } from "../core/ports.ts";
+import type {
+  DecodedObject,
+  Gauge,
+  MeasuredObject,
+  StoredObject,
+  Vault,
+  VolumeWriter,
+} from "../core/ports.ts";
+import { decodedObject } from "./decompress.ts";
 
 /** Parts of one upload must be of equal size (all but the last) and 5 MiB at least: two of these are held at most. */
 export const PART_BYTES = 6 * 1024 * 1024;
@@ -9,6 +18,9 @@ export const PART_BYTES = 6 * 1024 * 1024;
 /** Objects are read back in large pieces: as a stream of 4 KiB each, that costs several times what the hash does. */
 const READ_BYTES = 512 * 1024;
 const READ_AT_LEAST = 128 * 1024;
+
+/** A key in R2 is not longer. */
+const KEY_BYTES = 1_024;
 
 /** Enough of an object's beginning to tell what it is. */
 const OPENING_BYTES = 64;
@@ -92,63 +104,36 @@ export class R2Vault implements Vault {
     });
   }
 
-  download(key: string, request: Headers): Promise<Result<Response | null>> {
+  download(key: string, request: DownloadRequest): Promise<Result<Response | null>> {
     return attempt("reading", key, async () => {
+      // R2 takes such a key for a mistake; it is that of no object.
+      if (new TextEncoder().encode(key).length > KEY_BYTES) return null;
       const stored = await this.#bucket.head(key);
       if (stored === null) return null;
-      const ifRange = request.get("If-Range");
-      const asked = ifRange === null || ifRange === stored.httpEtag ? request.get("Range") : null;
-      const range = wantedRange(asked, stored.size);
-      if (range === "unsatisfiable") {
-        return new Response(null, { status: 416, headers: { "Content-Range": `bytes */${stored.size}` } });
-      }
-      // Conditions are judged by R2 itself; it then answers without a body.
-      const object = await this.#bucket.get(key, { onlyIf: request, ...(range === null ? {} : { range }) });
+      const file = { etag: stored.httpEtag, bytes: stored.size };
+      const wanted = wantedBytes(request, file);
+      const { status, headers: pairs } = answerOf(wanted, file, key.slice(key.lastIndexOf("/") + 1));
+      const headers = new Headers(pairs);
+      if (wanted.kind !== "whole" && wanted.kind !== "part") return new Response(null, { status, headers });
+      stored.writeHttpMetadata(headers);
+      if (request.method === "HEAD") return new Response(null, { status, headers });
+      const { offset, length } = wanted;
+      const object = await this.#bucket.get(key, {
+        onlyIf: { etagMatches: stored.etag },
+        ...(wanted.kind === "whole" ? {} : { range: { offset, length } }),
+      });
       if (object === null) return null;
-      const headers = downloadHeaders(object);
-      if (!("body" in object))
-        return new Response(null, { status: request.has("If-None-Match") ? 304 : 412, headers });
-      headers.set("Content-Length", String(range?.length ?? object.size));
-      if (range === null) return new Response(object.body, { headers });
-      headers.set("Content-Range", `bytes ${range.offset}-${range.offset + range.length - 1}/${object.size}`);
-      return new Response(object.body, { status: 206, headers });
+      if (!("body" in object)) throw new Error("another version took its place meanwhile");
+      return new Response(object.body, { status, headers });
     });
   }
 
-  decoded(key: string, compression: Compression): Promise<Result<ReadableStream<Uint8Array> | null>> {
+  decoded(key: string, compression: Compression): Promise<Result<DecodedObject | null>> {
     return attempt("reading", key, async () => {
       const object = await this.#bucket.get(key);
-      if (object === null) return null;
-      return compression === "gzip" ? object.body.pipeThrough(new DecompressionStream("gzip")) : object.body;
+      return object === null ? null : decodedObject(object, compression);
     });
   }
-}
-
-/** The bytes that a Range header asks for; null for all of them, also when it asks in a way that we do not offer. */
-function wantedRange(
-  header: string | null,
-  size: number,
-): { offset: number; length: number } | "unsatisfiable" | null {
-  const [, from = "", to = ""] = /^bytes=(\d*)-(\d*)$/.exec(header ?? "") ?? [];
-  if (from === "" && to === "") return null;
-  if (from === "") {
-    const length = Math.min(Number(to), size);
-    return length === 0 ? "unsatisfiable" : { offset: size - length, length };
-  }
-  const offset = Number(from);
-  const last = to === "" ? size - 1 : Math.min(Number(to), size - 1);
-  if (offset >= size) return "unsatisfiable";
-  return last < offset ? null : { offset, length: last - offset + 1 };
-}
-
-function downloadHeaders(object: R2Object): Headers {
-  const headers = new Headers();
-  object.writeHttpMetadata(headers);
-  headers.set("ETag", object.httpEtag);
-  headers.set("Accept-Ranges", "bytes");
-  const name = object.key.slice(object.key.lastIndexOf("/") + 1);
-  headers.set("Content-Disposition", `attachment; filename*=UTF-8''${encodeURIComponent(name)}`);
-  return headers;
 }
 
 /**

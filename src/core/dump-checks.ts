@@ -1,6 +1,9 @@
 import { z } from "zod";
 import type { Failure } from "./failure.ts";
-import type { StatementKind } from "./statements.ts";
+import { LONGEST_STATEMENT } from "./hazards.ts";
+import type { StatementKind } from "./statement-head.ts";
+import { UNENDED_MARK, type StatementSink } from "./statements.ts";
+import { INFINITY_MARK, NUL_MARK, ROUNDED_MARK } from "./value-marks.ts";
 
 /** The first line of every dump that D1 makes. */
 export const FIRST_LINE = new TextEncoder().encode("PRAGMA defer_foreign_keys=TRUE;");
@@ -71,25 +74,78 @@ export const NOTHING_SCANNED: Scanned = {
   missingSemicolons: [],
 };
 
-/** Counts what the scanner sees, from where the volumes before have left off. */
+type MarkKind = Scanned["marks"][number][0];
+
+const VALUE_MARKS = [
+  [NUL_MARK, "nul"],
+  [INFINITY_MARK, "infinity"],
+  [ROUNDED_MARK, "rounded"],
+] as const satisfies [number, MarkKind][];
+
+const SECTION_OF: Partial<Record<StatementKind, keyof Scanned["starts"]>> = {
+  index: "indexes",
+  trigger: "triggers",
+  view: "views",
+};
+
+/** Counts what the scanner sees of one volume, from where the volumes before have left off. */
 export class Tally {
   statements = 0;
-  readonly #rows: Map<string, number>;
-  readonly #before: Scanned;
+  readonly #startsAt: number;
+  readonly #rows: Map<string, { rows: number }>;
+  readonly #marks = new Map<MarkKind, Map<string | null, number>>();
+  readonly #starts: Scanned["starts"];
+  readonly #missingSemicolons: number[];
+  /** The table of the last row, which is most often that of the next one. */
+  #table: string | null = null;
+  #counter = { rows: 0 };
 
-  constructor(before: Scanned) {
-    this.#before = before;
-    this.#rows = new Map(before.rows);
+  /** `startsAt`: where in the dump the volume begins. */
+  constructor(before: Scanned, startsAt: number) {
+    this.#startsAt = startsAt;
+    this.#rows = new Map(before.rows.map(([table, rows]) => [table, { rows }]));
+    for (const [kind, table, rows] of before.marks) this.#mark(kind, table, rows);
+    this.#starts = { ...before.starts };
+    this.#missingSemicolons = [...before.missingSemicolons];
   }
 
-  readonly count = (kind: StatementKind, table: string | null): void => {
+  readonly count: StatementSink = (kind, table, start, bytes, marks) => {
     this.statements++;
-    if (kind === "other" || table === null || isInternal(table)) return;
-    this.#rows.set(table, (this.#rows.get(table) ?? 0) + (kind === "insert" ? 1 : 0));
+    if (bytes > LONGEST_STATEMENT) this.#mark("oversize", kind === "insert" ? table : null, 1);
+    if (marks !== 0) {
+      for (const [mark, name] of VALUE_MARKS) if ((marks & mark) !== 0) this.#mark(name, table, 1);
+      if ((marks & UNENDED_MARK) !== 0) this.#missingSemicolons.push(this.#startsAt + start + bytes);
+    }
+    if (kind === "insert" || kind === "create-table") {
+      if (table !== this.#table) this.#turnTo(table);
+      if (kind === "insert") this.#counter.rows++;
+      return;
+    }
+    const section = SECTION_OF[kind];
+    if (section !== undefined) this.#starts[section] ??= this.#startsAt + start;
   };
 
   get scanned(): Scanned {
-    return { ...this.#before, rows: [...this.#rows] };
+    return {
+      rows: [...this.#rows].map(([table, { rows }]) => [table, rows]),
+      marks: [...this.#marks].flatMap(([kind, tables]) =>
+        [...tables].map(([table, rows]): Scanned["marks"][number] => [kind, table, rows]),
+      ),
+      starts: { ...this.#starts },
+      missingSemicolons: [...this.#missingSemicolons],
+    };
+  }
+
+  #turnTo(table: string | null): void {
+    this.#table = table;
+    this.#counter = (table === null ? undefined : this.#rows.get(table)) ?? { rows: 0 };
+    // Rows of nobody and of SQLite's own tables are counted too, but not told of.
+    if (table !== null && !isInternal(table)) this.#rows.set(table, this.#counter);
+  }
+
+  #mark(kind: MarkKind, table: string | null, rows: number): void {
+    const tables = this.#marks.get(kind) ?? new Map<string | null, number>();
+    this.#marks.set(kind, tables.set(table, (tables.get(table) ?? 0) + rows));
   }
 }
 

@@ -27,6 +27,7 @@ export const FAILURE_CODES = [
   "sql-error",
   // the export
   "virtual-tables",
+  "open-comment",
   "export-lost",
   "export-refused",
   "export-busy",
@@ -44,9 +45,12 @@ export const FAILURE_CODES = [
   "bucket-unavailable",
   "folder-taken",
   "stored-object-missing",
+  "stored-object-resized",
   "stored-object-altered",
   "stored-object-readable",
   "manifest-conflict",
+  "backup-gone",
+  "format-newer",
   // the run
   "deadline-exceeded",
   "internal-error",

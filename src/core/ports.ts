@@ -3,13 +3,17 @@
  * Every method may be called twice for the same thing, because any step may be repeated after a crash.
  * None throws for an expected failure.
  */
+import type { DownloadRequest } from "./byte-range.ts";
 import type { Cursor } from "./cursor.ts";
+import type { DatabaseRow, TroubledDatabases } from "./database-row.ts";
 import type { Result } from "./failure.ts";
+import type { KeyProof } from "./key-proof.ts";
 import type { ExportOptions } from "./manifest.ts";
 import type { Compression } from "./object-keys.ts";
 import type { Policy } from "./policy.ts";
 import type { BackupRequest } from "./run.ts";
 import type { RunState, RunView } from "./run-view.ts";
+import type { VerificationView } from "./verification-view.ts";
 
 export interface DatabaseSummary {
   readonly id: string;
@@ -121,9 +125,21 @@ export interface Vault {
   /** Missing keys are fine. */
   remove(keys: readonly string[]): Promise<Result<void>>;
   /** Answers a download with the object's bytes, honouring Range and conditions; null when it is not there. */
-  download(key: string, request: Headers): Promise<Result<Response | null>>;
-  /** The object's bytes, decompressed; null when it is not there. */
-  decoded(key: string, compression: Compression): Promise<Result<ReadableStream<Uint8Array> | null>>;
+  download(key: string, request: DownloadRequest): Promise<Result<Response | null>>;
+  /** Opens an object, to be read decompressed; null when it is not there. */
+  decoded(key: string, compression: Compression): Promise<Result<DecodedObject | null>>;
+}
+
+export interface DecodedObject {
+  /** Of the object as it is stored, compressed. */
+  readonly storedBytes: number;
+  /**
+   * At least one byte; null at the end. The array may be reused by the next call. Rejects with nothing: what
+   * cannot be read or decompressed is a failed result.
+   */
+  read(): Promise<Result<Uint8Array | null>>;
+  /** Ends the reading, also at the end. */
+  cancel(): Promise<void>;
 }
 
 export interface Digest {
@@ -142,6 +158,14 @@ export interface Codecs {
   digest(): Digest;
   /** One volume's: compressed, then encrypted to the recipients, when there are any. */
   encoder(compression: Compression, recipients: readonly string[]): Encoder;
+}
+
+/** The little that is encrypted outside of dumps. */
+export interface Ciphers {
+  /** 128 bits that nobody can guess, in hex. */
+  randomHex(): string;
+  /** A text as an armored age file for one recipient. */
+  encryptText(recipient: string, text: string): Promise<string>;
 }
 
 export interface BackupRow {
@@ -181,12 +205,23 @@ export interface Catalog {
     after: Cursor | null,
   ): Promise<Result<Page<RunView>>>;
   run(id: string): Promise<Result<RunView | null>>;
+  backup(id: string): Promise<Result<BackupRow | null>>;
   /** Newest first. */
   backups(
     filter: { database: string | null },
     limit: number,
     after: Cursor | null,
   ): Promise<Result<Page<BackupRow>>>;
+}
+
+/** The catalogue's table of databases: like all of the catalogue it can be thrown away, and may be down. */
+export interface DatabaseIndex {
+  /** `writtenAt` orders writes of one database: an older one never overwrites a newer. */
+  saveDatabase(row: DatabaseRow): Promise<Result<void>>;
+  /** The account's databases at a moment, all of them. Taken whole or not at all. */
+  saveListing(databases: readonly { id: string; name: string }[], at: string): Promise<Result<void>>;
+  /** Of the databases listed last: those not fresh since `freshSince`, the oldest first, then those in other trouble. */
+  troubled(freshSince: string, limit: number): Promise<Result<TroubledDatabases>>;
 }
 
 /** Turns to work: so many exports and so many copies at once, for the whole account. */
@@ -232,6 +267,14 @@ export interface DatabaseStatus {
   readonly examinedAt: string | null;
 }
 
+/** The object that verifies one backup. */
+export interface BackupVerifications {
+  /** Begins a verification of what lies in the backup's folder; one that is under way already is answered with. */
+  start(backupId: string, folder: string): Promise<Result<VerificationView>>;
+  /** The verification if it is the current or the latest one. */
+  verification(id: string): Promise<VerificationView | null>;
+}
+
 /** One firing of the schedule, or one request, for every database. */
 export interface SweepView {
   readonly id: string;
@@ -248,11 +291,30 @@ export type SweepAnswer =
   | { readonly kind: "begun"; readonly sweep: SweepView; readonly runs: RunView[] }
   | { readonly kind: "under-way"; readonly sweep: SweepView };
 
-/** The account's one object: it lists the databases and starts them, and gives out places. */
+/** What the account's object adds to health. */
+export interface AccountHealth {
+  /** The latest complete list of the account's databases. */
+  readonly listing: { readonly at: string; readonly databases: number } | null;
+  readonly sweep: SweepView | null;
+  /** Recipients whose private key nobody has shown. */
+  readonly unproven: readonly string[];
+}
+
+/**
+ * The account's one object: it lists the databases and starts them, gives out places, and knows whose key was shown.
+ * The recipients are always all that are configured: of others it forgets what it knew.
+ */
 export interface AccountRuns {
   /** Starts the first databases at once when `inline`, and the others from its own alarms. */
   startAll(request: BackupRequest, inline: boolean): Promise<Result<SweepAnswer>>;
   latestSweep(): Promise<SweepView | null>;
+  keyProofs(recipients: readonly string[]): Promise<Result<KeyProof[]>>;
+  /** `refused` are the positions, from 0, of answers to no challenge; the other answers count all the same. */
+  proveKeys(
+    recipients: readonly string[],
+    answers: readonly string[],
+  ): Promise<Result<{ items: KeyProof[]; refused: number[] }>>;
+  health(recipients: readonly string[]): Promise<AccountHealth>;
 }
 
 export interface Settings {
@@ -273,7 +335,9 @@ export interface Platform {
   readonly source: DumpSource;
   readonly vault: Vault;
   readonly codecs: Codecs;
+  readonly ciphers: Ciphers;
   readonly catalog: Catalog;
+  readonly databases: DatabaseIndex;
   now(): number;
   random(): number;
 }

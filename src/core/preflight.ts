@@ -40,6 +40,22 @@ export function virtualTablesFailure(names: readonly string[]): Failure {
   };
 }
 
+/** What swallows the rest of D1's dump: SQL that ends in a comment which nobody has closed. */
+export function openComments(schema: readonly SchemaEntry[]): string[] {
+  return schema
+    .filter(({ sql }) => sql !== null && scanned(sql).inBlockComment)
+    .map(({ name, type }) => `${type} ${name}`);
+}
+
+export function openCommentsFailure(entries: readonly string[]): Failure {
+  return {
+    code: "open-comment",
+    detail: `The SQL of ${entries.slice(0, 5).join(", ")} ends in a "/*" comment that is not closed: in D1's dump it swallows what follows. No export was started.`,
+    hint: "Create it anew without the comment, or with a */ at its end.",
+    retryable: false,
+  };
+}
+
 /**
  * What D1's dump will hold but not give back. A view whose SQL ends in a line comment swallows its own semicolon in
  * the dump, and with it the statement behind it.
@@ -51,12 +67,16 @@ export function schemaHazards(schema: readonly SchemaEntry[]): Manifest["hazards
       kind: "commented-semicolon",
       table: name,
       count: 1,
-      detail: `The ${type}'s SQL ends in a "--" comment, which swallows its semicolon in D1's dump: this statement and the next fail when the dump is loaded. Put a line break behind the comment in the dump, or create the ${type} anew without it.`,
+      detail: `The ${type}'s SQL ends in a "--" comment, which swallows its semicolon in D1's dump. The commands in RESTORE.md put it back; without them, this statement and the next fail when the dump is loaded.`,
     }));
 }
 
 function endsInComment(sql: string): boolean {
+  return scanned(sql).endsInCommentedSemicolon;
+}
+
+function scanned(sql: string): StatementScanner {
   const scanner = new StatementScanner(() => undefined);
   scanner.scan(new TextEncoder().encode(`${sql};`));
-  return scanner.endsInCommentedSemicolon;
+  return scanner;
 }

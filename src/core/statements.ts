@@ -1,38 +1,43 @@
-/**
- * Cuts a SQL dump into statements, byte by byte, without ever holding one.
- *
- * The rule for where a statement ends is SQLite's own (sqlite3_complete): a semicolon outside quotes and
- * comments, except inside CREATE TRIGGER, which ends at `; END ;`. Everything else is passed over, so text may
- * hold any bytes at all. Of each statement only the head is looked at: enough to name the table of an INSERT
- * or a CREATE TABLE.
- */
-export type StatementKind = "insert" | "create-table" | "other";
+import { concat, DASH, LF, NOTHING, SEMICOLON, SLASH, SPACE, STAR, startsWith, WORD } from "./sql-bytes.ts";
+import { HEAD_BYTES, opensStatement, readHead, type StatementKind } from "./statement-head.ts";
+import { ValueMarks } from "./value-marks.ts";
 
-/** Called once at the end of each statement. `table` is null unless `kind` names one. */
-export type StatementSink = (kind: StatementKind, table: string | null) => void;
+/**
+ * Called once at the end of each statement. `table` is null unless `kind` names one. The statement begins at
+ * `start`, counted from the beginning of the stream, right behind the one before and its line feed, and goes on
+ * for `bytes` to its semicolon, or to the next statement when it has none. `marks` are bits: those of
+ * value-marks.ts, for INSERTs only, and UNENDED_MARK.
+ */
+export type StatementSink = (
+  kind: StatementKind,
+  table: string | null,
+  start: number,
+  bytes: number,
+  marks: number,
+) => void;
+
+/** The statement's semicolon stands in its own comment, and the next statement, or the end, follows all the same. */
+export const UNENDED_MARK = 8;
 
 type Mode = "plain" | "'" | '"' | "`" | "]" | "line-comment" | "block-comment";
 
 /** What we know of the statement under way. The last four only matter for CREATE TRIGGER. */
 type Form = "none" | "keyword" | "ordinary" | "create" | "trigger" | "trigger-semicolon" | "trigger-end";
 
-const LF = 10;
-const SEMICOLON = 59;
-const STAR = 42;
-const SLASH = 47;
-const DASH = 45;
-const OPENING_PARENTHESIS = 40;
-
-/** Bytes that can change the mode or end a statement; all others are skipped in the inner loop. */
-const SPECIAL = byteSet("'\"`[;-/*");
-const WORD = byteSet("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_$");
-WORD.fill(1, 128);
-const SPACE = byteSet(" \t\n\f\r");
-
-/** A table's name beyond this many bytes into its statement is not looked for (its rows count as nobody's). */
-const HEAD_BYTES = 4096;
 const LONGEST_KEYWORD = "TEMPORARY".length;
 
+/**
+ * Cuts a SQL dump into statements, byte by byte, without ever holding one.
+ *
+ * The rule for where a statement ends is SQLite's own (sqlite3_complete): a semicolon outside quotes and
+ * comments, except inside CREATE TRIGGER, which ends at `; END ;`. Everything else is passed over, so text may
+ * hold any bytes at all. Of each statement only the head is looked at, enough to name the table of an INSERT
+ * or a CREATE TABLE, and the bare words, which the values of an INSERT are when they are numbers.
+ *
+ * One thing SQLite would not take for an end. It keeps a line comment at the end of a view, an index or a table
+ * with options without the line break behind it, so that D1 writes the semicolon into the comment. Such a statement
+ * ends where the next line begins another one.
+ */
 export class StatementScanner {
   readonly #sink: StatementSink;
   #mode: Mode = "plain";
@@ -41,13 +46,18 @@ export class StatementScanner {
   #ended = false;
   /** Bytes of this stream before the current chunk. */
   #base = 0;
+  /** Where the statement under way begins in this stream. */
+  #start = 0;
+  readonly #marks = new ValueMarks();
+  /** Bytes behind a comment that ends in a semicolon, too few to tell whether they begin a statement; null elsewhere. */
+  #held: Uint8Array | null = null;
   #dashAt = -2;
   #slashAt = -2;
   #starAt = -2;
   #lastByte = 0;
   #word = "";
-  #head = new Uint8Array(0);
-  #knownHead = new Uint8Array(0);
+  #head: Uint8Array = NOTHING;
+  #knownHead: Uint8Array = NOTHING;
   #knownTable: string | null = null;
   #headIsKnown = false;
 
@@ -60,33 +70,72 @@ export class StatementScanner {
     return this.#form === "none" && (this.#mode === "plain" || this.#mode === "line-comment");
   }
 
-  /**
-   * True when the last byte was a semicolon inside a line comment. SQLite keeps a view's trailing comment without
-   * the line break that ended it, so D1 writes the statement's semicolon into the comment.
-   */
+  /** True inside a block comment that is not closed so far. */
+  get inBlockComment(): boolean {
+    return this.#mode === "block-comment";
+  }
+
+  /** True when the last statement seen is whole but for its semicolon, which stands in a line comment at its end. */
   get endsInCommentedSemicolon(): boolean {
-    return this.#mode === "line-comment" && this.#lastByte === SEMICOLON;
+    if (this.#held !== null) return this.#held.length === 0;
+    return this.#form === "ordinary" && this.#mode === "line-comment" && this.#lastByte === SEMICOLON;
   }
 
   /**
    * Reads `chunk`, and returns null when all of it was taken. With `cutFrom`, it stops at the first statement
    * boundary (the line feed behind the semicolon included) whose semicolon stands at that index or later, and
-   * returns where: always the same place, however the stream is cut into chunks.
+   * returns where: always the same place, however the stream is cut into chunks. A boundary whose semicolon a
+   * comment has swallowed is passed over, because it is known only when bytes behind it have been seen.
    */
   scan(chunk: Uint8Array, cutFrom = Infinity): number | null {
+    const held = this.#held;
+    if (held === null) return this.#scan(chunk, cutFrom, false);
+    this.#held = null;
+    const cut = this.#scan(held.length === 0 ? chunk : concat(held, chunk), cutFrom + held.length, true);
+    return cut === null ? null : cut - held.length;
+  }
+
+  /** `undecided`: the chunk begins behind a comment that ends in a semicolon. */
+  #scan(chunk: Uint8Array, cutFrom: number, behindComment: boolean): number | null {
+    let undecided = behindComment;
     let headStart = 0;
     let i = 0;
-    const end = chunk.length;
+    let end = chunk.length;
+    this.#marks.enter(chunk);
     while (i < end) {
       if (this.#ended) {
         this.#ended = false;
         const cut = i > cutFrom;
         if (chunk[i] === LF) i++;
+        this.#start = this.#base + i;
         if (cut) {
           this.#base += i;
           return i;
         }
         headStart = i;
+        continue;
+      }
+      if (undecided) {
+        const begins = opensStatement(chunk.subarray(i), this.#headAt(chunk, headStart, i));
+        if (begins === null) {
+          end = i;
+          break;
+        }
+        undecided = false;
+        if (begins) {
+          this.#finish(chunk, headStart, i, UNENDED_MARK);
+          this.#start = this.#base + i;
+          headStart = i;
+        }
+        continue;
+      }
+      if (this.#mode === "line-comment") {
+        const lineEnd = chunk.indexOf(LF, i);
+        if (lineEnd < 0) break;
+        const before = lineEnd === 0 ? this.#lastByte : chunk[lineEnd - 1];
+        undecided = this.#form === "ordinary" && before === SEMICOLON;
+        this.#mode = "plain";
+        i = lineEnd + 1;
         continue;
       }
       if (this.#mode !== "plain") {
@@ -110,18 +159,18 @@ export class StatementScanner {
           continue;
         }
       } else if (this.#form === "ordinary") {
-        while (i < end && SPECIAL[chunk[i] ?? 0] === 0) i++;
+        i = this.#marks.passWords(chunk, i);
         if (i >= end) break;
       } else {
         i = this.#readWord(chunk, i);
         if (i >= end) break;
       }
       i = this.#special(chunk, i);
-      if (this.#ended) this.#finish(chunk.subarray(headStart, i));
+      if (this.#ended) this.#finish(chunk, headStart, i);
     }
-    if (this.#form !== "none" && !this.#headIsKnown && this.#head.length < HEAD_BYTES) {
-      this.#head = concat(this.#head, chunk.subarray(headStart, headStart + HEAD_BYTES - this.#head.length));
-    }
+    if (undecided) this.#held = chunk.slice(end);
+    if (this.#form !== "none" && !this.#headIsKnown) this.#head = this.#headAt(chunk, headStart, end);
+    this.#marks.passNuls(chunk, end);
     this.#base += end;
     this.#lastByte = chunk[end - 1] ?? this.#lastByte;
     return null;
@@ -129,7 +178,9 @@ export class StatementScanner {
 
   /** Counts a last statement whose semicolon is commented out, which ends with the dump. */
   end(): void {
-    if (this.#form !== "none" && this.endsInCommentedSemicolon) this.#finish(new Uint8Array(0));
+    if (!this.endsInCommentedSemicolon) return;
+    this.#held = null;
+    this.#finish(NOTHING, 0, 0, UNENDED_MARK);
   }
 
   /** Handles the one byte at `i`, outside quotes and comments; returns the index behind it. */
@@ -179,14 +230,8 @@ export class StatementScanner {
     return i + 1;
   }
 
-  /** Moves through text, a quoted name or a comment; returns the index behind its end, or behind the chunk. */
+  /** Moves through text, a quoted name or a block comment; returns the index behind its end, or behind the chunk. */
   #skipQuoted(chunk: Uint8Array, from: number): number {
-    if (this.#mode === "line-comment") {
-      const lineEnd = chunk.indexOf(LF, from);
-      if (lineEnd < 0) return chunk.length;
-      this.#mode = "plain";
-      return lineEnd + 1;
-    }
     if (this.#mode === "block-comment") {
       for (let i = from; i < chunk.length; i++) {
         if (chunk[i] === STAR) this.#starAt = this.#base + i;
@@ -199,15 +244,19 @@ export class StatementScanner {
     }
     const quote = this.#mode.charCodeAt(0);
     let i = from;
-    // Most text is short: a plain loop first, the platform's search for what is long.
-    const near = Math.min(chunk.length, from + 64);
-    while (i < near && chunk[i] !== quote) i++;
-    if (i === near) {
-      const found = chunk.indexOf(quote, i);
-      if (found < 0) return chunk.length;
-      i = found;
+    for (;;) {
+      // Most text is short: a plain loop first, the platform's search for what is long.
+      const near = Math.min(chunk.length, i + 64);
+      while (i < near && chunk[i] !== quote) i++;
+      if (i === near) {
+        const found = chunk.indexOf(quote, i);
+        if (found < 0) return chunk.length;
+        i = found;
+      }
+      // A doubled quote. One that is cut leaves here and enters again with the next byte, which comes to the same.
+      if (chunk[i + 1] !== quote) break;
+      i += 2;
     }
-    // A doubled quote leaves here and enters again with the next byte, which comes to the same.
     this.#mode = "plain";
     return i + 1;
   }
@@ -241,69 +290,30 @@ export class StatementScanner {
     return i;
   }
 
-  #finish(tail: Uint8Array): void {
+  /** The head of the statement under way, of which this chunk holds what stands from `from` to `to`. */
+  #headAt(chunk: Uint8Array, from: number, to: number): Uint8Array {
+    const room = HEAD_BYTES - this.#head.length;
+    return room <= 0 ? this.#head : concat(this.#head, chunk.subarray(from, Math.min(to, from + room)));
+  }
+
+  /** Tells of the statement that ends before `end` in this chunk, and of which its head begins at `headStart` or earlier. */
+  #finish(chunk: Uint8Array, headStart: number, end: number, unended = 0): void {
+    this.#marks.passNuls(chunk, end);
+    const marks = this.#marks.take();
+    const bytes = this.#base + end - this.#start;
     if (this.#headIsKnown) {
-      this.#sink("insert", this.#knownTable);
+      this.#sink("insert", this.#knownTable, this.#start, bytes, marks | unended);
     } else {
-      const head = concat(this.#head, tail.subarray(0, HEAD_BYTES - this.#head.length));
+      const head = this.#headAt(chunk, headStart, end);
       const { kind, table, length } = readHead(head);
-      if (kind === "insert" && table !== null) {
+      if (length > 0) {
         this.#knownHead = head.slice(0, length);
         this.#knownTable = table;
       }
-      this.#sink(kind, table);
-      this.#head = new Uint8Array(0);
+      this.#sink(kind, table, this.#start, bytes, kind === "insert" ? marks | unended : unended);
+      this.#head = NOTHING;
     }
     this.#headIsKnown = false;
     this.#form = "none";
   }
-}
-
-const INSERT_HEAD = /^INSERT\s+INTO\s+/i;
-const CREATE_TABLE_HEAD = /^CREATE\s+(?:TEMP\s+|TEMPORARY\s+)?TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?/i;
-const NAME = /^(?:"((?:[^"]|"")+)"|'((?:[^']|'')+)'|`((?:[^`]|``)+)`|\[([^\]]+)\]|([\w$\u0080-\uffff]+))/;
-
-/**
- * What a statement is, from its first bytes. `length` counts those that any statement on the same table begins
- * with; 0 when they cannot be relied on.
- */
-function readHead(head: Uint8Array): { kind: StatementKind; table: string | null; length: number } {
-  const text = new TextDecoder("utf-8", { fatal: false, ignoreBOM: true }).decode(head);
-  const insert = INSERT_HEAD.exec(text)?.[0];
-  const opening = insert ?? CREATE_TABLE_HEAD.exec(text)?.[0];
-  if (opening === undefined) return { kind: "other", table: null, length: 0 };
-  const kind = insert === undefined ? "create-table" : "insert";
-  const name = NAME.exec(text.slice(opening.length));
-  if (name === null) return { kind, table: null, length: 0 };
-  const [whole, double, single, backtick, bracket, bare] = name;
-  const table =
-    double?.replaceAll('""', '"') ??
-    single?.replaceAll("''", "'") ??
-    backtick?.replaceAll("``", "`") ??
-    bracket ??
-    bare ??
-    null;
-  // One byte more than the name, so that a longer name that begins alike is not taken for this one.
-  const length = new TextEncoder().encode(opening + whole).length + 1;
-  const behind = head[length - 1] ?? 0;
-  const repeatable = !whole.includes("\ufffd") && (SPACE[behind] === 1 || behind === OPENING_PARENTHESIS);
-  return { kind, table, length: repeatable ? length : 0 };
-}
-
-function startsWith(chunk: Uint8Array, at: number, prefix: Uint8Array): boolean {
-  for (let i = prefix.length - 1; i >= 0; i--) if (chunk[at + i] !== prefix[i]) return false;
-  return true;
-}
-
-function concat(a: Uint8Array, b: Uint8Array): Uint8Array<ArrayBuffer> {
-  const joined = new Uint8Array(a.length + b.length);
-  joined.set(a);
-  joined.set(b, a.length);
-  return joined;
-}
-
-function byteSet(characters: string): Uint8Array {
-  const set = new Uint8Array(256);
-  for (const character of characters) set[character.charCodeAt(0)] = 1;
-  return set;
 }

@@ -4,11 +4,16 @@ import { authenticate } from "./auth.ts";
 import { backups } from "./backups.ts";
 import { databases } from "./databases.ts";
 import type { ApiEnv } from "./dependencies.ts";
+import { health, healthz } from "./health.ts";
+import { keyProof } from "./key-proof.ts";
 import { failureProblem, problem } from "./problem.ts";
 import { runs } from "./runs.ts";
+import { verifications } from "./verifications.ts";
 
 const routes = new Hono<ApiEnv>()
   .use(authenticate)
+  // Before what needs a configuration: it tells what is wrong with that.
+  .route("/", health)
   .use(async (context, next) => {
     const { platform } = context.env;
     if (!platform.ok) return failureProblem(platform.failure);
@@ -20,10 +25,13 @@ const routes = new Hono<ApiEnv>()
   })
   .route("/", databases)
   .route("/", runs)
-  .route("/", backups);
+  .route("/", backups)
+  .route("/", verifications)
+  .route("/", keyProof);
 
 export const api = new Hono<ApiEnv>()
   .route("/api", routes)
+  .route("/", healthz)
   .get("/", (context) =>
     context.text("d1-nightly backs up D1 databases to R2. Its API is below /api; it takes a bearer token.\n"),
   )

@@ -1,5 +1,5 @@
 import type { Result } from "../core/failure.ts";
-import type { AccountRuns, DatabaseRuns, Platform } from "../core/ports.ts";
+import type { AccountRuns, BackupVerifications, DatabaseRuns, Platform } from "../core/ports.ts";
 
 /** Who may call. Nothing set at all means that nobody may. */
 export interface AccessRules {
@@ -22,6 +22,8 @@ export interface Dependencies {
   /** The object that owns the runs of the database with this UUID. */
   databaseRuns(databaseId: string): DatabaseRuns;
   accountRuns(accountId: string): AccountRuns;
+  /** The object that verifies the backup with this id. */
+  verifications(backupId: string): BackupVerifications;
 }
 
 export type Role = "admin" | "viewer";

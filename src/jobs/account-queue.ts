@@ -1,7 +1,9 @@
 import { DurableObject } from "cloudflare:workers";
 import { attemptLimit, backoffMs } from "../core/backoff.ts";
+import type { KeyProof } from "../core/key-proof.ts";
 import { describeException, ok, type Failure, type Result } from "../core/failure.ts";
 import type {
+  AccountHealth,
   AccountRuns,
   Connect,
   DatabaseRuns,
@@ -11,8 +13,9 @@ import type {
   SweepAnswer,
   SweepView,
 } from "../core/ports.ts";
-import type { BackupRequest } from "../core/run.ts";
+import { iso, type BackupRequest } from "../core/run.ts";
 import type { RunView } from "../core/run-view.ts";
+import { KeyProofs } from "./key-proofs.ts";
 import { PlaceLedger } from "./place-ledger.ts";
 import { SweepLedger, type Sweep } from "./sweep-ledger.ts";
 
@@ -42,11 +45,13 @@ export function accountQueue<Env extends Cloudflare.Env>(options: AccountQueueOp
   return class AccountQueue extends DurableObject<Env> implements AccountRuns, Places {
     readonly #places: PlaceLedger;
     readonly #ledger: SweepLedger;
+    readonly #proofs: KeyProofs;
 
     constructor(ctx: DurableObjectState, env: Env) {
       super(ctx, env);
       this.#places = new PlaceLedger(ctx.storage.sql);
       this.#ledger = new SweepLedger(ctx.storage);
+      this.#proofs = new KeyProofs(ctx.storage.sql);
     }
 
     async take(kind: PlaceKind, databaseId: string): Promise<boolean> {
@@ -103,12 +108,41 @@ export function accountQueue<Env extends Cloudflare.Env>(options: AccountQueueOp
       return sweep === null ? null : this.#ledger.view(sweep);
     }
 
+    async keyProofs(recipients: readonly string[]): Promise<Result<KeyProof[]>> {
+      const connected = options.connect(this.env);
+      if (!connected.ok) return connected;
+      this.#proofs.keepOnly(recipients);
+      return ok(await this.#proofs.items(recipients, connected.value));
+    }
+
+    async proveKeys(
+      recipients: readonly string[],
+      answers: readonly string[],
+    ): Promise<Result<{ items: KeyProof[]; refused: number[] }>> {
+      const connected = options.connect(this.env);
+      if (!connected.ok) return connected;
+      this.#proofs.keepOnly(recipients);
+      const refused = this.#proofs.answer(answers, connected.value);
+      return ok({ items: await this.#proofs.items(recipients, connected.value), refused });
+    }
+
+    async health(recipients: readonly string[]): Promise<AccountHealth> {
+      this.#proofs.keepOnly(recipients);
+      const { listing } = this.#ledger;
+      return {
+        listing: listing === null ? null : { at: iso(listing.at), databases: listing.databases },
+        sweep: await this.latestSweep(),
+        unproven: this.#proofs.unproven(recipients),
+      };
+    }
+
     override async alarm(): Promise<void> {
       await this.ctx.storage.setAlarm(Date.now() + WATCHDOG_MS);
       const connected = options.connect(this.env);
       if (!connected.ok) return;
       try {
         await this.#advance(connected.value);
+        await this.#tellListing(connected.value);
         await this.#rearm(connected.value);
       } catch (error) {
         // Nothing may be thrown out of an alarm; the watchdog repeats the step.
@@ -143,9 +177,12 @@ export function accountQueue<Env extends Cloudflare.Env>(options: AccountQueueOp
         // A database deleted meanwhile moves the others up by one place, past the page that was read: look again.
         const short = total !== null && sweep.page > 2 && this.#ledger.counts().databases < total - 1;
         const again = short && sweep.passes === 0;
-        sweep = again ? { ...sweep, page: 1, passes: 1 } : { ...sweep, state: "starting" };
+        if (!again) {
+          this.#ledger.saveListing({ ...sweep, state: "starting" }, platform.now());
+          return ok(undefined);
+        }
+        sweep = { ...sweep, page: 1, passes: 1 };
         this.#ledger.save(sweep);
-        if (!again) return ok(undefined);
       }
       return ok(undefined);
     }
@@ -170,6 +207,16 @@ export function accountQueue<Env extends Cloudflare.Env>(options: AccountQueueOp
       return runs;
     }
 
+    /** The catalogue is told which databases there are; one that is down is told later, and delays nothing. */
+    async #tellListing(platform: Platform): Promise<void> {
+      const { listing } = this.#ledger;
+      if (listing === null || listing.untold === null || listing.untold.dueAt > platform.now()) return;
+      const { attempt } = listing.untold;
+      const saved = await platform.databases.saveListing(this.#ledger.found(), iso(listing.at));
+      const dueAt = platform.now() + backoffMs(attempt, platform.random(), 2_000, 300_000);
+      this.#ledger.toldListing(listing.at, saved.ok ? null : { attempt: attempt + 1, dueAt });
+    }
+
     #end(sweep: Sweep, failure: Failure | null, platform: Platform): void {
       const error =
         failure === null ? null : { code: failure.code, detail: failure.detail, hint: failure.hint };
@@ -183,10 +230,14 @@ export function accountQueue<Env extends Cloudflare.Env>(options: AccountQueueOp
     }
 
     async #rearm(platform: Platform): Promise<void> {
-      const { sweep } = this.#ledger;
-      if (sweep === null || sweep.finishedAt !== null) return this.ctx.storage.deleteAlarm();
-      const delay = sweep.attempt === 0 ? 0 : backoffMs(sweep.attempt, platform.random());
-      return this.ctx.storage.setAlarm(platform.now() + delay);
+      const { sweep, listing } = this.#ledger;
+      const times = listing === null || listing.untold === null ? [] : [listing.untold.dueAt];
+      if (sweep !== null && sweep.finishedAt === null) {
+        const delay = sweep.attempt === 0 ? 0 : backoffMs(sweep.attempt, platform.random());
+        times.push(platform.now() + delay);
+      }
+      if (times.length === 0) return this.ctx.storage.deleteAlarm();
+      return this.ctx.storage.setAlarm(Math.min(...times));
     }
   };
 }

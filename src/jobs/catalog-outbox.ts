@@ -1,4 +1,5 @@
 import { backoffMs } from "../core/backoff.ts";
+import { comparingAgain, databaseRow, type DatabaseRow } from "../core/database-row.ts";
 import type { BackupRow, Platform } from "../core/ports.ts";
 import type { Run } from "../core/run.ts";
 import { viewRun } from "../core/run-view.ts";
@@ -32,14 +33,32 @@ export class CatalogOutbox {
     };
   }
 
+  /** The database's own row, now that a run has ended. */
+  addDatabase(run: Run, unchangedOff: string | null): void {
+    const known = { before: this.#store.row, lastBackupId: this.#store.last?.backupId ?? null, unchangedOff };
+    this.#saveDatabase(databaseRow(run, known, this.#platform.now()));
+  }
+
+  /** The same row, once the comparison of bookmarks is switched on again. */
+  addComparingAgain(): void {
+    const { row } = this.#store;
+    if (row !== null) this.#saveDatabase(comparingAgain(row, this.#platform.now()));
+  }
+
+  #saveDatabase(row: DatabaseRow): void {
+    this.#store.row = row;
+    this.#store.outbox = { ...this.#current(), database: row, dueAt: this.#platform.now() };
+  }
+
   /** Sends what is due. What the catalogue does not take now is sent again later. */
   async flush(): Promise<void> {
     const outbox = this.#store.outbox;
-    const { catalog } = this.#platform;
+    const { catalog, databases } = this.#platform;
     if (outbox === null || outbox.dueAt > this.#platform.now()) return;
     const answers = [
       ...Object.values(outbox.runs).map(({ row, revision }) => catalog.saveRun(row, revision)),
       ...Object.values(outbox.backups).map((backup) => catalog.saveBackup(backup)),
+      ...(outbox.database === null ? [] : [databases.saveDatabase(outbox.database)]),
     ];
     const refused = (await Promise.all(answers)).some((answer) => !answer.ok);
     const now = this.#store.outbox;
@@ -56,11 +75,15 @@ export class CatalogOutbox {
     const backups = Object.fromEntries(
       Object.entries(now.backups).filter(([id]) => outbox.backups[id] === undefined),
     );
-    const empty = Object.keys(runs).length + Object.keys(backups).length === 0;
-    this.#store.outbox = empty ? null : { runs, backups, attempt: 0, dueAt: this.#platform.now() };
+    const sent = JSON.stringify(now.database) === JSON.stringify(outbox.database);
+    const database = sent ? null : now.database;
+    const empty = Object.keys(runs).length + Object.keys(backups).length === 0 && database === null;
+    this.#store.outbox = empty ? null : { runs, backups, database, attempt: 0, dueAt: this.#platform.now() };
   }
 
   #current(): Outbox {
-    return this.#store.outbox ?? { runs: {}, backups: {}, attempt: 0, dueAt: this.#platform.now() };
+    return (
+      this.#store.outbox ?? { runs: {}, backups: {}, database: null, attempt: 0, dueAt: this.#platform.now() }
+    );
   }
 }

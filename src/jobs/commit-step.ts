@@ -44,7 +44,7 @@ export async function committing(
   phase: PhaseOf<"committing">,
   context: StepContext,
 ): Promise<Result<StepOutcome>> {
-  const { platform, record } = context;
+  const { platform } = context;
   const { vault } = platform;
   const folder = folderOfRun(run, phase.copy, platform);
   const standing = await vault.readText(folder + MANIFEST);
@@ -81,7 +81,7 @@ export async function committing(
   const detail = `Backup ${unsealed.backupId} has the same bookmark as ${before.value?.backupId ?? ""}, but ${difference}.`;
   return ok({
     ...outcome.value,
-    record: { ...record, unchangedOff: { at: platform.now(), detail } },
+    record: { unchangedOff: { at: platform.now(), detail } },
   });
 }
 

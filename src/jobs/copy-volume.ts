@@ -181,7 +181,7 @@ class VolumeUnderWay {
     this.#writer = writer;
     this.#observer = observer;
     this.#startsAt = bytesCopied(job.copy);
-    this.#tally = new Tally(job.copy.scanned);
+    this.#tally = new Tally(job.copy.scanned, this.#startsAt);
     this.#scanner = job.options.lean ? null : new StatementScanner(this.#tally.count);
     this.#opening = this.#startsAt === 0 ? new OpeningCheck() : null;
     this.#dumpDigest = codecs.digest();

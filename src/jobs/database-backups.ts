@@ -111,7 +111,10 @@ export function databaseBackups<Env extends Cloudflare.Env>(options: DatabaseBac
       if (!connected.ok) return connected;
       const now = connected.value.now();
       // Whoever sets a policy anew has looked at what was wrong with the old one.
-      this.#records.write({ ...this.#records.read(database), policy, unchangedOff: null }, now);
+      this.#store.together(() => {
+        this.#records.change(database, { policy, unchangedOff: null }, now);
+        new CatalogOutbox(this.#store, connected.value).addComparingAgain();
+      });
       await this.#wakeBy(now);
       return ok(await this.status());
     }
@@ -215,7 +218,9 @@ export function databaseBackups<Env extends Cloudflare.Env>(options: DatabaseBac
           this.#store.last = commit.backup;
           outbox.addBackup(commit.row);
         }
-        if (record !== undefined) this.#records.write(record, platform.now());
+        const database = { id: saved.databaseId, name: saved.databaseName };
+        if (record !== undefined) this.#records.change(database, record, platform.now());
+        if (isOver(saved)) outbox.addDatabase(saved, this.#records.known?.unchangedOff?.detail ?? null);
         if (saved.phase.at === "failed") this.#rememberLeftovers(base, platform);
         if (viewRun(saved).state !== viewRun(base).state || saved.startedAt !== base.startedAt)
           outbox.addRun(saved);

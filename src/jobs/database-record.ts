@@ -20,6 +20,8 @@ const recordSchema = z.object({
 });
 export type DatabaseRecord = z.infer<typeof recordSchema>;
 
+export type RecordChange = Partial<Omit<DatabaseRecord, "databaseId" | "databaseName">>;
+
 const mirrorSchema = z.object({ attempt: z.number().int(), dueAt: z.number().int() });
 
 export class RecordStore {
@@ -47,8 +49,15 @@ export class RecordStore {
     return recordSchema.safeParse(this.#storage.kv.get("record")).data ?? null;
   }
 
-  /** Stores the record, and notes that the bucket's copy has to follow. */
-  write(record: DatabaseRecord, now: number): void {
+  /**
+   * Changes these fields of the record as it is now, and notes that the bucket's copy has to follow. A step knows the
+   * record as it was when the step began, and a policy may have been set since: so it hands in what it has found, and
+   * never the whole.
+   */
+  change(database: { id: string; name: string }, change: RecordChange, now: number): void {
+    const before = this.known;
+    const record = { ...this.read(database), ...change };
+    if (JSON.stringify(record) === JSON.stringify(before)) return;
     this.#storage.kv.put("record", record);
     this.#storage.kv.put("mirror", { attempt: 0, dueAt: now });
   }

@@ -86,7 +86,7 @@ function copyOn(
   phase: PhaseOf<"examining">,
   found: Hazard[],
   at: string | null,
-  { platform, record }: StepContext,
+  { platform }: StepContext,
 ): StepOutcome {
   const now = platform.now();
   const { dump, copy, asked, rowsRead } = phase;
@@ -95,7 +95,7 @@ function copyOn(
   const known: Run = { ...run, examined: { at, tables: asked, rowsRead, found, rows } };
   return {
     run: advance(known, { at: "copying", dump, copy, waiting: false }, now),
-    record: { ...record, examinedAt: now },
+    record: { examinedAt: now },
   };
 }
 

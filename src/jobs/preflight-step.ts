@@ -3,10 +3,17 @@ import { readManifest, sha256Of, type Manifest } from "../core/manifest.ts";
 import { folderOfBackup, MANIFEST } from "../core/object-keys.ts";
 import { backupOptions, effectivePolicy, isDue } from "../core/policy.ts";
 import type { Platform } from "../core/ports.ts";
-import { dumpedTables, schemaHazards, virtualTables, virtualTablesFailure } from "../core/preflight.ts";
+import {
+  dumpedParts,
+  dumpedTables,
+  openComments,
+  openCommentsFailure,
+  schemaHazards,
+  virtualTables,
+  virtualTablesFailure,
+} from "../core/preflight.ts";
 import { advance, freshExport, type Run } from "../core/run.ts";
 import { reasonForFullBackup } from "../core/unchanged.ts";
-import type { DatabaseRecord } from "./database-record.ts";
 import { EXPORT_OPTIONS } from "./export-step.ts";
 import type { CommittedBackup, StepContext, StepOutcome } from "./step.ts";
 
@@ -19,7 +26,7 @@ export async function preflight(run: Run, context: StepContext): Promise<Result<
   const database = await platform.api.getDatabase(run.databaseId);
   if (!database.ok) return database;
   const { name, fileSize } = database.value;
-  const record: DatabaseRecord = { ...context.record, databaseName: name };
+  const { record } = context;
   const policy = effectivePolicy(record.policy, platform.settings);
   const options = backupOptions(policy, platform.settings.recipients);
   const last = await standingBackup(context.previous, platform);
@@ -51,7 +58,7 @@ export async function preflight(run: Run, context: StepContext): Promise<Result<
       );
       return ok({
         run: { ...over, finishedAt: now },
-        record: { ...record, unchanged: { backupId, checkedAt: now } },
+        record: { unchanged: { backupId, checkedAt: now } },
       });
     }
   }
@@ -59,6 +66,8 @@ export async function preflight(run: Run, context: StepContext): Promise<Result<
   if (!schema.ok) return schema;
   const virtual = virtualTables(schema.value);
   if (virtual.length > 0) return failed(virtualTablesFailure(virtual));
+  const open = openComments(schema.value);
+  if (open.length > 0) return failed(openCommentsFailure(open));
   const now = platform.now();
   const known: Run = {
     ...run,
@@ -66,11 +75,11 @@ export async function preflight(run: Run, context: StepContext): Promise<Result<
     fileSize,
     options,
     tables: dumpedTables(schema.value),
-    parts: null, // until the scanner tells parts
+    parts: dumpedParts(schema.value),
     hazards: schemaHazards(schema.value),
     examine: run.examine || isDue(run.databaseId, policy.examineDays, record.examinedAt, now),
   };
-  return ok({ run: advance(known, freshExport(now), now), record });
+  return ok({ run: advance(known, freshExport(now), now) });
 }
 
 /** The last backup's manifest, while it lies in the bucket as it was written and its oldest volume with it. */

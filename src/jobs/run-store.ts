@@ -1,7 +1,8 @@
 import { z } from "zod";
+import type { DatabaseRow } from "../core/database-row.ts";
 import type { BackupRow } from "../core/ports.ts";
 import { newRun, runSchema, type Run } from "../core/run.ts";
-import type { RunView } from "../core/run-view.ts";
+import { RUN_STATES, type RunView } from "../core/run-view.ts";
 import { Superseded, type CommittedBackup } from "./step.ts";
 
 /**
@@ -11,6 +12,7 @@ import { Superseded, type CommittedBackup } from "./step.ts";
  *   last       the latest committed backup
  *   leftovers  what a failed run left in the bucket and still has to be deleted
  *   outbox     rows for the catalogue that it has not confirmed yet
+ *   row        the database's own row, as it was told last
  */
 const committedSchema = z.object({
   backupId: z.string(),
@@ -31,10 +33,22 @@ const outboxSchema = z.object({
   // rows are written and read by the same deployment or the next one, and only passed on
   runs: z.record(z.string(), z.object({ revision: z.number().int(), row: z.custom<RunView>() })),
   backups: z.record(z.string(), z.custom<BackupRow>()),
+  database: z.custom<DatabaseRow>().nullable().default(null),
   attempt: z.number().int(),
   dueAt: z.number().int(),
 });
 export type Outbox = z.infer<typeof outboxSchema>;
+
+const rowSchema = z.object({
+  id: z.string(),
+  name: z.string(),
+  freshAt: z.string().nullable(),
+  lastBackupId: z.string().nullable(),
+  lastRunState: z.enum(RUN_STATES),
+  lastRunError: z.string().nullable(),
+  notices: z.array(z.object({ kind: z.string(), detail: z.string() })),
+  writtenAt: z.string(),
+});
 
 /** Enough of a stored run of any version to begin it anew. */
 const anyRunSchema = z.object({
@@ -129,6 +143,15 @@ export class RunStore {
   set leftovers(leftovers: Leftover[]) {
     if (leftovers.length === 0) this.#storage.kv.delete("leftovers");
     else this.#storage.kv.put("leftovers", leftovers);
+  }
+
+  get row(): DatabaseRow | null {
+    const stored = this.#storage.kv.get("row");
+    return stored === undefined ? null : rowSchema.parse(stored);
+  }
+
+  set row(row: DatabaseRow) {
+    this.#storage.kv.put("row", row);
   }
 
   get outbox(): Outbox | null {

@@ -3,7 +3,7 @@ import { folderOf } from "../core/object-keys.ts";
 import type { BackupRow, Platform } from "../core/ports.ts";
 import { volumesWritten, type Copy, type Run } from "../core/run.ts";
 import type { CopyObserver } from "./copy-volume.ts";
-import type { DatabaseRecord } from "./database-record.ts";
+import type { DatabaseRecord, RecordChange } from "./database-record.ts";
 
 export interface CommittedBackup {
   readonly backupId: string;
@@ -30,8 +30,8 @@ export interface StepContext {
 /** How a step ends: the run as it is to be saved, and what follows from it. */
 export interface StepOutcome {
   readonly run: Run;
-  /** The database's record, when the step has changed it. */
-  readonly record?: DatabaseRecord;
+  /** What the step has found out for the database's record. */
+  readonly record?: RecordChange;
   readonly commit?: Commit;
 }
 

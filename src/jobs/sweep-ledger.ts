@@ -24,6 +24,14 @@ const sweepSchema = z.object({
 });
 export type Sweep = z.infer<typeof sweepSchema>;
 
+/** The latest complete list of databases. Which ones they are is told to the catalogue while they are remembered. */
+const listingSchema = z.object({
+  at: z.number().int(),
+  databases: z.number().int(),
+  untold: z.object({ attempt: z.number().int(), dueAt: z.number().int() }).nullable(),
+});
+export type Listing = z.infer<typeof listingSchema>;
+
 /** The sweep under way and the databases that it has found, in the account object's SQLite. */
 export class SweepLedger {
   readonly #storage: DurableObjectStorage;
@@ -45,6 +53,9 @@ export class SweepLedger {
   begin(sweep: Sweep): void {
     this.#storage.transactionSync(() => {
       this.#sql.exec("DELETE FROM found");
+      // Their names are gone now, told or not: this sweep's listing will be.
+      const { listing } = this;
+      if (listing !== null) this.#storage.kv.put("listing", { ...listing, untold: null });
       this.#storage.kv.put("sweep", sweep);
     });
   }
@@ -61,6 +72,36 @@ export class SweepLedger {
       }
       this.#storage.kv.put("sweep", sweep);
     });
+  }
+
+  get listing(): Listing | null {
+    const stored = this.#storage.kv.get("listing");
+    return stored === undefined ? null : listingSchema.parse(stored);
+  }
+
+  /** The list is complete: remembers it together with what comes next. */
+  saveListing(sweep: Sweep, now: number): void {
+    const listing: Listing = {
+      at: now,
+      databases: this.counts().databases,
+      untold: { attempt: 0, dueAt: now },
+    };
+    this.#storage.transactionSync(() => {
+      this.#storage.kv.put("sweep", sweep);
+      this.#storage.kv.put("listing", listing);
+    });
+  }
+
+  /** Whether the catalogue was told of the listing, or when it is to be told again. A newer one stays untouched. */
+  toldListing(at: number, untold: Listing["untold"]): void {
+    const { listing } = this;
+    if (listing === null || listing.at !== at || listing.untold === null) return;
+    this.#storage.kv.put("listing", { ...listing, untold });
+  }
+
+  found(): { id: string; name: string }[] {
+    const sql = "SELECT database_id AS id, name FROM found";
+    return this.#sql.exec<{ id: string; name: string }>(sql).toArray();
   }
 
   waiting(limit: number): { id: string; name: string }[] {

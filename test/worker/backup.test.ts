@@ -40,18 +40,18 @@ describe("a backup", () => {
       state: "complete",
       error: null,
       databaseName: shop.name,
-      backupId: `${shop.name}.20261121T030000Z`,
+      backupId: `${shop.name}.21261121T030000Z`,
     });
     expect(await keysOf(shop.name)).toEqual(
       ["RESTORE.md", "RUN.json", "SHA256SUMS", `${shop.name}.0001.sql.gz`, "manifest.json"].map(
-        (name) => `20261121T030000Z/${name}`,
+        (name) => `21261121T030000Z/${name}`,
       ),
     );
     const dump = await dumpOf(shop.id);
     expect(await dumpSql(run.backupId)).toBe(dump);
     const manifest = await manifestOf(run.backupId);
     const stored = await (
-      await env.BACKUPS.get(`d1/${shop.name}/20261121T030000Z/${shop.name}.0001.sql.gz`)
+      await env.BACKUPS.get(`d1/${shop.name}/21261121T030000Z/${shop.name}.0001.sql.gz`)
     )?.arrayBuffer();
     expect(manifest).toMatchObject({
       formatVersion: 1,
@@ -106,21 +106,21 @@ describe("a backup", () => {
       label: "before migration 12",
       pinned: true,
     });
-    expect(await keysOf(shop.name)).toContain("20261121T030000Z/PINNED");
+    expect(await keysOf(shop.name)).toContain("21261121T030000Z/PINNED");
   });
 
   it("takes the next second when another run holds the folder", async () => {
     const shop = await createDatabase(SHOP);
     await env.BACKUPS.put(
-      `d1/${shop.name}/20261121T030000Z/RUN.json`,
+      `d1/${shop.name}/21261121T030000Z/RUN.json`,
       JSON.stringify({ runId: "another", databaseId: "x" }),
     );
     expect(await backUp(shop)).toMatchObject({
       state: "complete",
-      backupId: `${shop.name}.20261121T030001Z`,
+      backupId: `${shop.name}.21261121T030001Z`,
     });
-    expect((await keysOf(shop.name)).filter((key) => key.startsWith("20261121T030000Z/"))).toEqual([
-      "20261121T030000Z/RUN.json",
+    expect((await keysOf(shop.name)).filter((key) => key.startsWith("21261121T030000Z/"))).toEqual([
+      "21261121T030000Z/RUN.json",
     ]);
   });
 });

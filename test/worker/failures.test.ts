@@ -91,6 +91,15 @@ describe("a run fails with a code, a detail and a hint when", () => {
     30_000,
   );
 
+  it("a view ends in a comment that is not closed: seen before any export is started", async () => {
+    const database = await createDatabase("CREATE TABLE t (a); CREATE VIEW v AS SELECT a FROM t /* no end");
+    expect(await backUp(database)).toMatchObject({
+      state: "failed",
+      error: { code: "open-comment", detail: expect.stringContaining("view v") },
+    });
+    expect(await stateOf(database.id)).toMatchObject({ exportsStarted: 0 });
+  });
+
   it("the database has virtual tables: seen before any export is started (failure mode 34)", async () => {
     const blog = await createDatabase("CREATE TABLE posts (a); CREATE VIRTUAL TABLE search USING fts5(a);");
     const run = await backUp(blog);

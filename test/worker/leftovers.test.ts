@@ -7,7 +7,7 @@ import { drive, holdTheClock, isOver, keysOf, startBackup, storedRun } from "./r
 beforeEach(holdTheClock);
 afterEach(() => vi.useRealTimers());
 
-const STAMP = "20261121T030000Z";
+const STAMP = "21261121T030000Z";
 
 async function failWhileVerifying(prepare: (folder: string) => Promise<void>): Promise<string> {
   const database = await createDatabase("CREATE TABLE t (a);");

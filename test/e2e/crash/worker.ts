@@ -9,7 +9,7 @@ import { bucketWindow } from "./bucket-window.ts";
 import type { Moment } from "./moments.ts";
 
 /** The product, with one thing added: it stops after each effect and each save until the test lets it go on. */
-export { AccountQueue } from "../../../src/index.ts";
+export { AccountQueue, BackupVerification } from "../../../src/index.ts";
 
 interface CrashEnv extends Env {
   readonly KILL_SWITCH_URL: string;

@@ -1,0 +1,160 @@
+import { byteSet, bytesOf, concat, indexOfNul, NOTHING } from "./sql-bytes.ts";
+
+/** What a row's INSERT may hold that does not come back as it was, one bit each. */
+export const NUL_MARK = 1;
+export const INFINITY_MARK = 2;
+export const ROUNDED_MARK = 4;
+
+/** Of a byte outside quotes and comments: counts as a digit of a row of up to 31. */
+const DIGIT = 31;
+/** Stands in a number that is infinite: 9e999, 9.0e+999, Infinity. */
+const LETTER = 32;
+/** Ends a word, and may begin a quote or a comment, or end the statement. */
+const SPECIAL = 64;
+/** Ends a word and does no more. */
+const GAP = 128;
+const MEANING = byteSet("0123456789", DIGIT);
+for (const [meaning, bytes] of [
+  [LETTER, "eEI"],
+  [SPECIAL, "'\"`[;-/*"],
+  [GAP, " \t\n\f\r,()"],
+] as const) {
+  for (const byte of bytesOf(bytes)) MEANING[byte] = meaning;
+}
+
+/** 2^53 - 1, up to which no integer has been rounded. */
+const LARGEST_EXACT = bytesOf("9007199254740991");
+/** SQLite's largest integer as D1 writes it; what is larger has been a floating-point number all along. */
+const LARGEST_INTEGER = bytesOf("9223372036854776000");
+
+/** No longer word is looked at: nobody writes a number like that. */
+const LONGEST_WORD = 64;
+
+const ZERO = 48;
+const NINE = 57;
+const PLUS = 43;
+const UPPER_I = 73;
+
+/** Marks a statement by its bytes, while a scanner moves through it, whatever chunks they come in. */
+export class ValueMarks {
+  #marks = 0;
+  /** Where the next NUL stands in the chunk; below 0 when there is none. */
+  #nul = -1;
+  /** A bare word that the chunk before has begun. */
+  #begun: Uint8Array = NOTHING;
+
+  /** To be called with each chunk first. */
+  enter(chunk: Uint8Array): void {
+    this.#nul = indexOfNul(chunk, 0);
+  }
+
+  /** What stands before `end`, and has not been passed, belongs to the statement under way. */
+  passNuls(chunk: Uint8Array, end: number): void {
+    if (this.#nul < 0 || this.#nul >= end) return;
+    this.#marks |= NUL_MARK;
+    this.#nul = indexOfNul(chunk, end);
+  }
+
+  /** Moves through bare words outside quotes and comments; returns where something special stands, or the chunk's end. */
+  passWords(chunk: Uint8Array, from: number): number {
+    const end = chunk.length;
+    const start = this.#begun.length > 0 ? this.#goOnWithWord(chunk, from) : from;
+    if (start >= end) return end;
+    let i = start;
+    for (;;) {
+      let digits = 0;
+      let meaning = 0;
+      // One branch a byte: stops at a letter, at something special, and at the 16th digit in a row.
+      for (; i < end; i++) {
+        meaning = MEANING[chunk[i] ?? 0] ?? 0;
+        digits = ((digits + 1) & meaning & DIGIT) | (meaning & (LETTER | SPECIAL));
+        if (digits >= LARGEST_EXACT.length) break;
+      }
+      if (i >= end) break;
+      if (meaning === SPECIAL) return i;
+      let word = i;
+      if (meaning === LETTER) word = wordStart(chunk, start, i);
+      else {
+        word = i + 1 - LARGEST_EXACT.length;
+        if (word > start && MEANING[chunk[word - 1] ?? 0] !== GAP) {
+          // Digits behind a point.
+          i++;
+          continue;
+        }
+      }
+      i = wordEnd(chunk, i + 1);
+      if (i >= end) break;
+      this.#marks |= marksOfWord(chunk, word, i);
+    }
+    const word = wordStart(chunk, start, end);
+    this.#begun = chunk.slice(word, Math.min(end, word + LONGEST_WORD + 1));
+    return end;
+  }
+
+  /** The statement's marks; the next one has none. */
+  take(): number {
+    const marks = this.#marks;
+    this.#marks = 0;
+    return marks;
+  }
+
+  /** Takes the rest of a word, or all of the chunk when that has no end of it. */
+  #goOnWithWord(chunk: Uint8Array, from: number): number {
+    const end = wordEnd(chunk, from);
+    // One byte more than the longest word is as good as any more.
+    const room = LONGEST_WORD + 1 - this.#begun.length;
+    if (room > 0) this.#begun = concat(this.#begun, chunk.subarray(from, Math.min(end, from + room)));
+    if (end < chunk.length) {
+      this.#marks |= marksOfWord(this.#begun, 0, this.#begun.length);
+      this.#begun = NOTHING;
+    }
+    return end;
+  }
+}
+
+function wordStart(chunk: Uint8Array, from: number, to: number): number {
+  let i = to;
+  while (i > from && (MEANING[chunk[i - 1] ?? 0] ?? 0) < SPECIAL) i--;
+  return i;
+}
+
+function wordEnd(chunk: Uint8Array, from: number): number {
+  let i = from;
+  while (i < chunk.length && (MEANING[chunk[i] ?? 0] ?? 0) < SPECIAL) i++;
+  return i;
+}
+
+/** The marks of a bare word, without its sign, that stands at `from` and ends before `to`. */
+function marksOfWord(bytes: Uint8Array, from: number, to: number): number {
+  const first = bytes[from] ?? 0;
+  if (to - from > LONGEST_WORD) return 0;
+  if (first === UPPER_I) return isInfinite(bytes, from, to) ? INFINITY_MARK : 0;
+  if (first < ZERO || first > NINE) return 0;
+  // Whoever writes an infinite number gives it an exponent of three digits.
+  const behindExponent = bytes[to - 4] ?? 0;
+  if (MEANING[behindExponent] === LETTER || behindExponent === PLUS) {
+    return isInfinite(bytes, from, to) ? INFINITY_MARK : 0;
+  }
+  return isRounded(bytes, from, to) ? ROUNDED_MARK : 0;
+}
+
+function isInfinite(bytes: Uint8Array, from: number, to: number): boolean {
+  return Number(String.fromCharCode(...bytes.subarray(from, to))) === Infinity;
+}
+
+function isRounded(bytes: Uint8Array, from: number, to: number): boolean {
+  let start = from;
+  while (bytes[start] === ZERO) start++;
+  for (let i = start; i < to; i++) if (MEANING[bytes[i] ?? 0] !== DIGIT) return false;
+  return compare(bytes, start, to, LARGEST_EXACT) > 0 && compare(bytes, start, to, LARGEST_INTEGER) <= 0;
+}
+
+/** Compares a whole number with another one, both without leading zeros. */
+function compare(bytes: Uint8Array, from: number, to: number, other: Uint8Array): number {
+  if (to - from !== other.length) return to - from - other.length;
+  for (let i = 0; i < other.length; i++) {
+    const difference = (bytes[from + i] ?? 0) - (other[i] ?? 0);
+    if (difference !== 0) return difference;
+  }
+  return 0;
+}

@@ -1,0 +1,3 @@
+import { everyDamageIsFound } from "../worker/damages.ts";
+
+everyDamageIsFound("gzip", ".sql.gz.age");

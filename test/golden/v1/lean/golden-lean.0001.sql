@@ -1,0 +1,15 @@
+PRAGMA defer_foreign_keys=TRUE;
+CREATE TABLE orders (id INTEGER PRIMARY KEY AUTOINCREMENT, customer TEXT NOT NULL REFERENCES customers (code), gift TEXT DEFAULT "none");
+INSERT INTO "orders" ("id","customer","gift") VALUES(1,'bo','none');
+INSERT INTO "orders" ("id","customer","gift") VALUES(2,'ada','none');
+CREATE TABLE customers (id INTEGER PRIMARY KEY, code TEXT NOT NULL, name TEXT);
+INSERT INTO "customers" ("id","code","name") VALUES(1,'ada','Ada Lindqvist');
+INSERT INTO "customers" ("id","code","name") VALUES(2,'bo',NULL);
+CREATE TABLE audit (what TEXT);
+DELETE FROM sqlite_sequence;
+INSERT INTO "sqlite_sequence" ("name","seq") VALUES('orders',3);
+CREATE UNIQUE INDEX customers_by_code ON customers (code);
+CREATE TRIGGER place_order INSTEAD OF INSERT ON new_orders BEGIN INSERT INTO orders (customer) VALUES (new.customer); END;
+CREATE TRIGGER audit_orders AFTER INSERT ON orders BEGIN INSERT INTO audit VALUES ('order ' || new.id); END;
+CREATE VIEW new_orders AS SELECT customer FROM orders -- those of today;
+CREATE VIEW all_orders AS SELECT * FROM orders -- it's all; of them;
