@@ -101,7 +101,7 @@ export class ValueMarks {
   /** Takes the rest of a word, or all of the chunk when that has no end of it. */
   #goOnWithWord(chunk: Uint8Array, from: number): number {
     const end = wordEnd(chunk, from);
-    // One byte more than the longest word is as good as any more.
+    // One byte more than the longest word is enough to tell it from them.
     const room = LONGEST_WORD + 1 - this.#begun.length;
     if (room > 0) this.#begun = concat(this.#begun, chunk.subarray(from, Math.min(end, from + room)));
     if (end < chunk.length) {

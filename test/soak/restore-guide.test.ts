@@ -14,8 +14,8 @@ import { delimiter, dirname, join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { EmulatedAccount, LocalWorker, type Database } from "../../scripts/real-backups.ts";
 import type { Policy } from "../../src/core/policy.ts";
-import { askEmulator, askFile, contentsOf, type Contents } from "./database-contents.ts";
-import { commandsOf, runScript, toolbox, type Ran } from "./guide-runner.ts";
+import { askEmulator, askFile, contentsOf, type Contents } from "../e2e/database-contents.ts";
+import { commandsOf, runScript, toolbox, type Ran } from "../e2e/guide-runner.ts";
 
 // RESTORE.md's commands, run as they are printed, with the tools that they name and no others.
 
