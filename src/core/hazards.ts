@@ -17,6 +17,17 @@ export function scanHazards({ marks }: Scanned): Hazard[] {
   return marks.map(([kind, table, count]) => ({ kind, table, count, detail: DETAIL[kind] }));
 }
 
+/** A lean backup has hazards that nobody has looked for: that is not none. */
+export function notScanned(): Hazard {
+  return {
+    kind: "not-scanned",
+    table: null,
+    count: null,
+    detail:
+      "A lean backup is not looked into: whether it holds what D1 does not take back, and how many rows, was not counted.",
+  };
+}
+
 /** Tables that held rows in the last backup and hold none in this one. */
 export function emptiedTables(before: Manifest | null, { rows }: Scanned): Hazard[] {
   if (before === null) return [];

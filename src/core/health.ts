@@ -148,7 +148,8 @@ function listingProblems(
   const latest = account?.listing ?? null;
   const anyListed = listedAt !== null || (latest !== null && latest.databases > 0);
   const since = listedAt ?? latest?.at ?? knownSince;
-  if (since === null || (!anyListed && latest !== null)) return [];
+  if (since === null) return [NOTHING_YET];
+  if (!anyListed && latest !== null) return [];
   const newest = latest !== null && Date.parse(latest.at) > Date.parse(since) ? latest.at : since;
   if (now - Date.parse(newest) > FRESHNESS_LIMIT_MS) {
     const detail = anyListed
@@ -168,6 +169,14 @@ function listingProblems(
     },
   ];
 }
+
+/** A new installation: nothing is late, and nothing is safe either. */
+const NOTHING_YET: HealthProblem = {
+  code: "nothing-yet",
+  severity: "degraded",
+  detail: "No database has been listed or backed up so far.",
+  hint: "POST /api/backups makes the first backups; else the next trigger does.",
+};
 
 const LISTING_HINT =
   "Is the trigger in wrangler.jsonc deployed, and what does GET /api/sweeps/latest say? POST /api/backups lists them now.";

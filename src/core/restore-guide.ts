@@ -1,3 +1,4 @@
+import { AMBIGUOUS_LINES } from "./preflight.ts";
 import type { UnsealedManifest } from "./build-manifest.ts";
 import { LONGEST_STATEMENT } from "./hazards.ts";
 import type { SectionKind } from "./manifest.ts";
@@ -81,6 +82,10 @@ function loadingOf(manifest: UnsealedManifest): Loading {
   const { sections, dump } = manifest;
   const atomic = "In one transaction: after an error `restored.db` is empty.";
   const pieces = sections === null ? null : loadOrder(sections, manifest.missingSemicolons ?? [], dump.bytes);
+  if (pieces === null && hasAmbiguousLines(manifest)) {
+    const why = `${atomic} As D1 wrote it: where its parts begin was not noted (lean), and lines of this database's own SQL look like their beginnings. If sqlite3 stops at an INSTEAD OF trigger with "no such table", move that trigger's text in \`dump.sql\` behind its view's, and run this block again.`;
+    return { why, commands: [nulsIfAny(dump.bytes), ...loadCommands("dump.sql")] };
+  }
   if (pieces === null) {
     const why = `${atomic} First its parts are put in order, because D1 writes triggers before their views. Where they stand was not noted (lean): these lines find them by the words with which D1 begins its lines. NUL characters in text, which sqlite3 cannot read, become \`char(0)\`; only when there are any, perl is needed.`;
     return { why, commands: [nulsIfAny(dump.bytes), ...orderByFirstWords(), ...loadCommands("ordered.sql")] };
@@ -217,6 +222,11 @@ function d1Parts(manifest: UnsealedManifest, counted: boolean): string[] {
       : [
           `**D1 will refuse this one.** It takes no statement of more than ${LONGEST_STATEMENT} bytes, and there are longer rows in ${long.map(({ table }) => shown(table ?? "a table")).join(", ")}: \`restored.db\` has them.`,
         ]),
+    ...(hasAmbiguousLines(manifest)
+      ? [
+          "**Look at `d1.sql` before you load it.** Its rows are picked out of `dump.sql` by lines that begin with `INSERT`, and this database has SQL by which that can be misled (see below).",
+        ]
+      : []),
     "D1 does not import its own dumps when a table stands before one that it refers to. So: all tables and indexes first, then the rows, views, triggers.",
     block(
       "{",
@@ -266,6 +276,10 @@ function remarks({ hazards, notExported }: UnsealedManifest): string[] {
     ...(absent.length === 0 ? [] : [part("Not in this backup", absent.join("\n"))]),
     ...(altered.length === 0 ? [] : [part("What to know about this backup", altered.join("\n"))]),
   ];
+}
+
+function hasAmbiguousLines({ hazards }: UnsealedManifest): boolean {
+  return hazards.some(({ kind }) => kind === AMBIGUOUS_LINES);
 }
 
 function hasNul({ hazards }: UnsealedManifest): boolean {

@@ -1,7 +1,13 @@
 import { Hono } from "hono";
 import { closestMatch } from "leven";
 import { z } from "zod";
-import { effectivePolicy, policySchema, type FullPolicy, type Policy } from "../core/policy.ts";
+import {
+  backupOptions,
+  effectivePolicy,
+  policySchema,
+  type FullPolicy,
+  type Policy,
+} from "../core/policy.ts";
 import type { DatabaseStatus, DatabaseSummary, Platform } from "../core/ports.ts";
 import type { BackupRequest } from "../core/run.ts";
 import type { Result } from "../core/failure.ts";
@@ -30,7 +36,7 @@ export const databases = new Hono<ApiEnv>()
   })
   .put("/databases/:db/policy", async (context) => {
     const platform = context.get("platform");
-    const body = await readBody(context, policySchema);
+    const body = await readBody(context, policySchema, "required");
     if (!body.ok) return body.response;
     const found = await findDatabase(platform, context.req.param("db"));
     if (found instanceof Response) return found;
@@ -100,7 +106,10 @@ function policies(
   { policy, ...status }: DatabaseStatus,
   { settings }: Platform,
 ): Omit<DatabaseStatus, "policy"> & { policy: FullPolicy; ownPolicy: Policy } {
-  return { policy: effectivePolicy(policy, settings), ownPolicy: policy, ...status };
+  const full = effectivePolicy(policy, settings);
+  // Lean overrides some of it.
+  const { compression, volumeBytes } = backupOptions(full, settings.recipients);
+  return { policy: { ...full, compression, volumeBytes }, ownPolicy: policy, ...status };
 }
 
 /** The database of this name or UUID; else the answer to give: for an unknown one, 404 with the closest names. */

@@ -10,9 +10,15 @@ export type Reading<T> =
   | { readonly ok: true; readonly value: T }
   | { readonly ok: false; readonly response: Response };
 
-/** Reads an optional JSON body; no body is an empty object. */
-export async function readBody<T>(context: Context<ApiEnv>, schema: z.ZodType<T>): Promise<Reading<T>> {
+/** Reads a JSON body. An optional one that is not there is an empty object. */
+export async function readBody<T>(
+  context: Context<ApiEnv>,
+  schema: z.ZodType<T>,
+  presence: "optional" | "required" = "optional",
+): Promise<Reading<T>> {
   const text = await context.req.text();
+  if (presence === "required" && text.trim() === "")
+    return { ok: false, response: malformed([{ field: "body", problem: "is missing" }]) };
   let json: unknown = {};
   try {
     if (text.trim() !== "") json = JSON.parse(text);
@@ -31,9 +37,14 @@ function judge<T>(schema: z.ZodType<T>, value: unknown, whole: string): Reading<
   if (parsed.success) return { ok: true, value: parsed.data };
   const errors = parsed.error.issues.map((issue) => ({
     field: issue.code === "unrecognized_keys" ? issue.keys.join(", ") : issue.path.join(".") || whole,
-    problem: issue.code === "unrecognized_keys" ? "is not known here" : issue.message,
+    problem: issue.code === "unrecognized_keys" ? "is not known here" : inOurWords(issue.message),
   }));
   return { ok: false, response: malformed(errors) };
+}
+
+/** What the validator says of a wrong type when the schema has no words of its own for it. */
+function inOurWords(message: string): string {
+  return message.replace(/^Invalid input: expected (\w+), received (\w+)$/, "must be of type $1, not $2");
 }
 
 function malformed(errors: { field: string; problem: string }[]): Response {

@@ -5,6 +5,7 @@ import {
   miscountedTables,
   missingParts,
   missingTables,
+  notScanned,
   scanHazards,
 } from "../core/hazards.ts";
 import type { Platform } from "../core/ports.ts";
@@ -28,7 +29,7 @@ export async function judge(run: Run, copy: Copy, context: StepContext): Promise
   const { lean, recipients } = optionsOf(run);
   const lost = encryptionEnded(before.value, recipients);
   const known = [...run.hazards, ...(run.examined?.found ?? []), ...lost];
-  if (lean) return ok({ sound: true, run: { ...run, hazards: known } });
+  if (lean) return ok({ sound: true, run: { ...run, hazards: [...known, notScanned()] } });
   const lacking = await lackingParts(run, copy, platform);
   if (!lacking.ok) return lacking;
   if (lacking.value.length > 0)

@@ -6,6 +6,7 @@ import type { Platform } from "../core/ports.ts";
 import {
   dumpedParts,
   dumpedTables,
+  lineHazards,
   openComments,
   openCommentsFailure,
   schemaHazards,
@@ -76,7 +77,7 @@ export async function preflight(run: Run, context: StepContext): Promise<Result<
     options,
     tables: dumpedTables(schema.value),
     parts: dumpedParts(schema.value),
-    hazards: schemaHazards(schema.value),
+    hazards: [...schemaHazards(schema.value), ...lineHazards(schema.value)],
     examine: run.examine || isDue(run.databaseId, policy.examineDays, record.examinedAt, now),
   };
   return ok({ run: advance(known, freshExport(now), now) });

@@ -52,10 +52,14 @@ function judged(changes: {
 const never = { listing: null };
 const unlisted = { listedAt: null };
 
+it("health of a new installation, where nothing is known, is not ok before something is backed up", () => {
+  const changes = { databases: unlisted, account: never };
+  expect(judged(changes)).toEqual({ status: "degraded", problems: ["degraded nothing-yet"] });
+});
+
 describe("health is ok", () => {
   it.each<[string, Parameters<typeof judged>[0]]>([
     ["when all that is listed is fresh", {}],
-    ["of a new installation, where nothing is known", { databases: unlisted, account: never }],
     [
       "of an account without databases",
       { databases: unlisted, account: { listing: { at: ago(9), databases: 0 } } },

@@ -230,3 +230,20 @@ it("lets no name or text of the backup become a line of its own", () => {
   });
   expect(guide.split(/[\n\r\u2028]/).filter((line) => /^\s*reboot/.test(line))).toEqual([]);
 });
+
+describe("SQL whose lines look like the beginnings of statements", () => {
+  const hazards = [{ kind: "ambiguous-lines", table: "t", count: 1, detail: "Its lines mislead." }];
+
+  it("is loaded as D1 wrote it when offsets are not known, and put in order by words otherwise", () => {
+    const lean = { lean: true, sections: null, missingSemicolons: null };
+    expect(commands(3, lean).join("\n")).toContain("ordered.sql");
+    const asItIs = commands(3, { ...lean, hazards }).join("\n");
+    expect(asItIs).toContain(".read dump.sql");
+    expect(asItIs).not.toContain("ordered.sql");
+  });
+
+  it("is warned of where rows are picked out by lines", () => {
+    expect(restoreGuide({ ...unsealed, hazards })).toContain("Look at `d1.sql` before you load it");
+    expect(restoreGuide(unsealed)).not.toContain("Look at `d1.sql` before you load it");
+  });
+});

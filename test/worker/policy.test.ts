@@ -62,11 +62,15 @@ describe("PUT /api/databases/:db/policy", () => {
     ["a key that is not known", { compresion: "gzip" }, "compresion"],
     ["a volume of a kilobyte", { volumeBytes: 1024 }, "volumeBytes"],
     ["a list", [], "body"],
+    ["nothing at all", undefined, "body"],
   ])("answers 400 that names the field to %s, and changes nothing", async (_, policy, field) => {
     const database = await createDatabase(TABLE);
     await setPolicy(database.id, { compression: "zstd" });
     const path = `/api/databases/${database.id}/policy`;
-    const response = await call(path, { method: "PUT", body: JSON.stringify(policy) });
+    const response = await call(path, {
+      method: "PUT",
+      body: policy === undefined ? "" : JSON.stringify(policy),
+    });
     expect(response.status).toBe(400);
     expect(await response.json()).toMatchObject({ errors: [{ field }] });
     expect(await policyOf(database.id)).toEqual({ compression: "zstd" });
