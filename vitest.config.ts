@@ -67,7 +67,7 @@ function emulatorProject(name: string, include: string[], fuzzMs: number) {
         miniflare: {
           // miniflare's own D1, whose export is what the emulator's dumps are compared with
           d1Databases: ["REFERENCE"],
-          bindings: { POLL_WAIT_MS: "0", FUZZ_MS: `${fuzzMs}` },
+          bindings: { POLL_WAIT_MS: "0", FUZZ_MS: `${fuzzMs}`, FUZZ_SEED: process.env["FUZZ_SEED"] ?? "1" },
         },
       }),
     ],
