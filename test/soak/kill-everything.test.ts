@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { CrashRig, IN_PARTS, PARTED_DUMP, type Victims } from "./crash/crash-rig.ts";
-import type { SourceDatabase } from "./crash/emulated-source.ts";
-import { takesParts, WholeBackups } from "./crash/whole-backups.ts";
+import { CrashRig, IN_PARTS, PARTED_DUMP, type Victims } from "../e2e/crash/crash-rig.ts";
+import type { SourceDatabase } from "../e2e/crash/emulated-source.ts";
+import { takesParts, WholeBackups } from "../e2e/crash/whole-backups.ts";
 
 let rig: CrashRig;
 let database: SourceDatabase;
