@@ -1,7 +1,7 @@
 import { backupRow, manifestOf } from "../core/build-manifest.ts";
 import { opensAsAge } from "../core/dump-checks.ts";
 import { failed, ok, type Failure, type Result } from "../core/failure.ts";
-import { checksumsText, manifestText, readManifest, sha256Of } from "../core/manifest.ts";
+import { checksumsText, manifestText, readManifest, sha256Of, type Manifest } from "../core/manifest.ts";
 import { CHECKSUMS, CLAIM, MANIFEST, PINNED, RESTORE_GUIDE } from "../core/object-keys.ts";
 import { restoreGuide } from "../core/restore-guide.ts";
 import { advance, optionsOf, type PhaseOf, type Run } from "../core/run.ts";
@@ -49,9 +49,10 @@ export async function committing(
   const folder = folderOfRun(run, phase.copy, platform);
   const standing = await vault.readText(folder + MANIFEST);
   if (!standing.ok) return standing;
-  if (standing.value !== null) return committed(run, standing.value, folder, context);
   const before = await standingBackup(context.previous, platform);
   if (!before.ok) return before;
+  // Written before this run was cut off: what follows from it still has to be saved.
+  if (standing.value !== null) return committed(run, standing.value, folder, before.value, context);
   const previous =
     context.previous === null
       ? null
@@ -75,30 +76,33 @@ export async function committing(
   if (!created.ok) return created;
   // Written by this very run before it was cut off: the next try finds it standing.
   if (created.value === "taken") return failed({ ...conflict(folder), retryable: true });
-  const outcome = committed(run, text, folder, context);
-  const difference = before.value === null ? null : differenceOfEquals(before.value, unsealed);
-  if (!outcome.ok || difference === null) return outcome;
-  const detail = `Backup ${unsealed.backupId} has the same bookmark as ${before.value?.backupId ?? ""}, but ${difference}.`;
-  return ok({
-    ...outcome.value,
-    record: { unchangedOff: { at: platform.now(), detail } },
-  });
+  return committed(run, text, folder, before.value, context);
 }
 
 /** The end of a run whose manifest stands in the bucket. */
-function committed(run: Run, text: string, folder: string, { platform }: StepContext): Result<StepOutcome> {
+function committed(
+  run: Run,
+  text: string,
+  folder: string,
+  before: Manifest | null,
+  { platform }: StepContext,
+): Result<StepOutcome> {
   const reading = readManifest(text);
   if (reading.kind !== "manifest" || reading.manifest.runId !== run.id) return failed(conflict(folder));
   const { manifest } = reading;
   const done = advance(run, { at: "complete", backupId: manifest.backupId }, platform.now());
   const manifestSha256 = sha256Of(text, platform.codecs);
-  return ok({
+  const outcome: StepOutcome = {
     run: { ...done, finishedAt: done.wakeAt },
     commit: {
       backup: { backupId: manifest.backupId, manifestSha256, bookmark: manifest.atBookmark },
       row: backupRow(manifest, manifestSha256, folder, run.pinned),
     },
-  });
+  };
+  const difference = before === null ? null : differenceOfEquals(before, manifest);
+  if (before === null || difference === null) return ok(outcome);
+  const detail = `Backup ${manifest.backupId} has the same bookmark as ${before.backupId}, but ${difference}.`;
+  return ok({ ...outcome, record: { unchangedOff: { at: platform.now(), detail } } });
 }
 
 function missing(name: string): Failure {

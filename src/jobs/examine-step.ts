@@ -6,7 +6,7 @@ import {
   notExamined,
   ofLaterState,
 } from "../core/examine.ts";
-import { ok, type Failure, type Result } from "../core/failure.ts";
+import { failed, ok, type Failure, type Result } from "../core/failure.ts";
 import type { Hazard } from "../core/manifest.ts";
 import { advance, iso, type PhaseOf, type Run } from "../core/run.ts";
 import type { StepContext, StepOutcome } from "./step.ts";
@@ -53,18 +53,29 @@ async function ask(
 ): Promise<Result<{ hazards: Hazard[]; rows: [string, number][]; rowsRead: number }>> {
   const described = await platform.api.query(run.databaseId, columnsQuestion(table));
   if (!described.ok) return described;
-  const columns = z.array(columnSchema).parse(described.value.rows);
+  const columns = z.array(columnSchema).safeParse(described.value.rows);
+  if (!columns.success) return failed(notUnderstood());
   // Dropped since the preflight: nothing left to ask.
-  if (columns.length === 0) return ok({ hazards: [], rows: [], rowsRead: 0 });
-  const names = columns.map(({ name }) => name);
+  if (columns.data.length === 0) return ok({ hazards: [], rows: [], rowsRead: 0 });
+  const names = columns.data.map(({ name }) => name);
   const answered = await platform.api.query(run.databaseId, alteredQuestion(table, names));
   if (!answered.ok) return answered;
-  const counts = countsSchema.parse(answered.value.rows[0]);
+  const counts = countsSchema.safeParse(answered.value.rows[0]);
+  if (!counts.success) return failed(notUnderstood());
   return ok({
-    hazards: alteredHazards(table, counts),
-    rows: [[table, counts.total]],
+    hazards: alteredHazards(table, counts.data),
+    rows: [[table, counts.data.total]],
     rowsRead: answered.value.rowsRead ?? 0,
   });
+}
+
+function notUnderstood(): Failure {
+  return {
+    code: "api-answer-invalid",
+    detail: "D1 answered in a form that we do not know.",
+    hint: "Look for a newer release of d1-nightly.",
+    retryable: false,
+  };
 }
 
 async function concluded(run: Run, phase: PhaseOf<"examining">, context: StepContext): Promise<StepOutcome> {

@@ -1,7 +1,19 @@
+import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { createDatabase, runSql, stateOf } from "./emulated-account.ts";
-import { advanceDays, backUp, call, holdTheClock, manifestOf, setPolicy } from "./run-driver.ts";
+import { createDatabase, runSql, setFaults, stateOf } from "./emulated-account.ts";
+import {
+  advanceDays,
+  backUp,
+  call,
+  drive,
+  holdTheClock,
+  isOver,
+  manifestOf,
+  nextStep,
+  setPolicy,
+  startBackup,
+} from "./run-driver.ts";
 
 const TABLE = "CREATE TABLE t (a TEXT); INSERT INTO t VALUES ('one'), ('7 and more'), ('three');";
 
@@ -106,6 +118,28 @@ describe("a full backup of an unchanged database", () => {
     // until somebody who has looked at it sets the policy anew
     await setPolicy(database.id, {});
     expect(await backUp(database, {})).toMatchObject({ state: "unchanged" });
+  });
+
+  it("that differs is told also when the run dies between its manifest and the record of it", async () => {
+    const database = await createDatabase(TABLE);
+    await backUp(database, {});
+    await setFaults(database.id, [{ on: "download", fault: "change" }]);
+    await startBackup(database.id);
+    await drive(database.id, (run) => run.phase.at === "committing");
+    const stub = env.DATABASE_BACKUPS.getByName(database.id);
+    const before = await runInDurableObject(stub, (_, { storage }) => new Map(storage.kv.list()));
+    await nextStep(database.id);
+    await runInDurableObject(stub, async (_, { storage }) => {
+      // The watchdog's alarm, which a dead object leaves behind.
+      await storage.setAlarm(Date.now());
+      for (const [key] of storage.kv.list()) storage.kv.delete(key);
+      for (const [key, value] of before) storage.kv.put(key, value);
+    });
+    expect(await status(database.id)).toMatchObject({ unchangedOff: null });
+    await drive(database.id, isOver);
+    expect(await status(database.id)).toMatchObject({
+      unchangedOff: { detail: expect.stringContaining("another SHA-256") },
+    });
   });
 
   it("is not held against the one before when the data had moved on (failure mode 38)", async () => {
