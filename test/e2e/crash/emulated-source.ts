@@ -37,7 +37,7 @@ export async function createSource(
   name: string,
   contents: SourceContents,
 ): Promise<SourceDatabase> {
-  const sql = "sql" in contents ? contents.sql : "CREATE TABLE events (id INTEGER PRIMARY KEY);";
+  const sql = "sql" in contents ? contents.sql : "";
   const { uuid } = created.parse(await post(`${emulator}/_emulator/databases`, { name, sql }));
   if ("syntheticBytes" in contents) {
     const wish = { bytes: contents.syntheticBytes, compressible: false };
