@@ -1,5 +1,8 @@
 import { z } from "zod";
+import { exportOptionsSchema, type ExportOptions } from "./manifest.ts";
 import { COMPRESSIONS } from "./object-keys.ts";
+import { DEFAULT_RETENTION, retentionSchema, type Retention } from "./retention.ts";
+import { scheduleSchema, type Schedule } from "./schedule.ts";
 
 const MIB = 1024 * 1024;
 export const MIN_VOLUME_BYTES = MIB;
@@ -7,6 +10,9 @@ export const MAX_VOLUME_BYTES = 4096 * MIB;
 
 /** What a lean volume holds, and a step of a lean run hashes: one part of an upload, some milliseconds of CPU. */
 export const LEAN_VOLUME_BYTES = 6 * MIB;
+
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
 
 const days = (what: string) =>
   z
@@ -17,6 +23,29 @@ const days = (what: string) =>
 
 /** How one database is backed up. What is left out follows the Worker's own settings. */
 export const policySchema = z.strictObject({
+  schedule: scheduleSchema.optional(),
+  /** Its schedule starts nothing. What is asked for by hand is done all the same. */
+  paused: z.boolean({ error: "must be true or false" }).optional(),
+  /** What is left out of it follows the default policy, key by key. */
+  retention: retentionSchema.optional(),
+  /** How old its latest backup may become; null: the longest gap between its slots and two hours. */
+  freshnessMs: z
+    .number({ error: "must be a number of milliseconds, such as 93600000 (26 hours), or null" })
+    .int("must be a whole number of milliseconds")
+    .min(HOUR_MS, "must be 3600000 (an hour) or more")
+    .max(400 * DAY_MS, "must be 34560000000 (400 days) or less")
+    .nullable()
+    .optional(),
+  exportOptions: z
+    .strictObject({
+      noData: z.boolean({ error: "must be true or false" }).optional(),
+      noSchema: z.boolean({ error: "must be true or false" }).optional(),
+      tables: z.array(z.string().min(1, "must be the name of a table")).max(1_000).optional(),
+    })
+    .refine(({ noData, noSchema }) => noData !== true || noSchema !== true, {
+      error: "noData and noSchema together leave nothing to back up",
+    })
+    .optional(),
   compression: z.enum(COMPRESSIONS, { error: 'must be "gzip", "zstd" or "none"' }).optional(),
   /** For plans that count CPU in milliseconds: nothing is counted and nothing compressed. */
   lean: z.boolean({ error: "must be true or false" }).optional(),
@@ -32,17 +61,59 @@ export const policySchema = z.strictObject({
   examineDays: days("never asks the database").optional(),
 });
 export type Policy = z.infer<typeof policySchema>;
-export type FullPolicy = Required<Policy>;
+export const fullPolicySchema = policySchema.required().extend({
+  retention: retentionSchema.required(),
+  exportOptions: exportOptionsSchema,
+});
+export type FullPolicy = z.infer<typeof fullPolicySchema>;
 
-/** The policy of one database, with everything filled in that it leaves out. */
+const patterns = z.array(z.string().min(1, "must not be empty").max(100)).max(100);
+
+/** The policy of all databases that have none of their own, and which databases there are to it. */
+export const defaultPolicySchema = policySchema.extend({
+  /** Names, with * for anything; empty: all of them. What `exclude` names stays out. */
+  include: patterns.optional(),
+  exclude: patterns.optional(),
+});
+export type DefaultPolicy = z.infer<typeof defaultPolicySchema>;
+
+/** The policy of one database: its own, what that leaves out from the default one, and the rest from the Worker's settings. */
 export function effectivePolicy(
   own: Policy,
   settings: { compression: FullPolicy["compression"]; volumeBytes: number },
+  shared: Policy = {},
 ): FullPolicy {
   const { compression, volumeBytes } = settings;
+  const retention: Retention = { ...DEFAULT_RETENTION, ...shared.retention, ...own.retention };
+  const exportOptions: ExportOptions = { ...EVERYTHING, ...shared.exportOptions, ...own.exportOptions };
+  const schedule: Schedule = "trigger";
   const defaults = { compression, volumeBytes, lean: false, maxUnchangedDays: 7, examineDays: 7 };
-  return { ...defaults, ...own };
+  return {
+    schedule,
+    paused: false,
+    freshnessMs: null,
+    ...defaults,
+    ...shared,
+    ...own,
+    retention,
+    exportOptions,
+  };
 }
+
+/** Whether the default policy's patterns let a database of this name in. */
+export function isIncluded(name: string, { include = [], exclude = [] }: DefaultPolicy): boolean {
+  const named = (wanted: readonly string[]) => wanted.some((pattern) => matches(name, pattern));
+  return (include.length === 0 || named(include)) && !named(exclude);
+}
+
+/** `*` stands for anything; all else for itself. */
+function matches(name: string, pattern: string): boolean {
+  const parts = pattern.split("*").map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+  return new RegExp(`^${parts.join(".*")}$`, "s").test(name);
+}
+
+/** An empty list of tables means all of them. */
+export const EVERYTHING: ExportOptions = { noData: false, noSchema: false, tables: [] };
 
 /** What a run does with its dump: settled when its work begins, and the same to its end. */
 export const backupOptionsSchema = z.object({
@@ -51,6 +122,8 @@ export const backupOptionsSchema = z.object({
   lean: z.boolean(),
   /** age recipients; none means that the dump is stored readable. */
   recipients: z.array(z.string()),
+  /** What D1 is asked to dump. Earlier releases stored none, and dumped everything. */
+  exportOptions: exportOptionsSchema.default(EVERYTHING),
 });
 export type BackupOptions = z.infer<typeof backupOptionsSchema>;
 
@@ -60,10 +133,9 @@ export function backupOptions(policy: FullPolicy, recipients: readonly string[])
     compression: policy.lean ? "none" : policy.compression,
     volumeBytes: policy.lean ? Math.min(policy.volumeBytes, LEAN_VOLUME_BYTES) : policy.volumeBytes,
     recipients: [...recipients],
+    exportOptions: { ...policy.exportOptions, tables: [...new Set(policy.exportOptions.tables)] },
   };
 }
-
-const DAY_MS = 86_400_000;
 
 /**
  * Whether something that is to happen every so many days is due: on the database's own day of the period, so that a

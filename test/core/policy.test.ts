@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import {
   backupOptions,
   effectivePolicy,
+  EVERYTHING,
   isDue,
   LEAN_VOLUME_BYTES,
   policySchema,
@@ -14,11 +15,31 @@ const DAY_MS = 86_400_000;
 describe("a policy", () => {
   it("follows the Worker's settings in what it leaves out", () => {
     expect(effectivePolicy({}, settings)).toEqual({
+      schedule: "trigger",
+      paused: false,
       compression: "gzip",
       volumeBytes: 134_217_728,
       lean: false,
+      retention: {
+        keepLast: 3,
+        keepHourly: 0,
+        keepDaily: 14,
+        keepWeekly: 8,
+        keepMonthly: 12,
+        keepYearly: 3,
+        keepWithinDays: 0,
+      },
+      freshnessMs: null,
       maxUnchangedDays: 7,
       examineDays: 7,
+      exportOptions: { noData: false, noSchema: false, tables: [] },
+    });
+    const shared = { compression: "none", retention: { keepLast: 9, keepDaily: 1 }, lean: true } as const;
+    const own = { compression: "zstd", retention: { keepLast: 5 } } as const;
+    expect(effectivePolicy(own, settings, shared)).toMatchObject({
+      compression: "zstd",
+      lean: true,
+      retention: { keepLast: 5, keepDaily: 1, keepWeekly: 8 },
     });
     expect(effectivePolicy({ compression: "zstd", examineDays: 0 }, settings)).toMatchObject({
       compression: "zstd",
@@ -50,6 +71,7 @@ describe("a policy", () => {
       compression: "none",
       volumeBytes: LEAN_VOLUME_BYTES,
       recipients: ["age1x"],
+      exportOptions: EVERYTHING,
     });
   });
 });
