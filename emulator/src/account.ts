@@ -3,7 +3,7 @@ import type { ApiError } from "./envelope.ts";
 import { FaultLedger, type FaultRecord } from "./fault-ledger.ts";
 import { findFault, type Fault, type FaultRule, type Operation } from "./faults.ts";
 import { refusal } from "./permission.ts";
-import { countRequest, type RateLimit, type RateWindow } from "./rate-limit.ts";
+import { countRequest, rateHeaders, type RateLimit, type RateWindow } from "./rate-limit.ts";
 import { CATALOG_NAME, DatabaseRegistry, type DatabaseEntry, type DatabasePage } from "./registry.ts";
 import { rateLimitFrom, settingsFrom, type Settings } from "./settings.ts";
 import { SignedUrls, type SignedLookup, type SignedObject } from "./signed-urls.ts";
@@ -25,6 +25,8 @@ export interface Admission {
   faults: Fault[];
   database: DatabaseEntry | undefined;
   refusal: { error: ApiError; retryAfterSeconds?: number } | undefined;
+  /** What every answer tells of the rate limit; none for who may not ask. */
+  headers: Record<string, string>;
 }
 
 /** The account's word on a request to a signed URL. */
@@ -76,10 +78,11 @@ export class EmulatedAccount extends DurableObject<Env> {
   /** Counts the request and decides about it: token, account, rate, then the faults, then the database. */
   admit({ operation, account, token, database: wanted }: ApiRequest): Admission {
     const now = this.now();
-    const answer = { now, settings: this.settings(), faults: [], database: undefined };
+    const nobody = { now, settings: this.settings(), faults: [], database: undefined, headers: {} };
     const error = refusal(token, account, operation);
-    if (error !== undefined) return { ...answer, refusal: { error } };
-    const retryAfterSeconds = this.#countRequest(operation, now);
+    if (error !== undefined) return { ...nobody, refusal: { error } };
+    const { retryAfterSeconds, headers } = this.#countRequest(operation, now);
+    const answer = { ...nobody, headers };
     if (retryAfterSeconds !== undefined)
       return { ...answer, refusal: { error: "throttled", retryAfterSeconds } };
     const database = wanted === undefined ? undefined : this.#lookUp(wanted, operation);
@@ -108,7 +111,7 @@ export class EmulatedAccount extends DurableObject<Env> {
   }
 
   list(page: number, perPage: number, nameContains: string): DatabasePage {
-    return this.#registry.list(page, perPage, nameContains);
+    return this.#registry.list(page, Math.min(perPage, this.settings().mostPerPage), nameContains);
   }
 
   find(uuidOrName: string): DatabaseEntry | undefined {
@@ -123,6 +126,10 @@ export class EmulatedAccount extends DurableObject<Env> {
 
   remove(uuid: string): void {
     this.#registry.remove(uuid);
+  }
+
+  rename(uuid: string, name: string): void {
+    this.#registry.rename(uuid, name);
   }
 
   sign(object: Omit<SignedObject, "isChanged">): string {
@@ -174,11 +181,16 @@ export class EmulatedAccount extends DurableObject<Env> {
     return operation === "get" || database?.uuid === wanted ? database : undefined;
   }
 
-  #countRequest(operation: Operation, now: number): number | undefined {
+  #countRequest(
+    operation: Operation,
+    now: number,
+  ): { retryAfterSeconds: number | undefined; headers: Record<string, string> } {
     const limit = this.#kv.get<RateLimit>("rate-limit") ?? rateLimitFrom(this.env);
     const verdict = countRequest(limit, this.#kv.get<RateWindow>("rate-window"), now);
     this.#kv.put("rate-window", verdict.window);
     this.#traffic.countRequest(operation, verdict.retryAfterSeconds !== undefined);
-    return verdict.retryAfterSeconds;
+    this.#traffic.countInWindow(now);
+    const { window, retryAfterSeconds } = verdict;
+    return { retryAfterSeconds, headers: rateHeaders(limit, window, now) };
   }
 }

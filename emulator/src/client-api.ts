@@ -66,7 +66,7 @@ async function call(
     database: c.req.param("database"),
   });
   const handlesSlow = operation === "export.start" || operation === "import.ingest";
-  return answerUnderFaults(c.req.raw, admission.faults, handlesSlow, async () => {
+  const answer = await answerUnderFaults(c.req.raw, admission.faults, handlesSlow, async () => {
     if (admission.refusal === undefined) {
       const { origin } = new URL(c.req.url);
       return effect({ env: c.env, origin, body, admission, uuid: admission.database?.uuid ?? "" });
@@ -80,6 +80,8 @@ async function call(
       retryAfterSeconds === undefined ? {} : { "retry-after": `${retryAfterSeconds}` },
     );
   });
+  for (const [name, value] of Object.entries(admission.headers)) answer.headers.set(name, value);
+  return answer;
 }
 
 async function list({ env, body }: Call): Promise<Response> {

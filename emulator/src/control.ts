@@ -38,6 +38,15 @@ controlApi.post("/databases/:uuid/sql", async (c) => {
   return "error" in outcome ? c.json({ error: outcome.error }, 422) : c.json(outcome.totals);
 });
 
+controlApi.put("/databases/:uuid/name", async (c) => {
+  const wish = newDatabaseSchema.pick({ name: true }).safeParse(await jsonOf(c));
+  if (!wish.success) return malformed(wish.error);
+  const uuid = await knownUuid(c);
+  if (uuid === undefined) return unknownDatabase(c);
+  await accountStub(c.env).rename(uuid, wish.data.name);
+  return c.json({ uuid, name: wish.data.name });
+});
+
 controlApi.get("/databases/:uuid/state", async (c) => {
   const uuid = await knownUuid(c);
   if (uuid === undefined) return unknownDatabase(c);

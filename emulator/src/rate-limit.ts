@@ -16,6 +16,15 @@ export interface RateVerdict {
   retryAfterSeconds: number | undefined;
 }
 
+/** What every answer tells of the limit, as Cloudflare writes it. */
+export function rateHeaders(limit: RateLimit, window: RateWindow, now: number): Record<string, string> {
+  const resetSeconds = Math.max(0, Math.ceil((window.startedAt + limit.windowMs - now) / 1000));
+  return {
+    ratelimit: `"default";r=${Math.max(0, limit.requests - window.requests)};t=${resetSeconds}`,
+    "ratelimit-policy": `"default";q=${limit.requests};w=${Math.ceil(limit.windowMs / 1000)}`,
+  };
+}
+
 /** Counts one more request. One that is refused is not counted. */
 export function countRequest(limit: RateLimit, before: RateWindow | undefined, now: number): RateVerdict {
   const isOver = before === undefined || now >= before.startedAt + limit.windowMs;

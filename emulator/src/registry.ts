@@ -73,6 +73,10 @@ export class DatabaseRegistry {
     return { databases, total };
   }
 
+  rename(uuid: string, name: string): void {
+    this.#sql.exec("UPDATE databases SET name = ? WHERE uuid = ?", name, uuid);
+  }
+
   remove(uuid: string): void {
     this.#sql.exec("DELETE FROM databases WHERE uuid = ?", uuid);
   }

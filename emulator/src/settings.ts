@@ -8,6 +8,8 @@ export const settingsSchema = z.strictObject({
   pollWaitMs: milliseconds,
   busyAfterRefusalMs: milliseconds,
   maxDatabases: z.int().min(1),
+  /** A list never gives more on a page, whatever is asked for. */
+  mostPerPage: z.int().min(1),
 });
 
 export type Settings = z.infer<typeof settingsSchema>;
@@ -21,6 +23,7 @@ export type SettingVariables = Partial<
     | "POLL_WAIT_MS"
     | "BUSY_AFTER_REFUSAL_MS"
     | "MAX_DATABASES"
+    | "MOST_PER_PAGE"
     | "RATE_LIMIT_REQUESTS"
     | "RATE_LIMIT_WINDOW_MS",
     string
@@ -34,6 +37,7 @@ export function settingsFrom(variables: SettingVariables): Settings {
     pollWaitMs: Number(variables.POLL_WAIT_MS ?? 0),
     busyAfterRefusalMs: Number(variables.BUSY_AFTER_REFUSAL_MS ?? 2000),
     maxDatabases: Number(variables.MAX_DATABASES ?? 50_000),
+    mostPerPage: Number(variables.MOST_PER_PAGE ?? 10_000),
   };
 }
 

@@ -12,8 +12,12 @@ export interface Traffic {
 export interface RequestCounts {
   total: number;
   throttled: number;
+  /** The most requests of the API, refused ones included, in any 5 minutes so far. */
+  mostInFiveMinutes: number;
   byOperation: Partial<Record<Operation, number>>;
 }
+
+const FIVE_MINUTES_MS = 5 * 60_000;
 
 const NONE: Traffic = { downloads: 0, uploads: 0, bytesServed: 0, bearerSeenOnSignedUrl: 0 };
 
@@ -28,6 +32,9 @@ export class TrafficCounter {
       bytesServed INTEGER NOT NULL DEFAULT 0, bearerSeenOnSignedUrl INTEGER NOT NULL DEFAULT 0)`);
     sql.exec(`CREATE TABLE IF NOT EXISTS requests (
       operation TEXT PRIMARY KEY, requests INTEGER NOT NULL, throttled INTEGER NOT NULL)`);
+    sql.exec("CREATE TABLE IF NOT EXISTS recent (at INTEGER NOT NULL)");
+    sql.exec("CREATE INDEX IF NOT EXISTS recent_at ON recent (at)");
+    sql.exec("CREATE TABLE IF NOT EXISTS most (id INTEGER PRIMARY KEY, requests INTEGER NOT NULL)");
   }
 
   /** Adds to the counts of a database. */
@@ -65,13 +72,26 @@ export class TrafficCounter {
     );
   }
 
+  /** A request of the API, in the 5 minutes that end with it. */
+  countInWindow(now: number): void {
+    this.#sql.exec("DELETE FROM recent WHERE at <= ?", now - FIVE_MINUTES_MS);
+    this.#sql.exec("INSERT INTO recent (at) VALUES (?)", now);
+    this.#sql.exec(
+      `INSERT INTO most (id, requests) SELECT 1, count(*) FROM recent WHERE at <= ?
+       ON CONFLICT DO UPDATE SET requests = max(requests, excluded.requests)`,
+      now,
+    );
+  }
+
   requests(): RequestCounts {
     const rows = this.#sql
       .exec<{ operation: string; requests: number; throttled: number }>(
         "SELECT operation, requests, throttled FROM requests ORDER BY operation",
       )
       .toArray();
+    const [most] = this.#sql.exec<{ requests: number }>("SELECT requests FROM most").toArray();
     return {
+      mostInFiveMinutes: most?.requests ?? 0,
       total: rows.reduce((sum, row) => sum + row.requests, 0),
       throttled: rows.reduce((sum, row) => sum + row.throttled, 0),
       byOperation: Object.fromEntries(rows.map((row) => [row.operation, row.requests])),

@@ -114,9 +114,46 @@ describe("the rate limit", () => {
     const refused = await api("GET", "");
     expect(refused.status).toBe(429);
     expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(55);
-    expect(await control("GET", "/requests")).toEqual({ total: 3, throttled: 1, byOperation: { list: 3 } });
+    expect(await control("GET", "/requests")).toEqual({
+      total: 3,
+      throttled: 1,
+      mostInFiveMinutes: 3,
+      byOperation: { list: 3 },
+    });
     await control("PUT", "/clock", { advanceMs: 60_000 });
     expect((await api("GET", "")).status).toBe(200);
+  });
+
+  it("is told by the headers of every answer, also of a refusal", async () => {
+    await control("PUT", "/rate-limit", { requests: 2, windowMs: 60_000 });
+    const told = async (path: string): Promise<(string | null)[]> => {
+      const { headers } = await api("GET", path);
+      return [headers.get("ratelimit"), headers.get("ratelimit-policy")];
+    };
+    expect(await told("")).toEqual(['"default";r=1;t=60', '"default";q=2;w=60']);
+    expect(await told("/absent")).toEqual([
+      expect.stringMatching(/^"default";r=0;t=\d+$/),
+      '"default";q=2;w=60',
+    ]);
+    expect(await told("")).toEqual([expect.stringMatching(/^"default";r=0;t=\d+$/), '"default";q=2;w=60']);
+    const refused = await api("GET", "", undefined, { token: "invalid-token" });
+    expect(refused.headers.get("ratelimit")).toBeNull();
+  });
+
+  it("is counted over any 5 minutes", async () => {
+    const most = async (): Promise<unknown> => {
+      const counts = await control<{ mostInFiveMinutes: number }>("GET", "/requests");
+      return counts.mostInFiveMinutes;
+    };
+    await api("GET", "");
+    await control("PUT", "/clock", { advanceMs: 299_000 });
+    await api("GET", "");
+    expect(await most()).toBe(2);
+    await control("PUT", "/clock", { advanceMs: 299_000 });
+    await api("GET", "");
+    expect(await most()).toBe(2);
+    await api("GET", "");
+    expect(await most()).toBe(3);
   });
 
   it("is Cloudflare's when nothing was set", async () => {
