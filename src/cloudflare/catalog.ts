@@ -2,6 +2,7 @@ import { z } from "zod";
 import type { Cursor } from "../core/cursor.ts";
 import { describeException, failed, ok, type Result } from "../core/failure.ts";
 import { hazardSchema } from "../core/manifest.ts";
+import { isUuid } from "../core/object-keys.ts";
 import type { BackupRow, Catalog, Page } from "../core/ports.ts";
 import { RUN_STATES, type RunState, type RunView } from "../core/run-view.ts";
 
@@ -66,6 +67,10 @@ const backupRowSchema = z
     hazards: row.hazards,
   }));
 
+/** So many runs are forgotten at once. Nobody waits for it, and each row is in several indexes. */
+const RUNS_FORGOTTEN = 2_000;
+const FORGETTING_PATIENCE_MS = 25_000;
+
 /** The catalogue in D1. Every write may be repeated. */
 export class D1Catalog implements Catalog {
   readonly #db: D1Database;
@@ -97,32 +102,26 @@ export class D1Catalog implements Catalog {
 
   saveBackup(backup: BackupRow): Promise<Result<void>> {
     return attempt(async () => {
-      await this.#db
-        .prepare(
-          `INSERT OR REPLACE INTO backups (id, run_id, database_id, database_name, started_at, finished_at, "trigger",
-             label, pinned, dump_bytes, stored_bytes, volumes, folder, manifest_sha256, encrypted, hazards)
-           VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)`,
-        )
-        .bind(
-          backup.id,
-          backup.runId,
-          backup.databaseId,
-          backup.databaseName,
-          backup.startedAt,
-          backup.finishedAt,
-          backup.trigger,
-          backup.label,
-          backup.pinned ? 1 : 0,
-          backup.dumpBytes,
-          backup.storedBytes,
-          backup.volumes,
-          backup.folder,
-          backup.manifestSha256,
-          backup.encrypted ? 1 : 0,
-          backup.hazards,
-        )
-        .run();
+      await backupStatement(this.#db, backup).run();
     });
+  }
+
+  removeBackup(id: string): Promise<Result<void>> {
+    return attempt(async () => {
+      await this.#db.prepare("DELETE FROM backups WHERE id = ?").bind(id).run();
+    });
+  }
+
+  forgetRuns(before: string): Promise<Result<boolean>> {
+    return attempt(async () => {
+      const { meta } = await this.#db
+        .prepare(
+          "DELETE FROM runs WHERE id IN (SELECT id FROM runs WHERE created_at < ? ORDER BY created_at LIMIT ?)",
+        )
+        .bind(before, RUNS_FORGOTTEN)
+        .run();
+      return meta.changes < RUNS_FORGOTTEN;
+    }, FORGETTING_PATIENCE_MS);
   }
 
   runs(
@@ -131,15 +130,17 @@ export class D1Catalog implements Catalog {
     after: Cursor | null,
   ): Promise<Result<Page<RunView>>> {
     return attempt(async () => {
-      const [time, id] = after ?? [null, null];
+      const where = new Conditions();
+      if (filter.database !== null) where.ofDatabase(filter.database);
+      // One database's runs are found by their database alone: the plus keeps the index of all runs in a state out.
+      if (filter.state !== null)
+        where.add(filter.database === null ? "state = ?" : "+state = ?", filter.state);
+      if (after !== null) where.add("(created_at, id) < (?, ?)", ...after);
       const { results } = await this.#db
         .prepare(
-          `SELECT id, created_at, view FROM runs
-           WHERE (?1 IS NULL OR database_id = ?1 OR database_name = ?1) AND (?2 IS NULL OR state = ?2)
-             AND (?3 IS NULL OR (created_at, id) < (?3, ?4))
-           ORDER BY created_at DESC, id DESC LIMIT ?5`,
+          `SELECT id, created_at, view FROM runs ${where.sql} ORDER BY created_at DESC, id DESC LIMIT ?`,
         )
-        .bind(filter.database, filter.state, time, id, limit + 1)
+        .bind(...where.values, limit + 1)
         .run();
       const rows = z.array(runRowSchema).parse(results);
       return page(
@@ -174,14 +175,12 @@ export class D1Catalog implements Catalog {
     after: Cursor | null,
   ): Promise<Result<Page<BackupRow>>> {
     return attempt(async () => {
-      const [time, id] = after ?? [null, null];
+      const where = new Conditions();
+      if (filter.database !== null) where.ofDatabase(filter.database);
+      if (after !== null) where.add("(started_at, id) < (?, ?)", ...after);
       const { results } = await this.#db
-        .prepare(
-          `SELECT * FROM backups
-           WHERE (?1 IS NULL OR database_id = ?1 OR database_name = ?1) AND (?2 IS NULL OR (started_at, id) < (?2, ?3))
-           ORDER BY started_at DESC, id DESC LIMIT ?4`,
-        )
-        .bind(filter.database, time, id, limit + 1)
+        .prepare(`SELECT * FROM backups ${where.sql} ORDER BY started_at DESC, id DESC LIMIT ?`)
+        .bind(...where.values, limit + 1)
         .run();
       const rows = z.array(backupRowSchema).parse(results);
       return page(
@@ -194,12 +193,64 @@ export class D1Catalog implements Catalog {
   }
 }
 
+/** The statement that writes a backup's row, over one of the same id. */
+export function backupStatement(db: D1Database, backup: BackupRow): D1PreparedStatement {
+  return db
+    .prepare(
+      `INSERT OR REPLACE INTO backups (id, run_id, database_id, database_name, started_at, finished_at, "trigger",
+         label, pinned, dump_bytes, stored_bytes, volumes, folder, manifest_sha256, encrypted, hazards)
+       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)`,
+    )
+    .bind(
+      backup.id,
+      backup.runId,
+      backup.databaseId,
+      backup.databaseName,
+      backup.startedAt,
+      backup.finishedAt,
+      backup.trigger,
+      backup.label,
+      backup.pinned ? 1 : 0,
+      backup.dumpBytes,
+      backup.storedBytes,
+      backup.volumes,
+      backup.folder,
+      backup.manifestSha256,
+      backup.encrypted ? 1 : 0,
+      backup.hazards,
+    );
+}
+
 function readView(text: string): RunView {
   return viewSchema.parse(JSON.parse(text));
 }
 
+/**
+ * A list's conditions, each only when it is asked for: an index that would serve one question serves no statement that
+ * asks them all with OR.
+ */
+class Conditions {
+  readonly values: string[] = [];
+  readonly #terms: string[] = [];
+
+  add(term: string, ...values: readonly string[]): void {
+    this.#terms.push(term);
+    this.values.push(...values);
+  }
+
+  /** By UUID or by name, each of which has its index. D1 writes UUIDs in lower case. */
+  ofDatabase(nameOrId: string): void {
+    if (isUuid(nameOrId)) this.add("database_id = ?", nameOrId.toLowerCase());
+    else this.add("database_name = ?", nameOrId);
+  }
+
+  get sql(): string {
+    return this.#terms.length === 0 ? "" : `WHERE ${this.#terms.join(" AND ")}`;
+  }
+}
+
 /** A page of `limit` of the `limit + 1` rows that were asked for, and the cursor behind its last row. */
-function page<Row, Item>(
+export function page<Row, Item>(
   rows: Row[],
   limit: number,
   key: (row: Row) => Cursor,
