@@ -42,7 +42,7 @@ export async function findFolder({ settings, vault }: Platform, id: string): Pro
   return folder === null || manifest === null || manifest.value === null ? noSuchBackup(id) : folder;
 }
 
-function noSuchBackup(id: string): Response {
+export function noSuchBackup(id: string): Response {
   return problem({
     title: "No such backup",
     status: 404,
