@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { recipientProblem } from "./cloudflare/age.ts";
+import { DEFAULT_CALLS } from "./core/api-budget.ts";
 import { COMPRESSIONS, type Compression } from "./core/object-keys.ts";
 
 /** The only reader of the environment. It names every problem and its fix, not the first one. */
@@ -8,6 +9,13 @@ const MIB = 1024 * 1024;
 /** An empty variable counts as one that is not set. */
 const optional = <T extends z.ZodType>(schema: T) =>
   z.preprocess((value) => (value === "" ? undefined : value), schema.optional());
+
+const DEFAULT_EXPORTS = 6;
+
+const wholeNumber = (what: string, least: number, most: number, usual: number) => {
+  const error = `must be a whole number of ${what} from ${least} to ${most}; the default is ${usual}`;
+  return z.coerce.number({ error }).int(error).min(least, error).max(most, error);
+};
 
 const secret = z
   .string()
@@ -63,6 +71,8 @@ const jobSchema = z.object({
       .min(MIB, "must be 1048576 (1 MiB) or more; the default is 134217728")
       .max(4096 * MIB, "must be 4294967296 (4 GiB) or less; the default is 134217728"),
   ),
+  EXPORTS_AT_ONCE: optional(wholeNumber("exports", 1, 50, DEFAULT_EXPORTS)),
+  API_CALLS_PER_5_MINUTES: optional(wholeNumber("calls", 100, 1_200, DEFAULT_CALLS)),
   KEY_PREFIX: optional(
     z
       .string()
@@ -106,6 +116,10 @@ export interface JobConfig {
   /** age recipients that every dump is encrypted to; none means that dumps are stored readable. */
   readonly recipients: readonly string[];
   readonly keyPrefix: string;
+  /** So many databases export at the same time. */
+  readonly exportsAtOnce: number;
+  /** So many calls of Cloudflare's API in 5 minutes, for everything that the Worker does. */
+  readonly apiBudget: number;
 }
 
 export interface AccessConfig {
@@ -142,6 +156,8 @@ export function readJobConfig(env: unknown): Parsed<JobConfig> {
       volumeBytes: value.VOLUME_BYTES ?? 128 * MIB,
       recipients: value.AGE_RECIPIENTS ?? [],
       keyPrefix: value.KEY_PREFIX ?? "d1/",
+      exportsAtOnce: value.EXPORTS_AT_ONCE ?? DEFAULT_EXPORTS,
+      apiBudget: value.API_CALLS_PER_5_MINUTES ?? DEFAULT_CALLS,
     },
   };
 }

@@ -134,7 +134,7 @@ function refusal(status: number, code: number | undefined, message: string, what
   };
 }
 
-/** `retry-after` in seconds or as a date; a minute when it is missing or unreadable. */
+/** `retry-after` in seconds; a minute when it is missing, a date, or unreadable. */
 function retryAfterMs(header: string | null): number {
   const seconds = Number(header);
   if (header !== null && Number.isFinite(seconds)) return Math.min(Math.max(seconds, 1), 600) * 1_000;

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { readRate, type RateSeen } from "../core/api-budget.ts";
 import { describeException, failed, ok, type Result } from "../core/failure.ts";
 import type { ExportOptions } from "../core/manifest.ts";
 import type { D1Api, DatabaseSummary, ExportAnswer, QueryAnswer, SchemaEntry } from "../core/ports.ts";
@@ -17,12 +18,24 @@ const ANSWER_TIMEOUT_MS = 30_000;
 
 /** D1's REST API, as far as backups need it. The token goes to `baseUrl` and nowhere else. */
 export class D1Rest implements D1Api {
+  readonly #account: readonly [baseUrl: string, accountId: string, token: string];
   readonly #base: string;
-  readonly #token: string;
+  readonly #observer: ((seen: RateSeen) => void) | null;
 
-  constructor(baseUrl: string, accountId: string, token: string) {
+  /** `observer` is told what each answer's headers say of Cloudflare's limits. */
+  constructor(
+    baseUrl: string,
+    accountId: string,
+    token: string,
+    observer: ((seen: RateSeen) => void) | null = null,
+  ) {
+    this.#account = [baseUrl, accountId, token];
     this.#base = `${baseUrl.replace(/\/+$/, "")}/accounts/${encodeURIComponent(accountId)}/d1/database`;
-    this.#token = token;
+    this.#observer = observer;
+  }
+
+  watched(observer: (seen: RateSeen) => void): D1Rest {
+    return new D1Rest(...this.#account, observer);
   }
 
   async listDatabases(
@@ -99,11 +112,12 @@ export class D1Rest implements D1Api {
   async #call(method: string, path: string, body: unknown, what: string): Promise<Result<Envelope>> {
     let status: number;
     let retryAfter: string | null;
+    let rate: RateSeen | null;
     let text: string;
     try {
       const response = await fetch(`${this.#base}${path}`, {
         method,
-        headers: { Authorization: `Bearer ${this.#token}`, "Content-Type": "application/json" },
+        headers: { Authorization: `Bearer ${this.#account[2]}`, "Content-Type": "application/json" },
         // never follow: the token must not travel to another host
         redirect: "manual",
         signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS),
@@ -111,6 +125,7 @@ export class D1Rest implements D1Api {
       });
       status = response.status;
       retryAfter = response.headers.get("retry-after");
+      rate = readRate(response.headers.get("ratelimit"), response.headers.get("ratelimit-policy"));
       text = await response.text();
     } catch (error) {
       return failed({
@@ -120,6 +135,7 @@ export class D1Rest implements D1Api {
         retryable: true,
       });
     }
+    if (rate !== null) this.#observer?.(rate);
     return openEnvelope(status, retryAfter, text, what);
   }
 }

@@ -51,6 +51,7 @@ describe("the job's configuration", () => {
     for (const extra of [
       {},
       { COMPRESSION: "", VOLUME_BYTES: "", KEY_PREFIX: "", CLOUDFLARE_API_BASE_URL: "" },
+      { EXPORTS_AT_ONCE: "", API_CALLS_PER_5_MINUTES: "" },
     ]) {
       expect(readJobConfig({ ...right, ...extra })).toMatchObject({
         ok: true,
@@ -59,6 +60,8 @@ describe("the job's configuration", () => {
           compression: "gzip",
           volumeBytes: 134_217_728,
           keyPrefix: "d1/",
+          exportsAtOnce: 6,
+          apiBudget: 960,
         },
       });
     }
@@ -69,6 +72,8 @@ describe("the job's configuration", () => {
       COMPRESSION: "none",
       VOLUME_BYTES: "1048576",
       KEY_PREFIX: "backups/d1/",
+      EXPORTS_AT_ONCE: "9",
+      API_CALLS_PER_5_MINUTES: "1200",
       CLOUDFLARE_API_BASE_URL: "http://127.0.0.1:8788/client/v4",
     };
     expect(readJobConfig({ ...right, ...set })).toMatchObject({
@@ -78,6 +83,8 @@ describe("the job's configuration", () => {
         compression: "none",
         volumeBytes: 1_048_576,
         keyPrefix: "backups/d1/",
+        exportsAtOnce: 9,
+        apiBudget: 1_200,
       },
     });
   });
@@ -105,6 +112,13 @@ describe("the job's configuration", () => {
     ["VOLUME_BYTES", "many", "134217728"],
     ["VOLUME_BYTES", "1000", "1048576"],
     ["VOLUME_BYTES", "1048576.5", "whole number"],
+    ["EXPORTS_AT_ONCE", "0", "from 1 to 50"],
+    ["EXPORTS_AT_ONCE", "51", "the default is 6"],
+    ["EXPORTS_AT_ONCE", "2.5", "whole number"],
+    ["EXPORTS_AT_ONCE", "six", "whole number"],
+    ["API_CALLS_PER_5_MINUTES", "99", "from 100 to 1200"],
+    ["API_CALLS_PER_5_MINUTES", "1201", "the default is 960"],
+    ["API_CALLS_PER_5_MINUTES", "many", "whole number"],
     ["KEY_PREFIX", "d1", 'end with "/"'],
     ["KEY_PREFIX", "/", "not begin with it"],
   ])("refuses %s = %j and says what to do", (name, value, fix) => {
