@@ -4,9 +4,12 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { startWranglerDev } from "../scripts/wrangler-dev.ts";
 import { BenchWorker } from "./bench-worker.ts";
+import { catalog } from "./catalog.ts";
+import { dueCheck } from "./due-check.ts";
 import { EmulatedDumps } from "./emulated-dumps.ts";
 import { latency } from "./latency.ts";
 import { memory } from "./memory.ts";
+import { scale } from "./scale.ts";
 import { stages } from "./stages.ts";
 import { throughput } from "./throughput.ts";
 
@@ -17,7 +20,7 @@ import { throughput } from "./throughput.ts";
  * so large, and an argument, such as `memory`, measures that alone. A slow disk is in every figure:
  * TMPDIR may name a folder in memory instead. Editing src/ meanwhile makes wrangler restart what is measured.
  */
-const PARTS = ["throughput", "stages", "memory", "latency"] as const;
+const PARTS = ["throughput", "stages", "memory", "latency", "catalog", "scale"] as const;
 const MIB = 1024 * 1024;
 
 const { values: options, positionals } = parseArgs({
@@ -80,6 +83,10 @@ async function measure(part: (typeof PARTS)[number], source: EmulatedDumps): Pro
       const large = await source.make("large-dump", largeGiB * 1024 * MIB);
       return memory(small, large, largeGiB, freshFolder);
     }
+    case "catalog":
+      return catalog(freshFolder());
+    case "scale":
+      return `${await scale()}\n${await dueCheck(freshFolder())}`;
     case "latency":
       return latency(source, freshFolder(), rounds);
   }

@@ -9,10 +9,14 @@ import { backupOptions, effectivePolicy } from "../src/core/policy.ts";
 import type { Gauge, Platform } from "../src/core/ports.ts";
 import type { Copy } from "../src/core/run.ts";
 import { copyVolume } from "../src/jobs/copy-volume.ts";
+import { fillCatalog, measureCatalog } from "./catalog-worker.ts";
+import { measureDueCheck, type DueCheckCalls } from "./due-check-worker.ts";
 import { RECIPIENT, runStage } from "./stage-worker.ts";
 
+export { DueCheck } from "./due-check-worker.ts";
+
 /** So that the platform is put together from the very environment that the product has. */
-export { AccountQueue, BackupVerification, DatabaseBackups } from "../src/index.ts";
+export { AccountQueue, BackupVerification, BucketCare, DatabaseBackups } from "../src/index.ts";
 
 const wishSchema = z.object({
   url: z.string(),
@@ -40,13 +44,24 @@ export default {
       }
       case "/stage":
         return Response.json(await runStage(value(connect(env)), url.searchParams));
+      case "/catalog/fill":
+        return Response.json(await fillCatalog(value(connect(env)), env.CATALOG));
+      case "/catalog/measure":
+        return Response.json(await measureCatalog(value(connect(env))));
+      case "/due-check":
+        return Response.json(
+          await measureDueCheck(
+            env.DUE_CHECK.getByName("account"),
+            Number(url.searchParams.get("databases")),
+          ),
+        );
       case "/clear":
         return Response.json({ deleted: await clear(env.BACKUPS) });
       default:
         return new Response("This Worker is measured by `npm run bench`.\n");
     }
   },
-} satisfies ExportedHandler<Env>;
+} satisfies ExportedHandler<Env & { readonly DUE_CHECK: { getByName(name: string): DueCheckCalls } }>;
 
 /** What Cloudflare's own example does. */
 async function barePut(bucket: R2Bucket, url: string) {

@@ -1,6 +1,7 @@
 import { ciphers } from "./cloudflare/age.ts";
 import { codecs } from "./cloudflare/codecs.ts";
 import { D1Catalog } from "./cloudflare/catalog.ts";
+import { D1CatalogRepair } from "./cloudflare/catalog-repair.ts";
 import { D1Rest } from "./cloudflare/d1-rest.ts";
 import { D1DatabaseIndex } from "./cloudflare/database-index.ts";
 import { SignedUrlSource } from "./cloudflare/dump-source.ts";
@@ -25,6 +26,7 @@ export function connect(env: Env): Result<Platform> {
     ciphers: ciphers(),
     catalog: new D1Catalog(catalog),
     databases: new D1DatabaseIndex(catalog),
+    repair: new D1CatalogRepair(catalog),
     now: () => Date.now(),
     random: () => Math.random(),
   });

@@ -1,42 +1,65 @@
 import { accessRules, connect } from "./connect.ts";
-import type { Places } from "./core/ports.ts";
+import type { AccountDesk } from "./core/account.ts";
+import { ok, type Result } from "./core/failure.ts";
+import type { Platform } from "./core/ports.ts";
 import type { Dependencies } from "./http/dependencies.ts";
 import { api } from "./http/api.ts";
-import { accountPlaces } from "./jobs/account-places.ts";
-import { accountQueue, type WakeableRuns } from "./jobs/account-queue.ts";
+import { accountDesk } from "./jobs/account-desk.ts";
+import { accountQueue, type DailyCare } from "./jobs/account-queue.ts";
+import type { WakeableRuns } from "./jobs/account-work.ts";
 import { backupVerification } from "./jobs/backup-verification.ts";
-import { startScheduled } from "./jobs/cron.ts";
+import { bucketCare } from "./jobs/bucket-care.ts";
+import { tellTrigger } from "./jobs/cron.ts";
 import { databaseBackups } from "./jobs/database-backups.ts";
+import { meteredApi } from "./jobs/metered-api.ts";
+import type { FolderCollector } from "./jobs/orphan-steps.ts";
+import type { PolicyKeeper } from "./jobs/rebuild-steps.ts";
 
 /** One object per database: the lock and the state machine of its runs. */
 export class DatabaseBackups extends databaseBackups<Env>({
   connect,
-  places: (env: Env, accountId: string): Places => accountPlaces(env.ACCOUNT_QUEUE.getByName(accountId)),
+  desk: (env: Env, accountId: string): AccountDesk => accountDesk(env.ACCOUNT_QUEUE.getByName(accountId)),
 }) {}
 
-/** One object for the account: lists the databases, starts them, gives out places. */
+/** One object for the account: knows the databases and their policies, starts them, gives out places and calls. */
 export class AccountQueue extends accountQueue<Env>({
   connect,
   database: (env: Env, id: string): WakeableRuns => env.DATABASE_BACKUPS.getByName(id),
+  care: (env: Env, accountId: string): DailyCare => env.BUCKET_CARE.getByName(accountId),
 }) {}
 
 /** One object per backup: reads it again, and says what is not as it was written. */
 export class BackupVerification extends backupVerification<Env>({ connect }) {}
+
+/** One object for the account: long work on the bucket, such as filling the catalogue anew. */
+export class BucketCare extends bucketCare<Env>({
+  connect,
+  account: (env: Env, accountId: string): PolicyKeeper => env.ACCOUNT_QUEUE.getByName(accountId),
+  database: (env: Env, id: string): FolderCollector => env.DATABASE_BACKUPS.getByName(id),
+}) {}
 
 export default {
   fetch(request, env, ctx) {
     const dependencies: Dependencies = {
       access: accessRules(env),
       identity: ctx.access ?? null,
-      platform: connect(env),
+      platform: metered(connect(env), env),
       databaseRuns: (id) => env.DATABASE_BACKUPS.getByName(id),
       accountRuns: (id) => env.ACCOUNT_QUEUE.getByName(id),
       verifications: (id) => env.VERIFICATIONS.getByName(id),
+      bucketCare: (id) => env.BUCKET_CARE.getByName(id),
     };
     return api.fetch(request, dependencies, ctx);
   },
 
   async scheduled(controller, env) {
-    await startScheduled(connect(env), (id) => env.ACCOUNT_QUEUE.getByName(id), controller.scheduledTime);
+    await tellTrigger(connect(env), (id) => env.ACCOUNT_QUEUE.getByName(id), controller);
   },
 } satisfies ExportedHandler<Env>;
+
+/** What somebody at the HTTP API asks of Cloudflare counts against the account's budget too. */
+function metered(platform: Result<Platform>, env: Env): Result<Platform> {
+  if (!platform.ok) return platform;
+  const desk = accountDesk(env.ACCOUNT_QUEUE.getByName(platform.value.settings.accountId));
+  return ok({ ...platform.value, api: meteredApi(platform.value.api, desk, "reader") });
+}

@@ -32,5 +32,8 @@ export function attemptLimit(code: FailureCode): number {
 /** How often one run starts an export anew (lost, expired, changed under our hands). */
 export const EXPORT_LIMIT = 5;
 
+/** No wait between two tries is longer, whatever the other side asks for: a run that sleeps stops its database. */
+export const LONGEST_WAIT_MS = 15 * 60_000;
+
 /** A run's whole life from the start of its work. */
 export const RUN_DEADLINE_MS = 6 * 60 * 60_000;

@@ -1,5 +1,6 @@
-import { FORMAT_VERSION, SECTIONS, type ExportOptions, type Manifest } from "./manifest.ts";
+import { FORMAT_VERSION, SECTIONS, type Manifest } from "./manifest.ts";
 import type { Scanned } from "./dump-checks.ts";
+import { rowsOfDump } from "./partial-export.ts";
 import type { BackupRow } from "./ports.ts";
 import { backupIdOfRun, bytesCopied, iso, optionsOf, type PhaseOf, type Run } from "./run.ts";
 
@@ -12,12 +13,11 @@ export const AGE_FORMAT = "age-encryption.org/v1";
 export function manifestOf(
   run: Run,
   phase: PhaseOf<"committing">,
-  exportOptions: ExportOptions,
   tool: { name: string; version: string },
   previous: { backupId: string; manifestSha256: string } | null,
 ): UnsealedManifest {
   const { copy, dump } = phase;
-  const { compression, lean, recipients } = optionsOf(run);
+  const { compression, lean, recipients, exportOptions } = optionsOf(run);
   const bytes = bytesCopied(copy);
   const only = copy.volumes.length === 1 ? copy.volumes[0] : undefined;
   return {
@@ -48,8 +48,11 @@ export function manifestOf(
     volumes: copy.volumes,
     tables: lean
       ? (run.tables ?? []).map((name) => ({ name, rows: null }))
-      : copy.scanned.rows.map(([name, rows]) => ({ name, rows })),
-    notExported: [],
+      : rowsOfDump(copy.scanned.rows, run.tables ?? [], exportOptions).map(([name, rows]) => ({
+          name,
+          rows,
+        })),
+    notExported: run.notExported,
     hazards: run.hazards,
     sections: lean ? null : sectionsOf(copy.scanned, bytes),
     missingSemicolons: lean ? null : copy.scanned.missingSemicolons,

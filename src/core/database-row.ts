@@ -1,3 +1,4 @@
+import type { Hazard } from "./manifest.ts";
 import { iso, type Run } from "./run.ts";
 import { viewRun, type RunState } from "./run-view.ts";
 
@@ -27,6 +28,8 @@ export interface TroubledDatabase {
   readonly name: string;
   readonly firstSeenAt: string;
   readonly freshAt: string | null;
+  /** How old that may become; null when no listing has told. */
+  readonly freshnessMs: number | null;
   readonly lastRunState: string | null;
   readonly lastRunError: string | null;
   readonly notices: readonly Notice[];
@@ -56,11 +59,10 @@ export interface KnownOfDatabase {
 export function databaseRow(run: Run, known: KnownOfDatabase, now: number): DatabaseRow {
   const { phase } = run;
   const { before, lastBackupId, unchangedOff } = known;
+  const cancelled = phase.at === "cancelled";
   const notices: Notice[] =
     phase.at === "complete"
-      ? run.hazards
-          .filter(({ kind }) => kind === ENCRYPTION_ENDED)
-          .map(({ kind, detail }) => ({ kind, detail }))
+      ? [...encryptionEnded(run.hazards), ...ofRetention(before?.notices ?? [])]
       : withoutUnchangedOff(before?.notices ?? []);
   if (unchangedOff !== null) notices.push({ kind: UNCHANGED_OFF, detail: unchangedOff });
   return {
@@ -68,8 +70,13 @@ export function databaseRow(run: Run, known: KnownOfDatabase, now: number): Data
     name: run.databaseName,
     freshAt: freshness(run) ?? before?.freshAt ?? startOfBackup(lastBackupId),
     lastBackupId: phase.at === "complete" || phase.at === "unchanged" ? phase.backupId : lastBackupId,
-    lastRunState: viewRun(run).state,
-    lastRunError: phase.at === "failed" ? phase.failure.code : null,
+    // Somebody who cancels a run has not mended what made the one before it fail.
+    lastRunState: cancelled ? (before?.lastRunState ?? "cancelled") : viewRun(run).state,
+    lastRunError: cancelled
+      ? (before?.lastRunError ?? null)
+      : phase.at === "failed"
+        ? phase.failure.code
+        : null,
     notices,
     writtenAt: iso(now),
   };
@@ -80,8 +87,14 @@ export function comparingAgain(row: DatabaseRow, now: number): DatabaseRow {
   return { ...row, notices: withoutUnchangedOff(row.notices), writtenAt: iso(now) };
 }
 
-const ENCRYPTION_ENDED = "encryption-ended";
-const UNCHANGED_OFF = "unchanged-off";
+export const UNCHANGED_OFF = "unchanged-off";
+
+/** Of a backup's hazards, what health goes on telling until the next backup. */
+export function encryptionEnded(hazards: readonly Hazard[]): Notice[] {
+  return hazards
+    .filter(({ kind }) => kind === "encryption-ended")
+    .map(({ kind, detail }) => ({ kind, detail }));
+}
 
 function withoutUnchangedOff(notices: readonly Notice[]): Notice[] {
   return notices.filter(({ kind }) => kind !== UNCHANGED_OFF);
@@ -99,4 +112,9 @@ function startOfBackup(backupId: string | null): string | null {
   if (stamp === null) return null;
   const [, year, month, day, hour, minute, second] = stamp;
   return `${year}-${month}-${day}T${hour}:${minute}:${second}.000Z`;
+}
+
+/** What retention tells is its own to take back. */
+function ofRetention(notices: readonly Notice[]): Notice[] {
+  return notices.filter(({ kind }) => /^(deletion|retention)-/.test(kind));
 }

@@ -18,6 +18,7 @@ export const FAILURE_CODES = [
   "api-unreachable",
   "api-unavailable",
   "api-rate-limited",
+  "api-budget-spent",
   "api-answer-invalid",
   "api-request-refused",
   "api-token-refused",
@@ -27,6 +28,7 @@ export const FAILURE_CODES = [
   "sql-error",
   // the export
   "virtual-tables",
+  "table-not-found",
   "open-comment",
   "export-lost",
   "export-refused",
@@ -48,11 +50,13 @@ export const FAILURE_CODES = [
   "stored-object-resized",
   "stored-object-altered",
   "stored-object-readable",
+  "stored-object-locked",
   "manifest-conflict",
   "backup-gone",
   "format-newer",
   // the run
   "deadline-exceeded",
+  "account-silent",
   "internal-error",
   // requests
   "catalog-unavailable",

@@ -1,5 +1,6 @@
 import type { Scanned } from "./dump-checks.ts";
-import type { Hazard, Manifest, SectionKind } from "./manifest.ts";
+import type { ExportOptions, Hazard, Manifest, SectionKind } from "./manifest.ts";
+import { sameExport } from "./unchanged.ts";
 
 /** D1 refuses statements that are longer, in bytes. */
 export const LONGEST_STATEMENT = 100_000;
@@ -28,9 +29,13 @@ export function notScanned(): Hazard {
   };
 }
 
-/** Tables that held rows in the last backup and hold none in this one. */
-export function emptiedTables(before: Manifest | null, { rows }: Scanned): Hazard[] {
-  if (before === null) return [];
+/** Tables that held rows in the last backup and hold none in this one. A backup that was to hold something else says nothing of it. */
+export function emptiedTables(
+  before: Manifest | null,
+  rows: readonly (readonly [string, number | null])[],
+  exportOptions: ExportOptions,
+): Hazard[] {
+  if (before === null || !sameExport(before.exportOptions, exportOptions)) return [];
   const now = new Map(rows);
   return before.tables
     .filter((table) => (table.rows ?? 0) > 0 && now.get(table.name) === 0)
@@ -56,7 +61,7 @@ export function missingParts(expected: readonly SectionKind[], { starts }: Scann
 /** Tables of which the dump holds another number of rows than the database counted in the same state. */
 export function miscountedTables(
   counted: readonly (readonly [string, number])[],
-  { rows }: Scanned,
+  rows: readonly (readonly [string, number | null])[],
 ): string[] {
   const dumped = new Map(rows);
   return counted.filter(([table, count]) => dumped.get(table) !== count).map(([table]) => table);

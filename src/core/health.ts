@@ -1,6 +1,6 @@
 import type { Failure, Result } from "./failure.ts";
 import type { Notice, TroubledDatabase, TroubledDatabases } from "./database-row.ts";
-import type { AccountHealth } from "./ports.ts";
+import type { AccountHealth } from "./account.ts";
 import { iso } from "./run.ts";
 
 /**
@@ -8,7 +8,7 @@ import { iso } from "./run.ts";
  * that fires, or a run that works, is no backup.
  */
 
-/** How old a database's latest backup, or check that found nothing written, may be: the nightly's period plus two hours. */
+/** How old the list of databases may be; and a database's latest backup, while nothing tells its own limit. */
 export const FRESHNESS_LIMIT_MS = 26 * 60 * 60_000;
 
 /** How long the catalogue may take to be told of a listing before that counts as a trouble. */
@@ -44,18 +44,13 @@ export interface HealthFacts {
   readonly account: AccountHealth | null;
 }
 
-/** Databases that are not fresh since then are overdue. */
-export function freshSince(now: number): string {
-  return iso(now - FRESHNESS_LIMIT_MS);
-}
-
 /** What the facts come to; a failure in their place is that of the configuration, without which nothing is backed up. */
 export function judgeHealth(facts: Result<HealthFacts>, now: number): Health {
   if (!facts.ok) return health([failureProblem(facts.failure.code, facts.failure)], 0, now);
   const { databases, account } = facts.value;
   const general: HealthProblem[] = [];
   if (account === null) general.push(ACCOUNT_SILENT);
-  else general.push(...account.unproven.map(unproven), ...sweepProblems(account));
+  else general.push(...account.unproven.map(unproven), ...accountProblems(account));
   if (!databases.ok) general.push(failureProblem("catalog-unreadable", databases.failure));
   else general.push(...listingProblems(databases.value, account, now));
   const { databases: troubled, problems: counted } = databases.ok ? databases.value : NONE;
@@ -97,7 +92,8 @@ function backupProblem(database: TroubledDatabase, now: number): HealthProblem |
   const hint = failed
     ? `GET /api/runs?database=${encodeURIComponent(name)}&state=failed says why, and what to do.`
     : `Start one with POST /api/databases/${encodeURIComponent(name)}/backups; does the schedule fire?`;
-  if (now - Date.parse(freshAt ?? firstSeenAt) > FRESHNESS_LIMIT_MS) {
+  const limit = database.freshnessMs ?? FRESHNESS_LIMIT_MS;
+  if (now - Date.parse(freshAt ?? firstSeenAt) > limit) {
     const run = failed ? ` Its latest run failed${error}.` : "";
     return freshAt === null
       ? {
@@ -134,6 +130,19 @@ function noticeProblem({ kind, detail }: Notice): Pick<HealthProblem, "code" | "
         detail,
         hint: "Set AGE_RECIPIENTS again; if its end was intended, the next full backup clears this.",
       };
+    case "deletion-refused":
+      return {
+        code: kind,
+        detail,
+        hint: "A lock rule of the bucket is stronger than retention; it is tried again each day. If that is wanted, keep backups for at least as long as the rule does.",
+      };
+    case "deletion-failing":
+    case "retention-failing":
+      return {
+        code: kind,
+        detail,
+        hint: "Usually passes by itself. If it stays, check the BACKUPS binding and https://www.cloudflarestatus.com; nothing is deleted meanwhile.",
+      };
     default:
       return { code: kind, detail, hint: "GET /api/databases/NAME says more." };
   }
@@ -157,15 +166,18 @@ function listingProblems(
       : `The account's databases were never listed in full; some are known since ${newest}.`;
     return [{ code: "listing-stale", severity: "failing", detail, hint: LISTING_HINT }];
   }
-  const told = latest === null || (listedAt !== null && Date.parse(listedAt) >= Date.parse(latest.at));
-  if (told || now - Date.parse(latest.at) <= TELLING_MS) return [];
+  if (latest === null) return [];
+  // A catalogue that was made anew knows nothing of what it was told before.
+  const lost = listedAt === null && latest.untoldSince === null;
+  const untoldMs = latest.untoldSince === null ? 0 : now - Date.parse(latest.untoldSince);
+  if (!lost && untoldMs <= TELLING_MS) return [];
   const tooOld = listedAt === null || now - Date.parse(listedAt) > FRESHNESS_LIMIT_MS;
   return [
     {
       code: "catalog-behind",
       severity: tooOld ? "failing" : "degraded",
       detail: `The databases were listed at ${latest.at}, but the catalogue knows ${listedAt === null ? "no listing" : `only the listing of ${listedAt}`}: the freshness of some cannot be told.`,
-      hint: "It is told again by itself. If the catalogue was made anew, POST /api/backups lists and starts every database.",
+      hint: "It is told again by itself. If the catalogue was made anew, POST /api/catalog/rebuild fills it from the bucket.",
     },
   ];
 }
@@ -178,15 +190,46 @@ const NOTHING_YET: HealthProblem = {
   hint: "POST /api/backups makes the first backups; else the next trigger does.",
 };
 
-const LISTING_HINT =
-  "Is the trigger in wrangler.jsonc deployed, and what does GET /api/sweeps/latest say? POST /api/backups lists them now.";
+const LISTING_HINT = "Are the triggers in wrangler.jsonc deployed? POST /api/backups lists them now.";
 
-function sweepProblems({ sweep }: AccountHealth): HealthProblem[] {
-  if (sweep === null || sweep.state !== "failed") return [];
-  const detail = `The latest round through all databases failed. ${sweep.error?.detail ?? ""}`.trim();
-  const hint = sweep.error?.hint ?? "GET /api/sweeps/latest says more.";
-  return [{ code: "sweep-failed", severity: "degraded", detail, hint }];
+/** What the account's object itself tells of. */
+function accountProblems({ listingFailure, gone, triggers }: AccountHealth): HealthProblem[] {
+  const problems: HealthProblem[] = [];
+  if (listingFailure !== null) {
+    const detail = `The list of databases could not be read: new ones stay unseen. ${listingFailure.detail}`;
+    problems.push({ code: "listing-failed", severity: "degraded", detail, hint: listingFailure.hint });
+  }
+  if (triggers.followed && triggers.nightlyMissing) problems.push(NO_TRIGGER);
+  if (triggers.heartbeatLate) {
+    const detail = `The heartbeat, a trigger that fires at least every 15 minutes, fired last at ${triggers.heartbeatAt}.`;
+    problems.push({ code: "heartbeat-late", severity: "degraded", detail, hint: HEARTBEAT_HINT });
+  }
+  for (const { id, name, goneAt } of gone) {
+    const detail = `The account has no database ${name} (${id}) any more, since ${goneAt} at the latest.`;
+    problems.push({
+      code: "database-gone",
+      severity: "degraded",
+      database: name,
+      databaseId: id,
+      detail,
+      hint: GONE_HINT,
+    });
+  }
+  return problems;
 }
+
+const NO_TRIGGER: HealthProblem = {
+  code: "no-trigger",
+  severity: "degraded",
+  detail: "Databases follow the Worker's Cron Triggers, and none but heartbeats has fired so far or lately.",
+  hint: "Is the nightly expression among triggers.crons in wrangler.jsonc, and deployed? After a first deployment this passes with its first night. Or give the databases a schedule of their own with PUT /api/policy.",
+};
+
+const HEARTBEAT_HINT =
+  'Is "*/5 * * * *" still among triggers.crons in wrangler.jsonc, and deployed? Without it new databases, catch-ups and stuck runs wait for other triggers.';
+
+const GONE_HINT =
+  "Its backups are kept, and never deleted by retention. If it was deleted by mistake, restore one. This is told for seven days.";
 
 function unproven(recipient: string): HealthProblem {
   return {

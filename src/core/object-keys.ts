@@ -44,6 +44,9 @@ export function recordKey(prefix: string, databaseId: string): string {
   return `${prefix}_d1-nightly/${databaseId}.json`;
 }
 
+/** What stands in a UUID's place for the policy of all databases. */
+export const DEFAULT_POLICY = "policy";
+
 /** The folder that a backup's id stands for; null for what cannot be one of our ids. */
 export function folderOfBackup(prefix: string, backupId: string): string | null {
   const dot = backupId.lastIndexOf(".");

@@ -3,14 +3,15 @@
  * Every method may be called twice for the same thing, because any step may be repeated after a crash.
  * None throws for an expected failure.
  */
+import type { RateSeen } from "./api-budget.ts";
 import type { DownloadRequest } from "./byte-range.ts";
+import type { CatalogRepair } from "./catalog-repair.ts";
 import type { Cursor } from "./cursor.ts";
-import type { DatabaseRow, TroubledDatabases } from "./database-row.ts";
+import type { DatabaseRow, Notice, TroubledDatabases } from "./database-row.ts";
 import type { Result } from "./failure.ts";
-import type { KeyProof } from "./key-proof.ts";
 import type { ExportOptions } from "./manifest.ts";
 import type { Compression } from "./object-keys.ts";
-import type { Policy } from "./policy.ts";
+import type { DeletionAnswer, DeletionView, Retention, RetentionPlan } from "./retention.ts";
 import type { BackupRequest } from "./run.ts";
 import type { RunState, RunView } from "./run-view.ts";
 import type { VerificationView } from "./verification-view.ts";
@@ -53,6 +54,8 @@ export interface D1Api {
   query(databaseId: string, sql: string): Promise<Result<QueryAnswer>>;
   startExport(databaseId: string, options: ExportOptions): Promise<Result<ExportAnswer>>;
   pollExport(databaseId: string, options: ExportOptions, bookmark: string): Promise<Result<ExportAnswer>>;
+  /** The same API, which also tells what the headers of each answer say of Cloudflare's limits. */
+  watched?(observer: (seen: RateSeen) => void): D1Api;
 }
 
 export interface QueryAnswer {
@@ -102,6 +105,21 @@ export interface StoredObject {
   readonly etag: string;
 }
 
+export interface Listing {
+  readonly objects: readonly ListedObject[];
+  /** Ends with a slash each. */
+  readonly folders: readonly string[];
+  /** Null at the end. */
+  readonly cursor: string | null;
+}
+
+export interface ListedObject {
+  readonly key: string;
+  readonly bytes: number;
+  readonly etag: string;
+  readonly uploadedAt: number;
+}
+
 export interface MeasuredObject {
   readonly bytes: number;
   readonly sha256: string;
@@ -122,8 +140,13 @@ export interface Vault {
   abortUpload(key: string, uploadId: string): Promise<Result<void>>;
   /** Size, SHA-256 and opening bytes, read from the bucket and not from its metadata; null when it is not there. */
   measure(key: string): Promise<Result<MeasuredObject | null>>;
-  /** Missing keys are fine. */
+  /** Missing keys are fine. A lock rule's refusal is `stored-object-locked`. */
   remove(keys: readonly string[]): Promise<Result<void>>;
+  /**
+   * Up to 1,000 objects whose keys begin with `prefix`, in the order of their keys; of those with a further slash
+   * only the folder, when `folders` is set. `cursor` goes on where an earlier answer ended.
+   */
+  list(prefix: string, options: { folders: boolean; cursor: string | null }): Promise<Result<Listing>>;
   /** Answers a download with the object's bytes, honouring Range and conditions; null when it is not there. */
   download(key: string, request: DownloadRequest): Promise<Result<Response | null>>;
   /** Opens an object, to be read decompressed; null when it is not there. */
@@ -206,6 +229,10 @@ export interface Catalog {
   ): Promise<Result<Page<RunView>>>;
   run(id: string): Promise<Result<RunView | null>>;
   backup(id: string): Promise<Result<BackupRow | null>>;
+  /** One that is gone already is fine. */
+  removeBackup(id: string): Promise<Result<void>>;
+  /** Forgets some of the runs that were created before then; false when there are more of them. */
+  forgetRuns(before: string): Promise<Result<boolean>>;
   /** Newest first. */
   backups(
     filter: { database: string | null },
@@ -214,27 +241,56 @@ export interface Catalog {
   ): Promise<Result<Page<BackupRow>>>;
 }
 
+/** What the account tells of one of its databases. */
+export interface ListedDatabase {
+  readonly id: string;
+  readonly name: string;
+  /** How old its latest backup may become. */
+  readonly freshnessMs: number;
+  /** Neither paused nor excluded: its lateness counts. */
+  readonly watched: boolean;
+}
+
 /** The catalogue's table of databases: like all of the catalogue it can be thrown away, and may be down. */
 export interface DatabaseIndex {
   /** `writtenAt` orders writes of one database: an older one never overwrites a newer. */
   saveDatabase(row: DatabaseRow): Promise<Result<void>>;
   /** The account's databases at a moment, all of them. Taken whole or not at all. */
-  saveListing(databases: readonly { id: string; name: string }[], at: string): Promise<Result<void>>;
-  /** Of the databases listed last: those not fresh since `freshSince`, the oldest first, then those in other trouble. */
-  troubled(freshSince: string, limit: number): Promise<Result<TroubledDatabases>>;
+  saveListing(databases: readonly ListedDatabase[], at: string): Promise<Result<void>>;
+  /** Databases that were found not written to since their latest backup, and the runs that say so. Freshness never moves back. */
+  saveUnchanged(runs: readonly RunView[]): Promise<Result<void>>;
+  /** After a deletion, freshness is what is left: null when nothing is. Counts against `writtenAt` as a row does. */
+  setFreshness(
+    databaseId: string,
+    left: { freshAt: string | null; lastBackupId: string | null },
+    writtenAt: string,
+  ): Promise<Result<void>>;
+  /** Of the databases that are watched: those later than their own limit, the oldest first, then those in other trouble. */
+  troubled(now: string, limit: number): Promise<Result<TroubledDatabases>>;
+  /** By name. `gone` are those that the latest listing lacks; null asks for all, as does no name. */
+  list(
+    filter: { gone: boolean | null; name: string | null },
+    limit: number,
+    after: Cursor | null,
+  ): Promise<Result<Page<KnownDatabase>>>;
 }
 
-/** Turns to work: so many exports and so many copies at once, for the whole account. */
-export type PlaceKind = "export" | "copy";
-
-export interface Places {
-  /**
-   * True when the database holds a place now; asking again keeps it. False puts it into the queue, where it
-   * stays while it asks again every so often; it is woken when its turn comes.
-   */
-  take(kind: PlaceKind, databaseId: string): Promise<boolean>;
-  /** Places that are not given back end by themselves. */
-  release(kind: PlaceKind, databaseId: string): Promise<void>;
+/** A database as the catalogue knows it. */
+export interface KnownDatabase {
+  readonly id: string;
+  readonly name: string;
+  readonly firstSeenAt: string;
+  /** Up to when its latest backup stands for it. */
+  readonly freshAt: string | null;
+  /** How old that may become; null when no listing has told. */
+  readonly freshnessMs: number | null;
+  readonly watched: boolean;
+  /** Since when the account has it no more. */
+  readonly goneAt: string | null;
+  readonly lastBackupId: string | null;
+  readonly lastRunState: string | null;
+  readonly lastRunError: string | null;
+  readonly notices: readonly Notice[];
 }
 
 export type StartAnswer =
@@ -242,29 +298,51 @@ export type StartAnswer =
   /** One run at a time: this one is under way. */
   | { readonly kind: "under-way"; readonly run: RunView };
 
+export type CancelAnswer =
+  | { readonly kind: "cancelled"; readonly run: RunView }
+  /** It came to its end before. */
+  | { readonly kind: "over"; readonly run: RunView }
+  /** Its manifest is being written: with that it is a backup. */
+  | { readonly kind: "too-late"; readonly run: RunView }
+  /** Neither the current nor the latest run. */
+  | { readonly kind: "unknown" };
+
 /** The object that owns a database's runs. */
 export interface DatabaseRuns {
   /** A request whose `key` was served before answers with that run. */
   start(database: { id: string; name: string }, request: BackupRequest): Promise<Result<StartAnswer>>;
+  /** Ends the run at once. What it does stops within seconds, and what it has written is deleted after that. */
+  cancel(runId: string): Promise<Result<CancelAnswer>>;
+  /** Sees to it that a run under way is worked on, and answers with it; null when there is none. May be called at any time. */
+  revive(): Promise<RunView | null>;
   /** The run if it is the current or the latest one. */
   run(id: string): Promise<RunView | null>;
   latest(): Promise<RunView | null>;
-  /** What the object knows of its database beyond single runs. */
-  status(): Promise<DatabaseStatus>;
-  /** Replaces the database's own policy. Counts from the next run on. */
-  setPolicy(database: { id: string; name: string }, policy: Policy): Promise<Result<DatabaseStatus>>;
-}
-
-export interface DatabaseStatus {
-  /** Only what differs from the Worker's settings. */
-  readonly policy: Policy;
-  readonly lastBackupId: string | null;
-  /** The last time that the latest backup was found to stand for the database's state still. */
-  readonly unchanged: { readonly backupId: string; readonly checkedAt: string } | null;
-  /** Why runs no longer end as `unchanged`: a full backup disproved what they rely on. */
-  readonly unchangedOff: { readonly at: string; readonly detail: string } | null;
-  /** The last time that the database was asked for values that its dumps alter. */
-  readonly examinedAt: string | null;
+  /**
+   * Deletes these files of a folder that a run of this database claimed and left without a manifest: soon, and again
+   * until it has worked. `in-use` while a run that is under way works on it.
+   */
+  collectFolder(
+    folder: string,
+    runId: string,
+    names: readonly string[],
+  ): Promise<Result<"collected" | "in-use">>;
+  /** Deletes a backup of this database, between two steps of its runs. */
+  deleteBackup(databaseId: string, backupId: string): Promise<Result<DeletionAnswer>>;
+  /** The backup's deletion, while it is to be deleted and is there still. */
+  deletionOf(backupId: string): Promise<DeletionView | null>;
+  /** Creates or removes the PINNED object; `not-there` without a manifest. A pin takes back what retention has decided. */
+  setPinned(databaseId: string, backupId: string, pinned: boolean): Promise<Result<"done" | "not-there">>;
+  /**
+   * What retention would keep and remove by these rules, of what lies in the bucket now. The name is null for a
+   * database that is known by its UUID alone. Deletes nothing.
+   */
+  previewRetention(
+    database: { id: string; name: string | null },
+    retention: Retention,
+  ): Promise<Result<RetentionPlan>>;
+  /** Whoever sets a policy anew has looked at why bookmarks were no longer relied on: they are again. */
+  compareAgain(database: { id: string; name: string }): Promise<Result<void>>;
 }
 
 /** The object that verifies one backup. */
@@ -275,48 +353,6 @@ export interface BackupVerifications {
   verification(id: string): Promise<VerificationView | null>;
 }
 
-/** One firing of the schedule, or one request, for every database. */
-export interface SweepView {
-  readonly id: string;
-  readonly state: "listing" | "starting" | "done" | "failed";
-  readonly trigger: string;
-  readonly startedAt: string;
-  readonly finishedAt: string | null;
-  readonly databases: number;
-  readonly started: number;
-  readonly error: { code: string; detail: string; hint: string } | null;
-}
-
-export type SweepAnswer =
-  | { readonly kind: "begun"; readonly sweep: SweepView; readonly runs: RunView[] }
-  | { readonly kind: "under-way"; readonly sweep: SweepView };
-
-/** What the account's object adds to health. */
-export interface AccountHealth {
-  /** The latest complete list of the account's databases. */
-  readonly listing: { readonly at: string; readonly databases: number } | null;
-  readonly sweep: SweepView | null;
-  /** Recipients whose private key nobody has shown. */
-  readonly unproven: readonly string[];
-}
-
-/**
- * The account's one object: it lists the databases and starts them, gives out places, and knows whose key was shown.
- * The recipients are always all that are configured: of others it forgets what it knew.
- */
-export interface AccountRuns {
-  /** Starts the first databases at once when `inline`, and the others from its own alarms. */
-  startAll(request: BackupRequest, inline: boolean): Promise<Result<SweepAnswer>>;
-  latestSweep(): Promise<SweepView | null>;
-  keyProofs(recipients: readonly string[]): Promise<Result<KeyProof[]>>;
-  /** `refused` are the positions, from 0, of answers to no challenge; the other answers count all the same. */
-  proveKeys(
-    recipients: readonly string[],
-    answers: readonly string[],
-  ): Promise<Result<{ items: KeyProof[]; refused: number[] }>>;
-  health(recipients: readonly string[]): Promise<AccountHealth>;
-}
-
 export interface Settings {
   readonly accountId: string;
   readonly catalogDatabaseName: string;
@@ -325,6 +361,10 @@ export interface Settings {
   /** age recipients that every dump is encrypted to. */
   readonly recipients: readonly string[];
   readonly keyPrefix: string;
+  /** So many databases export at the same time. */
+  readonly exportsAtOnce: number;
+  /** So many calls of Cloudflare's API in 5 minutes, for everything that the Worker does. */
+  readonly apiBudget: number;
   readonly tool: { readonly name: string; readonly version: string };
 }
 
@@ -338,6 +378,7 @@ export interface Platform {
   readonly ciphers: Ciphers;
   readonly catalog: Catalog;
   readonly databases: DatabaseIndex;
+  readonly repair: CatalogRepair;
   now(): number;
   random(): number;
 }

@@ -2,6 +2,7 @@ import { AMBIGUOUS_LINES } from "./preflight.ts";
 import type { UnsealedManifest } from "./build-manifest.ts";
 import { LONGEST_STATEMENT } from "./hazards.ts";
 import type { SectionKind } from "./manifest.ts";
+import { partsLeftOut } from "./partial-export.ts";
 
 /** Runs all commands that come before the way back into D1. */
 export const RUN_THE_GUIDE = "sed -n -e '/^## 5/q' -e 's/^    //p' RESTORE.md | sh -e";
@@ -26,8 +27,9 @@ export function restoreGuide(manifest: UnsealedManifest): string {
 }
 
 function opening(manifest: UnsealedManifest): string {
-  const { database, volumes, compression, encryption, tables, lean } = manifest;
+  const { database, volumes, compression, encryption, tables, exportOptions, lean } = manifest;
   const rows = tables.reduce((sum, table) => sum + (table.rows ?? 0), 0);
+  const counted = lean ? "rows not counted" : exportOptions.noData ? "no rows" : plural(rows, "row");
   const tools = [
     "sha256sum",
     ...ageOf(encryption?.recipients ?? []),
@@ -36,10 +38,18 @@ function opening(manifest: UnsealedManifest): string {
     "sqlite3",
   ];
   return `# Restore ${shown(database.name)} as of ${manifest.startedAt}
-
-Backup ${shown(manifest.backupId)}: ${plural(volumes.length, "volume")}, ${plural(manifest.dump.bytes, "byte")} of SQL, ${plural(tables.length, "table")}, ${lean ? "rows not counted" : plural(rows, "row")}.
+${partialWarning(manifest)}
+Backup ${shown(manifest.backupId)}: ${plural(volumes.length, "volume")}, ${plural(manifest.dump.bytes, "byte")} of SQL, ${plural(tables.length, "table")}, ${counted}.
 
 Paste the commands into a shell, block by block, in the folder that holds this file. They need ${tools.join(", ")}, and Node's npx for D1; on macOS write \`shasum -a 256\` for \`sha256sum\`. Go on to the next block only when the last one said nothing of an error. Or run 1 to 4 at once: \`${RUN_THE_GUIDE}\``;
+}
+
+/** The first thing that anybody reads: such a backup must not be taken for the whole database. */
+function partialWarning({ exportOptions, notExported }: UnsealedManifest): string {
+  const parts = partsLeftOut(exportOptions, notExported.length);
+  return parts.length === 0
+    ? ""
+    : `\n**This is not a whole backup**, by its database's policy: ${parts.join("; ")}.\n`;
 }
 
 function ageOf(recipients: readonly string[]): string[] {
@@ -79,6 +89,7 @@ interface Loading {
 
 /** All or nothing, in an order that sqlite3 takes. */
 function loadingOf(manifest: UnsealedManifest): Loading {
+  if (manifest.exportOptions.noSchema) return rowsLoading(manifest);
   const { sections, dump } = manifest;
   const atomic = "In one transaction: after an error `restored.db` is empty.";
   const pieces = sections === null ? null : loadOrder(sections, manifest.missingSemicolons ?? [], dump.bytes);
@@ -99,8 +110,29 @@ function loadingOf(manifest: UnsealedManifest): Loading {
     : " First its parts are put in order, because D1 writes triggers before their views and loses a semicolon that follows a comment.";
   if (!hasNul(manifest)) return { why: atomic + order, commands: [...ordered, ...loadCommands(source)] };
   const why = `${atomic}${order} NUL characters in text, which sqlite3 cannot read, become \`char(0)\`.`;
-  const readable = `perl -pe "${NUL_TO_SQL}" ${source} > readable.sql`;
-  return { why, commands: [...ordered, readable, ...loadCommands("readable.sql")] };
+  return { why, commands: [...ordered, readable(source), ...loadCommands("readable.sql")] };
+}
+
+/** Of a dump without CREATE statements every statement is a line. */
+function rowsLoading(manifest: UnsealedManifest): Loading {
+  const counters = `/^INSERT INTO "sqlite_sequence"/`;
+  const ordered = [
+    ...(manifest.lean ? [nulsIfAny(manifest.dump.bytes)] : []),
+    `LC_ALL=C sed -n '${counters}p' dump.sql > sequence.sql`,
+    "{",
+    `  LC_ALL=C sed -e '${counters}d' -e '/^INSERT INTO "sqlite_stat/d' dump.sql`,
+    "  echo",
+    "  if [ -s sequence.sql ]; then echo 'DELETE FROM sqlite_sequence;'; cat sequence.sql; fi",
+    "} > ordered.sql",
+    ...(hasNul(manifest) ? [readable("ordered.sql")] : []),
+  ];
+  const why =
+    "This backup holds rows only. So `restored.db` has to hold the tables first: empty, and without triggers, which would fire. Make it from your own schema, or from a backup that holds one. In one transaction: after an error it is as it was. The counters of AUTOINCREMENT, which SQLite makes by itself, are replaced; its statistics are left to ANALYZE.";
+  return { why, commands: [...ordered, ...loadRows(hasNul(manifest) ? "readable.sql" : "ordered.sql")] };
+}
+
+function readable(source: string): string {
+  return `perl -pe "${NUL_TO_SQL}" ${source} > readable.sql`;
 }
 
 /** From a NUL inside a literal to SQL that gives the same text. Stands between double quotes of a shell. */
@@ -112,13 +144,25 @@ function nulsIfAny(dumpBytes: number): string {
 }
 
 function loadCommands(source: string): string[] {
-  // sqlite3 since 3.41 no longer takes "text" as a text in a table's DEFAULT, as D1 does.
-  const load = `sqlite3 -bail restored.db '.dbconfig dqs_ddl on' 'PRAGMA foreign_keys = OFF' BEGIN '.read ${source}' COMMIT > /dev/null`;
   return [
     "if [ -s restored.db ]; then echo 'restored.db exists already: move it away first.' >&2; false; else",
-    `  ${load}`,
+    `  ${load(source)}`,
     "fi",
   ];
+}
+
+function loadRows(source: string): string[] {
+  const ready = "SELECT count(*) > 0 AND sum(type = 'trigger') = 0 FROM sqlite_master";
+  return [
+    `if [ "$(sqlite3 restored.db "${ready}")" != 1 ]; then echo 'restored.db has to hold the tables, and no triggers.' >&2; false; else`,
+    `  ${load(source)}`,
+    "fi",
+  ];
+}
+
+function load(source: string): string {
+  // sqlite3 since 3.41 no longer takes "text" as a text in a table's DEFAULT, as D1 does.
+  return `sqlite3 -bail restored.db '.dbconfig dqs_ddl on' 'PRAGMA foreign_keys = OFF' BEGIN '.read ${source}' COMMIT > /dev/null`;
 }
 
 /** A stretch of the dump; `semicolon`: what it ends with lacks its own. */
@@ -188,7 +232,8 @@ function orderByFirstWords(): string[] {
 }
 
 /** Prints the tables that differ. Empty when no table was counted. */
-function comparisonOf({ tables }: UnsealedManifest): string[] {
+function comparisonOf({ tables, exportOptions }: UnsealedManifest): string[] {
+  if (exportOptions.noData) return ["This backup holds no rows."];
   const counted = tables.flatMap(({ name, rows }) => (rows === null ? [] : [{ name, rows }]));
   // A line break cannot stand in a line of this file.
   const printable = counted.filter(({ name }) => !/\p{Cc}/u.test(name));
@@ -227,6 +272,11 @@ function d1Parts(manifest: UnsealedManifest, counted: boolean): string[] {
           "**Look at `d1.sql` before you load it.** Its rows are picked out of `dump.sql` by lines that begin with `INSERT`, and this database has SQL by which that can be misled (see below).",
         ]
       : []),
+    ...(manifest.exportOptions.tables.length === 0
+      ? []
+      : [
+          "D1 refuses a row that refers to a table which is not in this backup: that table has to be made there too, with what is referred to.",
+        ]),
     "D1 does not import its own dumps when a table stands before one that it refers to. So: all tables and indexes first, then the rows, views, triggers.",
     block(
       "{",
@@ -257,7 +307,8 @@ function schemaOf(types: string, last: string): string {
 function rowLines(manifest: UnsealedManifest): string {
   const rows = `INSERT INTO "|DELETE FROM sqlite_sequence;|ANALYZE sqlite_schema;`;
   const toSql = hasNul(manifest) ? ` | perl -pe "${NUL_TO_SQL}"` : "";
-  const { sections, dump } = manifest;
+  const { sections, dump, exportOptions } = manifest;
+  if (exportOptions.noSchema) return `LC_ALL=C sed -nE '/^(${rows})/p' ordered.sql${toSql}`;
   if (sections === null)
     return `LC_ALL=C sed -nE -e '/^CREATE (UNIQUE INDEX|INDEX|TRIGGER|VIEW) /q' -e '/^(${rows})/p' dump.sql${toSql}`;
   const tables = sections.find(({ kind }) => kind === "tables");

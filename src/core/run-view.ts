@@ -1,5 +1,5 @@
 import type { Hazard } from "./manifest.ts";
-import { bytesCopied, iso, type Phase, type Run } from "./run.ts";
+import { bytesCopied, iso, type Phase, type PhaseOf, type Run } from "./run.ts";
 
 export const RUN_STATES = [
   "queued",
@@ -82,7 +82,11 @@ function stateOf(phase: Phase): RunState {
 function progressOf(run: Run, live: LiveProgress | null): RunView["progress"] {
   const { phase, lastFailure } = run;
   const waiting =
-    lastFailure === null ? null : `${lastFailure.detail} Trying again (attempt ${run.attempt + 1}).`;
+    lastFailure === null
+      ? null
+      : lastFailure.code === "api-budget-spent"
+        ? "Waiting for the account's API budget."
+        : `${lastFailure.detail} Trying again (attempt ${run.attempt + 1}).`;
   switch (phase.at) {
     case "queued":
       return {
@@ -131,7 +135,15 @@ function progressOf(run: Run, live: LiveProgress | null): RunView["progress"] {
     }
     case "failed":
       return { step: "failed", bytesDone: null, bytesTotal: null, message: null };
+    case "cancelled":
+      return { step: "cancelled", bytesDone: null, bytesTotal: null, message: cancelledMessage(phase) };
   }
+}
+
+function cancelledMessage({ during, exporting }: PhaseOf<"cancelled">): string {
+  const said = `Cancelled while ${during}.`;
+  if (!exporting) return said;
+  return `${said} An export on Cloudflare's side cannot be cancelled: it ends by itself when nobody polls it any more, some 15 seconds from now, and until then the database answers no queries.`;
 }
 
 function hazardsMessage(hazards: readonly Hazard[]): string | null {

@@ -1,6 +1,7 @@
 import { z } from "zod";
+import { RUN_DEADLINE_MS } from "./backoff.ts";
 import { FAILURE_CODES, type Failure } from "./failure.ts";
-import { hazardSchema, SECTIONS, triggerSchema, volumeSchema } from "./manifest.ts";
+import { hazardSchema, manifestSchema, SECTIONS, triggerSchema, volumeSchema } from "./manifest.ts";
 import { backupIdOf, stampOf, volumeName } from "./object-keys.ts";
 import { backupOptionsSchema, type BackupOptions } from "./policy.ts";
 import { NOTHING_SCANNED, scannedSchema } from "./dump-checks.ts";
@@ -99,6 +100,13 @@ const phaseSchema = z.discriminatedUnion("at", [
   /** Nothing was written since this backup, which still stands. */
   z.object({ at: z.literal("unchanged"), backupId: z.string() }),
   z.object({ at: z.literal("failed"), failure: failureSchema }),
+  z.object({
+    at: z.literal("cancelled"),
+    /** What it was doing then. */
+    during: z.string(),
+    /** D1 was exporting, which nobody can cancel: it ends when nobody polls it any more. */
+    exporting: z.boolean(),
+  }),
 ]);
 
 export const runSchema = z.object({
@@ -127,6 +135,8 @@ export const runSchema = z.object({
   tables: z.array(z.string()).nullable(),
   parts: z.array(z.enum(SECTIONS)).nullable(),
   hazards: z.array(hazardSchema),
+  /** What the database holds and the export is not asked for. */
+  notExported: manifestSchema.shape.notExported.default([]),
   /** What asking the database itself has found; `at` is null when that did not come to its end. */
   examined: z
     .object({
@@ -142,6 +152,8 @@ export const runSchema = z.object({
   /** Failures since the last progress, and the latest of them. */
   attempt: count,
   lastFailure: failureSchema.nullable(),
+  /** The last time that the run moved on: another phase, a poll that was answered, a volume. Earlier releases did not say. */
+  progressedAt: at.default(0),
   wakeAt: at,
   phase: phaseSchema,
 });
@@ -182,10 +194,12 @@ export function newRun(
     tables: null,
     parts: null,
     hazards: [],
+    notExported: [],
     examined: null,
     exportsStarted: 0,
     attempt: 0,
     lastFailure: null,
+    progressedAt: now,
     wakeAt: now,
     phase: { at: "queued" },
   };
@@ -195,7 +209,28 @@ export function isOver(run: Run): boolean {
   return OVER.includes(run.phase.at);
 }
 
-const OVER: readonly Phase["at"][] = ["complete", "unchanged", "failed"];
+const OVER: readonly Phase["at"][] = ["complete", "unchanged", "failed", "cancelled"];
+
+/**
+ * A run that should have failed at its deadline and did not, because nothing has worked on it since: no alarm lives as
+ * long as this. Whoever wants to start the next one need not wait for it.
+ */
+export function isDead(run: Run, now: number): boolean {
+  const { startedAt, progressedAt } = run;
+  if (isOver(run) || startedAt === null) return false;
+  return now - startedAt > RUN_DEADLINE_MS + DEAD_AFTER_MS && now - progressedAt > DEAD_AFTER_MS;
+}
+
+const DEAD_AFTER_MS = 15 * 60_000;
+
+export function deadlineExceeded(run: Run): Failure {
+  return {
+    code: "deadline-exceeded",
+    detail: `The run was not done after ${RUN_DEADLINE_MS / 3_600_000} hours (it was ${run.phase.at}).`,
+    hint: run.lastFailure?.hint ?? "Look at the run's progress: which step took so long?",
+    retryable: false,
+  };
+}
 
 /** What the run does with its dump. Throws before the preflight, which settles it. */
 export function optionsOf(run: Run): BackupOptions {
@@ -205,7 +240,7 @@ export function optionsOf(run: Run): BackupOptions {
 
 /** The run moved on to `phase`: its failures so far no longer count. */
 export function advance(run: Run, phase: Phase, now: number, delayMs = 0): Run {
-  return { ...run, phase, attempt: 0, lastFailure: null, wakeAt: now + delayMs };
+  return { ...run, phase, attempt: 0, lastFailure: null, progressedAt: now, wakeAt: now + delayMs };
 }
 
 /** The same step again, later. */
@@ -213,8 +248,27 @@ export function retry(run: Run, failure: Failure, now: number, delayMs: number):
   return { ...run, attempt: run.attempt + 1, lastFailure: { ...failure }, wakeAt: now + delayMs };
 }
 
+/** The same step again, later, and no attempt the poorer: it was not its turn. */
+export function waitForBudget(run: Run, failure: Failure, now: number): Run {
+  return { ...run, lastFailure: { ...failure }, wakeAt: now + (failure.retryAfterMs ?? BUDGET_WAIT_MS) };
+}
+
+const BUDGET_WAIT_MS = 15_000;
+
 export function fail(run: Run, failure: Failure, now: number): Run {
   return { ...run, phase: { at: "failed", failure: { ...failure } }, finishedAt: now, wakeAt: now };
+}
+
+/** `stepping`: a step of it is under way, and may have started an export that nobody was told of yet. */
+export function cancel(run: Run, stepping: boolean, now: number): Run {
+  const { phase } = run;
+  const exporting =
+    phase.at === "exporting" &&
+    (phase.bookmark !== null || stepping) &&
+    // a finished export that is only asked for a fresh address
+    (phase.copy === null || phase.copy.renewals === 0);
+  const cancelled: Phase = { at: "cancelled", during: phase.at, exporting };
+  return { ...run, phase: cancelled, lastFailure: null, finishedAt: now, wakeAt: now };
 }
 
 /** A new export from the first volume on: two exports are never mixed in one backup. */
@@ -223,6 +277,7 @@ export function exportAnew(run: Run, failure: Failure, now: number, delayMs: num
     ...run,
     attempt: 0,
     lastFailure: { ...failure },
+    progressedAt: now,
     wakeAt: now + delayMs,
     // The answers belonged to the export that is given up.
     examined: null,

@@ -1,6 +1,5 @@
-import type { Manifest } from "./manifest.ts";
+import type { ExportOptions, Manifest } from "./manifest.ts";
 import { isDue, type BackupOptions, type FullPolicy } from "./policy.ts";
-import type { ExportOptions } from "./manifest.ts";
 
 /**
  * Whether a database needs no new backup, because nothing was written to it since the last one. D1's bookmark moves
@@ -18,7 +17,6 @@ export interface UnchangedQuestion {
   };
   readonly policy: FullPolicy;
   readonly options: BackupOptions;
-  readonly exportOptions: ExportOptions;
   /** The comparison has failed once: bookmarks are no longer relied on. */
   readonly off: boolean;
   /** The database's bookmark now; null when D1 did not tell. */
@@ -43,19 +41,17 @@ export function reasonForFullBackup(question: UnchangedQuestion): string | null 
   if (manifest.database.id !== question.databaseId) return "another database";
   // Its folder bears the old name: somebody who looks for the new one must find a backup.
   if (manifest.database.name !== question.databaseName) return "renamed";
-  if (!sameOptions(manifest, options, question.exportOptions)) return "other options";
+  if (!sameOptions(manifest, options)) return "other options";
   if (isDue(question.databaseId, policy.maxUnchangedDays, Date.parse(manifest.startedAt), now)) return "due";
   return null;
 }
 
-function sameOptions(manifest: Manifest, options: BackupOptions, exportOptions: ExportOptions): boolean {
+function sameOptions(manifest: Manifest, options: BackupOptions): boolean {
   return (
     manifest.compression === options.compression &&
     manifest.lean === options.lean &&
     sameSet(manifest.encryption?.recipients ?? [], options.recipients) &&
-    manifest.exportOptions.noData === exportOptions.noData &&
-    manifest.exportOptions.noSchema === exportOptions.noSchema &&
-    sameSet(manifest.exportOptions.tables, exportOptions.tables)
+    sameExport(manifest.exportOptions, options.exportOptions)
   );
 }
 
@@ -68,7 +64,7 @@ export function differenceOfEquals(
   after: Omit<Manifest, "checksum" | "files">,
 ): string | null {
   if (before.atBookmark !== after.atBookmark) return null;
-  if (!equalExports(before.exportOptions, after.exportOptions)) return null;
+  if (!sameExport(before.exportOptions, after.exportOptions)) return null;
   if (before.dump.bytes !== after.dump.bytes)
     return `its dump has ${after.dump.bytes} bytes instead of ${before.dump.bytes}`;
   if (before.dump.sha256 !== null && after.dump.sha256 !== null && before.dump.sha256 !== after.dump.sha256)
@@ -81,7 +77,8 @@ export function differenceOfEquals(
   return null;
 }
 
-function equalExports(a: ExportOptions, b: ExportOptions): boolean {
+/** Whether D1 was asked to dump the same: only then does what one dump lacks say something of the other. */
+export function sameExport(a: ExportOptions, b: ExportOptions): boolean {
   return a.noData === b.noData && a.noSchema === b.noSchema && sameSet(a.tables, b.tables);
 }
 

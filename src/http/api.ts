@@ -2,11 +2,15 @@ import { Hono } from "hono";
 import { describeException } from "../core/failure.ts";
 import { authenticate } from "./auth.ts";
 import { backups } from "./backups.ts";
+import { catalog } from "./catalog.ts";
 import { databases } from "./databases.ts";
 import type { ApiEnv } from "./dependencies.ts";
 import { health, healthz } from "./health.ts";
 import { keyProof } from "./key-proof.ts";
+import { orphans } from "./orphans.ts";
+import { policies } from "./policies.ts";
 import { failureProblem, problem } from "./problem.ts";
+import { retention } from "./retention.ts";
 import { runs } from "./runs.ts";
 import { verifications } from "./verifications.ts";
 
@@ -24,9 +28,13 @@ const routes = new Hono<ApiEnv>()
     return undefined;
   })
   .route("/", databases)
+  .route("/", policies)
   .route("/", runs)
   .route("/", backups)
+  .route("/", retention)
   .route("/", verifications)
+  .route("/", catalog)
+  .route("/", orphans)
   .route("/", keyProof);
 
 export const api = new Hono<ApiEnv>()

@@ -10,11 +10,12 @@ export const authenticate: MiddlewareHandler<ApiEnv> = async (context, next) => 
   if (rules.adminToken === null && rules.viewerToken === null && rules.accessAudience === null)
     return notConfigured();
   const authorization = context.req.header("Authorization");
-  const role =
+  const caller =
     authorization === undefined
-      ? await roleOfIdentity(rules, identity)
-      : await roleOfToken(rules, authorization);
-  if (role === null) return unauthenticated(rules);
+      ? await callerOfIdentity(rules, identity)
+      : await callerOfToken(rules, authorization);
+  if (caller === null) return unauthenticated(rules);
+  const { role, who } = caller;
   const writes = context.req.method !== "GET" && context.req.method !== "HEAD";
   if (writes && role !== "admin")
     return forbidden(
@@ -28,24 +29,33 @@ export const authenticate: MiddlewareHandler<ApiEnv> = async (context, next) => 
     );
   }
   context.set("role", role);
+  context.set("who", who);
   return next();
 };
 
-async function roleOfToken(rules: AccessRules, authorization: string): Promise<Role | null> {
+/** Who calls, in words for the record of what was changed. */
+interface Caller {
+  readonly role: Role;
+  readonly who: string;
+}
+
+async function callerOfToken(rules: AccessRules, authorization: string): Promise<Caller | null> {
   const token = /^Bearer +(\S+) *$/i.exec(authorization)?.[1];
   if (token === undefined) return null;
   // Both are compared always, so that the time taken tells nothing about either.
   const admin = await equal(token, rules.adminToken);
   const viewer = await equal(token, rules.viewerToken);
-  return admin ? "admin" : viewer ? "viewer" : null;
+  if (admin) return { role: "admin", who: "ADMIN_TOKEN" };
+  return viewer ? { role: "viewer", who: "VIEWER_TOKEN" } : null;
 }
 
-async function roleOfIdentity(rules: AccessRules, identity: AccessIdentity | null): Promise<Role | null> {
+async function callerOfIdentity(rules: AccessRules, identity: AccessIdentity | null): Promise<Caller | null> {
   if (rules.accessAudience === null || identity === null) return null;
   // Another application of the same account has another audience: its users are not ours.
   if (!(await equal(identity.aud, rules.accessAudience))) return null;
   const email = (await identity.getIdentity())?.email?.toLowerCase();
-  return email !== undefined && rules.accessAdmins.includes(email) ? "admin" : "viewer";
+  const role = email !== undefined && rules.accessAdmins.includes(email) ? "admin" : "viewer";
+  return { role, who: email ?? "somebody without an address" };
 }
 
 /** Constant-time for any input: digests of equal length are compared, not the texts. */

@@ -1,19 +1,13 @@
 import { Hono } from "hono";
-import { closestMatch } from "leven";
 import { z } from "zod";
-import {
-  backupOptions,
-  effectivePolicy,
-  policySchema,
-  type FullPolicy,
-  type Policy,
-} from "../core/policy.ts";
-import type { DatabaseStatus, DatabaseSummary, Platform } from "../core/ports.ts";
+import type { AccountDatabase } from "../core/account.ts";
+import { backupOptions } from "../core/policy.ts";
+import type { Platform } from "../core/ports.ts";
 import type { BackupRequest } from "../core/run.ts";
-import type { Result } from "../core/failure.ts";
 import type { ApiEnv } from "./dependencies.ts";
+import { findDatabase } from "./find-database.ts";
 import { failureProblem, problem } from "./problem.ts";
-import { readBody } from "./requests.ts";
+import { pageBody, paging, readBody, readQuery } from "./requests.ts";
 
 const backupBody = z.strictObject({
   label: z.string().trim().min(1, "is empty").max(200, "is longer than 200 characters").optional(),
@@ -22,29 +16,36 @@ const backupBody = z.strictObject({
   examine: z.boolean().optional(),
 });
 
-/** How many names are looked at for those closest to a misspelt one. */
-const NAMES_LOOKED_AT = 1_000;
+const databasesQuery = z.object({
+  ...paging,
+  name: z.string().min(1).optional(),
+  gone: z.enum(["true", "false"], { error: 'must be "true" or "false"' }).optional(),
+});
 
 export const databases = new Hono<ApiEnv>()
+  .get("/databases", async (context) => {
+    const query = readQuery(context, databasesQuery);
+    if (!query.ok) return query.response;
+    const { name = null, gone, limit, cursor = null } = query.value;
+    const filter = { name, gone: gone === undefined ? null : gone === "true" };
+    const listed = await context.get("platform").databases.list(filter, limit, cursor);
+    return listed.ok ? context.json(pageBody(listed.value)) : failureProblem(listed.failure);
+  })
   .get("/databases/:db", async (context) => {
     const platform = context.get("platform");
-    const found = await findDatabase(platform, context.req.param("db"));
-    if (found instanceof Response) return found;
-    const runs = context.env.databaseRuns(found.id);
-    const [latestRun, status] = await Promise.all([runs.latest(), runs.status()]);
-    return context.json({ ...found, latestRun, ...policies(status, platform) });
-  })
-  .put("/databases/:db/policy", async (context) => {
-    const platform = context.get("platform");
-    const body = await readBody(context, policySchema, "required");
-    if (!body.ok) return body.response;
-    const found = await findDatabase(platform, context.req.param("db"));
+    const account = context.env.accountRuns(platform.settings.accountId);
+    const known = await account.database(context.req.param("db"));
+    if (!known.ok) return failureProblem(known.failure);
+    // One that the account has no more is still known here, with its backups.
+    const gone = known.value === null || known.value.goneAt === null ? null : known.value;
+    const found = gone ?? (await findDatabase(platform, context.req.param("db")));
     if (found instanceof Response) return found;
     const { id, name } = found;
-    const set = await context.env.databaseRuns(id).setPolicy({ id, name }, body.value);
-    return set.ok
-      ? context.json({ id, name, ...policies(set.value, platform) })
-      : failureProblem(set.failure);
+    const status = await account.describe({ id, name });
+    if (!status.ok) return failureProblem(status.failure);
+    const latestRun = await context.env.databaseRuns(id).latest();
+    const { fileSize = null, createdAt = null } = "fileSize" in found ? found : {};
+    return context.json({ ...databaseView(status.value, platform), createdAt, fileSize, latestRun });
   })
   .post("/databases/:db/backups", async (context) => {
     const platform = context.get("platform");
@@ -73,7 +74,7 @@ export const databases = new Hono<ApiEnv>()
     const body = await readBody(context, backupBody);
     if (!body.ok) return body.response;
     const account = context.env.accountRuns(context.get("platform").settings.accountId);
-    const answer = await account.startAll(manualRequest(body.value), true);
+    const answer = await account.startAll(manualRequest(body.value));
     if (!answer.ok) return failureProblem(answer.failure);
     const { sweep } = answer.value;
     if (answer.value.kind === "begun") {
@@ -101,50 +102,8 @@ function manualRequest(body: z.infer<typeof backupBody>): BackupRequest {
   return { trigger: "manual", label, pinned, force, examine, key: null };
 }
 
-/** A database's status, with what its policy comes to beside what was set of it. */
-function policies(
-  { policy, ...status }: DatabaseStatus,
-  { settings }: Platform,
-): Omit<DatabaseStatus, "policy"> & { policy: FullPolicy; ownPolicy: Policy } {
-  const full = effectivePolicy(policy, settings);
-  // Lean overrides some of it.
-  const { compression, volumeBytes } = backupOptions(full, settings.recipients);
-  return { policy: { ...full, compression, volumeBytes }, ownPolicy: policy, ...status };
-}
-
-/** The database of this name or UUID; else the answer to give: for an unknown one, 404 with the closest names. */
-async function findDatabase(
-  platform: Platform,
-  nameOrId: string,
-): Promise<(DatabaseSummary & { fileSize: number | null }) | Response> {
-  const found = await platform.api.getDatabase(nameOrId);
-  if (found.ok) return found.value;
-  if (found.failure.code !== "database-not-found") return failureProblem(found.failure);
-  const closest = await closestNames(platform, nameOrId);
-  if (!closest.ok) return failureProblem(closest.failure);
-  return problem({
-    title: "No such database",
-    status: 404,
-    code: "database-not-found",
-    detail: `This account has no D1 database named "${nameOrId.slice(0, 100)}".`,
-    hint:
-      closest.value.length === 0
-        ? "The account has no databases yet."
-        : `Did you mean ${closest.value.join(", ")}?`,
-    closest: closest.value,
-  });
-}
-
-async function closestNames(platform: Platform, wanted: string): Promise<Result<string[]>> {
-  const listed = await platform.api.listDatabases(1, NAMES_LOOKED_AT);
-  if (!listed.ok) return listed;
-  const left = new Set(listed.value.databases.map((database) => database.name));
-  const closest: string[] = [];
-  while (closest.length < 3) {
-    const name = closestMatch(wanted, [...left]);
-    if (name === undefined) break;
-    left.delete(name);
-    closest.push(name);
-  }
-  return { ok: true, value: closest };
+/** What the account knows of a database. Lean overrides some of its policy, which is told as it works out. */
+export function databaseView(known: AccountDatabase, { settings }: Platform): AccountDatabase {
+  const { compression, volumeBytes } = backupOptions(known.policy, settings.recipients);
+  return { ...known, policy: { ...known.policy, compression, volumeBytes } };
 }

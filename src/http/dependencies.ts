@@ -1,5 +1,7 @@
 import type { Result } from "../core/failure.ts";
-import type { AccountRuns, BackupVerifications, DatabaseRuns, Platform } from "../core/ports.ts";
+import type { AccountRuns } from "../core/account.ts";
+import type { BucketCareJobs } from "../core/bucket-care.ts";
+import type { BackupVerifications, DatabaseRuns, Platform } from "../core/ports.ts";
 
 /** Who may call. Nothing set at all means that nobody may. */
 export interface AccessRules {
@@ -24,6 +26,8 @@ export interface Dependencies {
   accountRuns(accountId: string): AccountRuns;
   /** The object that verifies the backup with this id. */
   verifications(backupId: string): BackupVerifications;
+  /** The object for the account's long work on the bucket. */
+  bucketCare(accountId: string): BucketCareJobs;
 }
 
 export type Role = "admin" | "viewer";
@@ -31,5 +35,5 @@ export type Role = "admin" | "viewer";
 /** Hono's environment: what each handler finds in its context. */
 export interface ApiEnv {
   Bindings: Dependencies;
-  Variables: { role: Role; platform: Platform };
+  Variables: { role: Role; who: string; platform: Platform };
 }

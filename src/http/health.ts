@@ -1,7 +1,8 @@
 import { Hono } from "hono";
-import { freshSince, judgeHealth, PROBLEMS_LISTED, type Health, type HealthFacts } from "../core/health.ts";
+import { judgeHealth, PROBLEMS_LISTED, type Health, type HealthFacts } from "../core/health.ts";
+import { iso } from "../core/run.ts";
 import { describeException, ok, type Result } from "../core/failure.ts";
-import type { AccountHealth } from "../core/ports.ts";
+import type { AccountHealth } from "../core/account.ts";
 import type { ApiEnv, Dependencies } from "./dependencies.ts";
 
 /** Everybody may ask for the status, so it is looked up once in so many milliseconds and not for each request. */
@@ -46,7 +47,7 @@ async function factsOf(dependencies: Dependencies, now: number, limit: number): 
   if (!platform.ok) return platform;
   if (!access.ok) return access;
   const [databases, account] = await Promise.all([
-    platform.value.databases.troubled(freshSince(now), limit),
+    platform.value.databases.troubled(iso(now), limit),
     accountOf(dependencies, platform.value.settings),
   ]);
   return ok({ databases, account });

@@ -43,6 +43,8 @@ function statusOf({ code }: Failure): keyof typeof TITLES {
     case "catalog-unavailable":
     case "bucket-unavailable":
     case "api-rate-limited":
+    case "api-budget-spent":
+    case "account-silent":
     case "api-unreachable":
     case "api-unavailable":
     case "database-busy":

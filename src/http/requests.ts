@@ -47,7 +47,8 @@ function inOurWords(message: string): string {
   return message.replace(/^Invalid input: expected (\w+), received (\w+)$/, "must be of type $1, not $2");
 }
 
-function malformed(errors: { field: string; problem: string }[]): Response {
+/** 400, with what is wrong with each field. */
+export function malformed(errors: { field: string; problem: string }[]): Response {
   return problem({
     title: "Malformed request",
     status: 400,

@@ -35,15 +35,58 @@ export const runs = new Hono<ApiEnv>()
     if (current !== null) return context.json(current);
     const stored = await context.get("platform").catalog.run(id);
     if (!stored.ok) return failureProblem(stored.failure);
-    if (stored.value !== null) return context.json(stored.value);
-    return problem({
-      title: "No such run",
-      status: 404,
-      code: "run-not-found",
-      detail: `There is no run ${id.slice(0, 100)}.`,
-      hint: "GET /api/runs lists them.",
-    });
+    return stored.value === null ? noSuchRun(id) : context.json(stored.value);
+  })
+  .post("/runs/:id/cancel", async (context) => {
+    const id = context.req.param("id");
+    const databaseId = databaseOfRun(id);
+    const answer = databaseId === null ? null : await context.env.databaseRuns(databaseId).cancel(id);
+    if (answer === null) return noSuchRun(id);
+    if (!answer.ok) return failureProblem(answer.failure);
+    const { value } = answer;
+    switch (value.kind) {
+      case "cancelled":
+        return context.json(value.run);
+      case "too-late":
+        return problem({
+          title: "Too late to cancel",
+          status: 409,
+          code: "run-committing",
+          detail: `Run ${id} is writing its manifest, with which it is a backup.`,
+          hint: "It is over in a moment. A backup that is not wanted can be deleted then.",
+          run: value.run,
+        });
+      case "over":
+        return isOverAlready(value.run);
+      case "unknown": {
+        // Not the latest run of its database: if there was such a run at all, another one has followed it.
+        const stored = await context.get("platform").catalog.run(id);
+        if (!stored.ok) return failureProblem(stored.failure);
+        return stored.value === null ? noSuchRun(id) : isOverAlready(stored.value);
+      }
+    }
   });
+
+function noSuchRun(id: string): Response {
+  return problem({
+    title: "No such run",
+    status: 404,
+    code: "run-not-found",
+    detail: `There is no run ${id.slice(0, 100)}.`,
+    hint: "GET /api/runs lists them.",
+  });
+}
+
+function isOverAlready(run: RunView): Response {
+  return problem({
+    title: "The run is over",
+    status: 409,
+    code: "run-over",
+    detail: `Run ${run.id} is over already: it is ${run.state}.`,
+    hint: "There is nothing to cancel.",
+    run,
+  });
+}
 
 function isActive(run: RunView): boolean {
   return run.finishedAt === null;

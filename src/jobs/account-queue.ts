@@ -1,111 +1,221 @@
 import { DurableObject } from "cloudflare:workers";
-import { attemptLimit, backoffMs } from "../core/backoff.ts";
-import type { KeyProof } from "../core/key-proof.ts";
-import { describeException, ok, type Failure, type Result } from "../core/failure.ts";
 import type {
+  AccountDatabase,
+  AccountDesk,
   AccountHealth,
   AccountRuns,
-  Connect,
-  DatabaseRuns,
+  CallKind,
+  DatabaseReport,
+  DefaultPolicyView,
+  MirroredDatabase,
   PlaceKind,
-  Places,
-  Platform,
   SweepAnswer,
   SweepView,
-} from "../core/ports.ts";
-import { iso, type BackupRequest } from "../core/run.ts";
-import type { RunView } from "../core/run-view.ts";
+} from "../core/account.ts";
+import { describeException, ok, type Result } from "../core/failure.ts";
+import type { KeyProof } from "../core/key-proof.ts";
+import type { DefaultPolicy, FullPolicy, Policy } from "../core/policy.ts";
+import type { Connect, Platform } from "../core/ports.ts";
+import type { BackupRequest } from "../core/run.ts";
+import type { Trigger } from "../core/triggers.ts";
+import { AccountRounds, type Opened } from "./account-rounds.ts";
+import { AccountSchedule, RESTORED } from "./account-schedule.ts";
+import { AccountTelling } from "./account-telling.ts";
+import { defaultPolicyView, healthOf, viewDatabase } from "./account-views.ts";
+import { AccountWork, type WakeableRuns } from "./account-work.ts";
+import { CallLedger } from "./call-ledger.ts";
+import { DatabaseRegistry, newlyRegistered } from "./database-registry.ts";
+import { DEFAULT_POLICY } from "../core/object-keys.ts";
+import { DueQueue } from "./due-queue.ts";
 import { KeyProofs } from "./key-proofs.ts";
+import { ListingLedger } from "./listing-ledger.ts";
+import { meteredApi } from "./metered-api.ts";
 import { PlaceLedger } from "./place-ledger.ts";
-import { SweepLedger, type Sweep } from "./sweep-ledger.ts";
 
-/** The free plan allows 50 subrequests an invocation: so much and no more is done in one alarm. */
-const PER_PAGE = 100;
-const PAGES_AN_ALARM = 10;
-const STARTS_AN_ALARM = 25;
-
+/** While an alarm works, the next one is already set: if the object dies in between, that one goes on. */
 const WATCHDOG_MS = 30_000;
 
-/** A sweep that takes longer is given up for the next one: it must never silence the schedule. */
-const SWEEP_LIMIT_MS = 60 * 60_000;
+/** Places end by themselves when a run has died: those that wait for one look again after this long. */
+const PLACES_AGAIN_MS = 60_000;
 
-/** A database's object, as far as the account's calls it. */
-export type WakeableRuns = DatabaseRuns & { wake(): Promise<void> };
+const DAY_MS = 24 * 60 * 60_000;
+
+/** Who looks after the bucket once a day. */
+export interface DailyCare {
+  daily(): Promise<void>;
+}
 
 export interface AccountQueueOptions<Env> {
   readonly connect: Connect<Env>;
   readonly database: (env: Env, id: string) => WakeableRuns;
+  readonly care: (env: Env, accountId: string) => DailyCare;
 }
 
 /**
- * The account's one object. It takes one call for "back up everything", lists the databases page by page and
- * starts them a handful an alarm; and it gives out the places that keep exports and copies to a few at once.
+ * The account's one object. It knows the databases and their policies, asks at every alarm whose turn it is, compares
+ * bookmarks, and starts those that were written to as places become free. It gives out those places, and the budget of
+ * calls of Cloudflare's API.
  */
 export function accountQueue<Env extends Cloudflare.Env>(options: AccountQueueOptions<Env>) {
-  return class AccountQueue extends DurableObject<Env> implements AccountRuns, Places {
+  return class AccountQueue extends DurableObject<Env> implements AccountRuns, AccountDesk {
     readonly #places: PlaceLedger;
-    readonly #ledger: SweepLedger;
+    readonly #calls: CallLedger;
+    readonly #listing: ListingLedger;
+    readonly #rounds: AccountRounds;
+    readonly #registry: DatabaseRegistry;
+    readonly #queue: DueQueue;
+    readonly #telling: AccountTelling;
     readonly #proofs: KeyProofs;
 
     constructor(ctx: DurableObjectState, env: Env) {
       super(ctx, env);
-      this.#places = new PlaceLedger(ctx.storage.sql);
-      this.#ledger = new SweepLedger(ctx.storage);
-      this.#proofs = new KeyProofs(ctx.storage.sql);
+      const { storage } = ctx;
+      this.#places = new PlaceLedger(storage.sql);
+      this.#calls = new CallLedger(storage);
+      this.#listing = new ListingLedger(storage);
+      this.#registry = new DatabaseRegistry(storage.sql);
+      this.#queue = new DueQueue(storage.sql);
+      this.#telling = new AccountTelling(storage, this.#registry);
+      this.#rounds = new AccountRounds(storage, this.#listing, this.#queue, this.#telling);
+      this.#proofs = new KeyProofs(storage.sql);
     }
 
     async take(kind: PlaceKind, databaseId: string): Promise<boolean> {
-      return this.#places.take(kind, databaseId, Date.now());
+      const now = Date.now();
+      this.#registry.sign(databaseId, now);
+      return this.#places.take(kind, databaseId, now);
     }
 
     async release(kind: PlaceKind, databaseId: string): Promise<void> {
       const next = this.#places.release(kind, databaseId, Date.now());
+      if (kind === "export" && this.#queue.nextAt(true) !== null) await this.#wakeBy(Date.now());
       // A call that is lost is made good by the waiting object, which asks again by itself.
       await Promise.allSettled(next.map((id) => options.database(this.env, id).wake()));
     }
 
-    async startAll(request: BackupRequest, inline: boolean): Promise<Result<SweepAnswer>> {
-      const connected = options.connect(this.env);
-      if (!connected.ok) return connected;
-      const platform = connected.value;
-      const before = this.#ledger.sweep;
-      const same = before !== null && request.key !== null && before.request.key === request.key;
-      const underWay =
-        before !== null && before.finishedAt === null && platform.now() - before.startedAt < SWEEP_LIMIT_MS;
-      if (before !== null && (same || underWay)) {
-        return ok({ kind: "under-way", sweep: this.#ledger.view(before) });
-      }
+    async admit(kind: CallKind): Promise<number> {
+      return this.#calls.admit(kind, this.#places.held("export", Date.now()), Date.now());
+    }
+
+    async slowDown(forMs: number, left: number | null = null): Promise<void> {
+      const now = Date.now();
+      this.#calls.slowDown(forMs, now, left, this.#places.held("export", now));
+    }
+
+    async policy(databaseId: string): Promise<Result<FullPolicy>> {
+      const opened = this.#open();
+      if (!opened.ok) return opened;
+      const entry = this.#registry.get(databaseId);
+      return ok(opened.value.schedule.policyOf(entry?.policy ?? {}));
+    }
+
+    async report(report: DatabaseReport): Promise<void> {
+      const opened = this.#open();
+      if (!opened.ok) throw new Error(opened.failure.detail);
+      const now = Date.now();
+      opened.value.schedule.register({ id: report.databaseId, name: report.databaseName }, now);
+      this.#registry.report(report, now);
+      await this.#wakeBy(this.#nextAt() ?? now + WATCHDOG_MS);
+    }
+
+    async tick(cron: string, scheduledTime: number): Promise<Result<void>> {
+      const opened = this.#open();
+      if (!opened.ok) return opened;
+      const { schedule, platform } = opened.value;
       const now = platform.now();
-      const id = `${request.trigger}-${now.toString(36)}`;
-      const sweep: Sweep = {
-        id,
-        // Each database is told this key, so that a start which is repeated after a crash makes no second run.
-        request: { ...request, key: request.key ?? id },
-        state: "listing",
-        page: 1,
-        passes: 0,
-        attempt: 0,
-        startedAt: now,
-        finishedAt: null,
-        error: null,
-      };
-      this.#ledger.begin(sweep);
-      await this.ctx.storage.setAlarm(now + (inline ? WATCHDOG_MS : 0));
-      if (!inline) return ok({ kind: "begun", sweep: this.#ledger.view(sweep), runs: [] });
-      const listed = await this.#list(sweep, platform);
-      if (!listed.ok) {
-        // Somebody waits for this answer, and can ask again: no retries behind their back.
-        this.#end({ ...(this.#ledger.sweep ?? sweep) }, listed.failure, platform);
-        return listed;
-      }
-      const runs = await this.#start(platform);
-      await this.#rearm(platform);
-      return ok({ kind: "begun", sweep: this.#ledger.view(this.#ledger.sweep ?? sweep), runs });
+      if (schedule.saw(cron, scheduledTime, now)) this.#telling.oweListing(now);
+      this.#rounds.list(Math.min(scheduledTime, now) - 1, now);
+      this.ctx.storage.kv.put("look-after", true);
+      await this.#wakeBy(now);
+      return ok(undefined);
+    }
+
+    async startAll(request: BackupRequest): Promise<Result<SweepAnswer>> {
+      const opened = this.#open();
+      if (!opened.ok) return opened;
+      await this.ctx.storage.setAlarm(opened.value.platform.now() + WATCHDOG_MS);
+      const answer = await this.#rounds.startAll(request, opened.value, this.#workOf(opened.value));
+      await this.#rearm();
+      return answer;
     }
 
     async latestSweep(): Promise<SweepView | null> {
-      const { sweep } = this.#ledger;
-      return sweep === null ? null : this.#ledger.view(sweep);
+      return this.#rounds.sweep;
+    }
+
+    async triggers(): Promise<Result<readonly Trigger[]>> {
+      const opened = this.#open();
+      return opened.ok ? ok(opened.value.schedule.triggers) : opened;
+    }
+
+    async defaultPolicy(): Promise<Result<DefaultPolicyView>> {
+      const opened = this.#open();
+      if (!opened.ok) return opened;
+      return ok(defaultPolicyView(opened.value.schedule, this.#registry.changes(DEFAULT_POLICY)));
+    }
+
+    async setDefaultPolicy(policy: DefaultPolicy, who: string): Promise<Result<DefaultPolicyView>> {
+      const opened = this.#open();
+      if (!opened.ok) return opened;
+      const now = opened.value.platform.now();
+      opened.value.schedule.setDefaultPolicy(policy, who, now);
+      this.#telling.oweListing(now);
+      this.#telling.owePolicy(now);
+      await this.#wakeBy(now);
+      return this.defaultPolicy();
+    }
+
+    async database(nameOrId: string): Promise<Result<AccountDatabase | null>> {
+      const opened = this.#open();
+      if (!opened.ok) return opened;
+      const { schedule, platform } = opened.value;
+      const entry = this.#registry.find(nameOrId);
+      if (entry === null) return ok(null);
+      return ok(viewDatabase(entry, this.#registry.changes(entry.id), schedule, platform.now()));
+    }
+
+    async describe(database: { id: string; name: string }): Promise<Result<AccountDatabase>> {
+      const opened = this.#open();
+      if (!opened.ok) return opened;
+      const { schedule, platform } = opened.value;
+      const now = platform.now();
+      const entry = this.#registry.get(database.id) ?? newlyRegistered(database, now, now);
+      const named = { ...entry, name: database.name };
+      return ok(viewDatabase(named, this.#registry.changes(entry.id), schedule, now));
+    }
+
+    async setPolicy(
+      database: { id: string; name: string },
+      policy: Policy,
+      who: string,
+    ): Promise<Result<AccountDatabase>> {
+      const opened = this.#open();
+      if (!opened.ok) return opened;
+      const { schedule, platform } = opened.value;
+      const now = platform.now();
+      const entry = schedule.setPolicy(database, policy, who, now);
+      this.#telling.oweListing(now);
+      await this.#wakeBy(now);
+      return ok(viewDatabase(entry, this.#registry.changes(entry.id), schedule, now));
+    }
+
+    async restorePolicies(mirrors: readonly MirroredDatabase[]): Promise<void> {
+      const opened = this.#open();
+      if (!opened.ok) throw new Error(opened.failure.detail);
+      const { schedule, platform } = opened.value;
+      for (const mirror of mirrors) schedule.restore(mirror, platform.now());
+      await this.#wakeBy(platform.now());
+    }
+
+    async catalogRebuilt(policy: DefaultPolicy | null): Promise<void> {
+      const opened = this.#open();
+      if (!opened.ok) throw new Error(opened.failure.detail);
+      const { schedule, platform } = opened.value;
+      const now = platform.now();
+      if (policy !== null && this.#registry.changes(DEFAULT_POLICY).length === 0)
+        schedule.setDefaultPolicy(policy, RESTORED, now);
+      this.#telling.oweListing(now);
+      await this.#wakeBy(now);
     }
 
     async keyProofs(recipients: readonly string[]): Promise<Result<KeyProof[]>> {
@@ -127,117 +237,112 @@ export function accountQueue<Env extends Cloudflare.Env>(options: AccountQueueOp
     }
 
     async health(recipients: readonly string[]): Promise<AccountHealth> {
+      const opened = this.#open();
+      if (!opened.ok) throw new Error(opened.failure.detail);
       this.#proofs.keepOnly(recipients);
-      const { listing } = this.#ledger;
-      return {
-        listing: listing === null ? null : { at: iso(listing.at), databases: listing.databases },
+      return healthOf({
+        listing: this.#listing,
+        untoldSince: this.#telling.listingOwedSince,
         sweep: await this.latestSweep(),
         unproven: this.#proofs.unproven(recipients),
-      };
+        registry: this.#registry,
+        schedule: opened.value.schedule,
+        now: opened.value.platform.now(),
+      });
     }
 
     override async alarm(): Promise<void> {
       await this.ctx.storage.setAlarm(Date.now() + WATCHDOG_MS);
-      const connected = options.connect(this.env);
-      if (!connected.ok) return;
+      const opened = this.#open();
+      if (!opened.ok) return;
       try {
-        await this.#advance(connected.value);
-        await this.#tellListing(connected.value);
-        await this.#rearm(connected.value);
+        await this.#work(opened.value);
+        await this.#rearm();
       } catch (error) {
         // Nothing may be thrown out of an alarm; the watchdog repeats the step.
         console.error({ event: "alarm-exception", detail: describeException(error) });
       }
     }
 
-    async #advance(platform: Platform): Promise<void> {
-      const { sweep } = this.#ledger;
-      if (sweep?.state === "starting") await this.#start(platform);
-      if (sweep?.state !== "listing") return;
-      const listed = await this.#list(sweep, platform);
-      if (listed.ok) return;
-      const latest = this.#ledger.sweep ?? sweep;
-      if (!listed.failure.retryable || latest.attempt + 1 >= attemptLimit(listed.failure.code))
-        this.#end(latest, listed.failure, platform);
-      else this.#ledger.save({ ...latest, attempt: latest.attempt + 1 });
-    }
-
-    /** Reads pages until the list is complete or this invocation has read enough. */
-    async #list(begun: Sweep, platform: Platform): Promise<Result<void>> {
-      let sweep = begun;
-      for (let read = 0; read < PAGES_AN_ALARM; read++) {
-        const page = await platform.api.listDatabases(sweep.page, PER_PAGE);
-        if (!page.ok) return page;
-        const { databases, total } = page.value;
-        const last = databases.length < PER_PAGE;
-        const wanted = databases.filter(({ name }) => name !== platform.settings.catalogDatabaseName);
-        this.#ledger.savePage(wanted, { ...sweep, page: sweep.page + 1, attempt: 0 });
-        sweep = { ...sweep, page: sweep.page + 1, attempt: 0 };
-        if (!last) continue;
-        // A database deleted meanwhile moves the others up by one place, past the page that was read: look again.
-        const short = total !== null && sweep.page > 2 && this.#ledger.counts().databases < total - 1;
-        const again = short && sweep.passes === 0;
-        if (!again) {
-          this.#ledger.saveListing({ ...sweep, state: "starting" }, platform.now());
-          return ok(undefined);
-        }
-        sweep = { ...sweep, page: 1, passes: 1 };
-        this.#ledger.save(sweep);
+    async #work(opened: Opened): Promise<void> {
+      const { schedule, platform } = opened;
+      const work = this.#workOf(opened);
+      await this.#rounds.goOn(opened, work);
+      schedule.enqueueDue(platform.now());
+      await work.compare();
+      await work.start();
+      if (this.ctx.storage.kv.get("look-after") === true) {
+        this.ctx.storage.kv.delete("look-after");
+        await work.revive();
+        await this.#daily(platform);
       }
-      return ok(undefined);
+      this.#rounds.settle(platform.now());
+      await this.#telling.flush(platform, schedule);
     }
 
-    /** Starts the next few databases; returns their runs, those that were under way already included. */
-    async #start(platform: Platform): Promise<RunView[]> {
-      const { sweep } = this.#ledger;
-      if (sweep?.state !== "starting") return [];
-      const next = this.#ledger.waiting(STARTS_AN_ALARM);
-      const answers = await Promise.allSettled(
-        next.map((database) => options.database(this.env, database.id).start(database, sweep.request)),
-      );
-      const runs: RunView[] = [];
-      answers.forEach((answer, index) => {
-        if (answer.status === "rejected" || !answer.value.ok) return;
-        runs.push(answer.value.value.run);
-        this.#ledger.started(next[index]?.id ?? "");
-      });
-      const { databases, started } = this.#ledger.counts();
-      if (started === databases) this.#end(sweep, null, platform);
-      else this.#ledger.save({ ...sweep, attempt: runs.length === next.length ? 0 : sweep.attempt + 1 });
-      return runs;
-    }
-
-    /** The catalogue is told which databases there are; one that is down is told later, and delays nothing. */
-    async #tellListing(platform: Platform): Promise<void> {
-      const { listing } = this.#ledger;
-      if (listing === null || listing.untold === null || listing.untold.dueAt > platform.now()) return;
-      const { attempt } = listing.untold;
-      const saved = await platform.databases.saveListing(this.#ledger.found(), iso(listing.at));
-      const dueAt = platform.now() + backoffMs(attempt, platform.random(), 2_000, 300_000);
-      this.#ledger.toldListing(listing.at, saved.ok ? null : { attempt: attempt + 1, dueAt });
-    }
-
-    #end(sweep: Sweep, failure: Failure | null, platform: Platform): void {
-      const error =
-        failure === null ? null : { code: failure.code, detail: failure.detail, hint: failure.hint };
-      this.#ledger.save({
-        ...sweep,
-        state: failure === null ? "done" : "failed",
-        finishedAt: platform.now(),
-        error,
-      });
-      if (failure !== null) console.error({ event: "sweep-failed", sweep: sweep.id, ...error });
-    }
-
-    async #rearm(platform: Platform): Promise<void> {
-      const { sweep, listing } = this.#ledger;
-      const times = listing === null || listing.untold === null ? [] : [listing.untold.dueAt];
-      if (sweep !== null && sweep.finishedAt === null) {
-        const delay = sweep.attempt === 0 ? 0 : backoffMs(sweep.attempt, platform.random());
-        times.push(platform.now() + delay);
+    async #daily(platform: Platform): Promise<void> {
+      const { kv } = this.ctx.storage;
+      const last = Number(kv.get("cared-at") ?? 0);
+      const now = platform.now();
+      if (now - last < DAY_MS && now >= last) return;
+      try {
+        await options.care(this.env, platform.settings.accountId).daily();
+        kv.put("cared-at", now);
+      } catch (error) {
+        // The next heartbeat asks again; nothing else waits for it.
+        console.error({ event: "care-not-begun", detail: describeException(error) });
       }
-      if (times.length === 0) return this.ctx.storage.deleteAlarm();
-      return this.ctx.storage.setAlarm(Math.min(...times));
+    }
+
+    /** The platform, its calls admitted here, and the schedule over its settings. */
+    #open(): Result<Opened> {
+      const connected = options.connect(this.env);
+      if (!connected.ok) return connected;
+      const bare = connected.value;
+      this.#places.limit("export", bare.settings.exportsAtOnce);
+      this.#calls.limit(bare.settings.apiBudget);
+      const platform = { ...bare, api: meteredApi(bare.api, this, "work") };
+      const schedule = new AccountSchedule(this.ctx.storage, this.#registry, this.#queue, bare.settings);
+      return ok({ platform, schedule });
+    }
+
+    #workOf({ platform, schedule }: Opened): AccountWork {
+      return new AccountWork({
+        registry: this.#registry,
+        queue: this.#queue,
+        places: this.#places,
+        telling: this.#telling,
+        schedule,
+        platform,
+        database: (id) => options.database(this.env, id),
+      });
+    }
+
+    /** Sees to it that an alarm comes at this time or before. */
+    async #wakeBy(time: number): Promise<void> {
+      const next = await this.ctx.storage.getAlarm();
+      if (next === null || next > time) await this.ctx.storage.setAlarm(time);
+    }
+
+    #nextAt(): number | null {
+      const now = Date.now();
+      const toStart = this.#queue.nextAt(true);
+      const places = this.#places.free("export", now) > 0 ? toStart : now + PLACES_AGAIN_MS;
+      const times = [
+        this.#listing.underWay?.dueAt ?? null,
+        this.#registry.nextDueAt(),
+        this.#queue.nextAt(false),
+        toStart === null ? null : places,
+        this.#telling.nextAt(),
+        this.ctx.storage.kv.get("look-after") === true ? now : null,
+      ].filter((time) => time !== null);
+      return times.length === 0 ? null : Math.min(...times);
+    }
+
+    async #rearm(): Promise<void> {
+      const next = this.#nextAt();
+      if (next === null) return this.ctx.storage.deleteAlarm();
+      return this.ctx.storage.setAlarm(next);
     }
   };
 }

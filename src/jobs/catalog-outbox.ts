@@ -45,6 +45,19 @@ export class CatalogOutbox {
     if (row !== null) this.#saveDatabase(comparingAgain(row, this.#platform.now()));
   }
 
+  /** The database's own row, changed outside of runs. */
+  addRow(row: DatabaseRow): void {
+    this.#saveDatabase(row);
+  }
+
+  /** A backup that is deleted needs no row any more. */
+  withdrawBackup(backupId: string): void {
+    const { outbox } = this.#store;
+    if (outbox === null) return;
+    const backups = Object.entries(outbox.backups).filter(([id]) => id !== backupId);
+    this.#store.outbox = { ...outbox, backups: Object.fromEntries(backups) };
+  }
+
   #saveDatabase(row: DatabaseRow): void {
     this.#store.row = row;
     this.#store.outbox = { ...this.#current(), database: row, dueAt: this.#platform.now() };

@@ -6,7 +6,7 @@ import { CHECKSUMS, CLAIM, MANIFEST, PINNED, RESTORE_GUIDE } from "../core/objec
 import { restoreGuide } from "../core/restore-guide.ts";
 import { advance, optionsOf, type PhaseOf, type Run } from "../core/run.ts";
 import { differenceOfEquals } from "../core/unchanged.ts";
-import { EXPORT_OPTIONS, restartExport } from "./export-step.ts";
+import { restartExport } from "./export-step.ts";
 import { judge } from "./judge-step.ts";
 import { standingBackup } from "./preflight-step.ts";
 import { claimText, folderOfRun, type StepContext, type StepOutcome } from "./step.ts";
@@ -57,7 +57,7 @@ export async function committing(
     context.previous === null
       ? null
       : { backupId: context.previous.backupId, manifestSha256: context.previous.manifestSha256 };
-  const unsealed = manifestOf(run, phase, EXPORT_OPTIONS, platform.settings.tool, previous);
+  const unsealed = manifestOf(run, phase, platform.settings.tool, previous);
   const beside: [string, string][] = [
     [CHECKSUMS, checksumsText(unsealed.volumes)],
     [RESTORE_GUIDE, restoreGuide(unsealed)],

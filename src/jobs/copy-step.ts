@@ -5,7 +5,7 @@ import { CLAIM, stampOf, volumeName } from "../core/object-keys.ts";
 import { advance, bytesCopied, optionsOf, type Copy, type PhaseOf, type Run } from "../core/run.ts";
 import { copyVolume } from "./copy-volume.ts";
 import { restartExport } from "./export-step.ts";
-import { claimText, folderOfRun, type StepContext } from "./step.ts";
+import { claimText, folderOfRun, Superseded, type StepContext } from "./step.ts";
 
 /** How many seconds ahead a free folder is looked for. */
 const CLAIM_LIMIT = 60;
@@ -84,7 +84,13 @@ async function claimFolder(
     const ours = created.value === "created" ? ok(true) : await isOurs(key, run, platform);
     if (!ours.ok) return ours;
     if (ours.value) {
-      await save({ ...copy, claimed: true });
+      try {
+        await save({ ...copy, claimed: true });
+      } catch (error) {
+        // The run ended meanwhile, and knew of no folder that would have to be cleaned up.
+        if (error instanceof Superseded) await platform.vault.remove([key]);
+        throw error;
+      }
       return ok(undefined);
     }
     copy = { ...copy, stamp: stampOf((run.startedAt ?? copy.startedAt) + (second + 1) * 1_000) };

@@ -39,12 +39,15 @@ export interface CopyObserver {
   progress(bytes: number, totalBytes: number): void;
   /** Awaited before a multipart upload sends its first part: its id must be saved by then. */
   uploadBegun(uploadId: string): Promise<void>;
+  /** Aborted when nobody wants the copy any more: it gives up what it has begun, and throws the signal's reason. */
+  readonly stop?: AbortSignal;
 }
 
 /**
  * Copies one volume: from where the finished ones end to the first statement boundary behind `volumeBytes`, or
  * after four minutes, or to the dump's end. Memory is constant. Connections that break are taken up where they
- * stopped; any other failure leaves nothing listed in the bucket, and the same call may be made again.
+ * stopped; any other failure, an exception included, leaves nothing listed in the bucket, and the same call may be
+ * made again.
  *
  * A lean volume is cut at its size, wherever that falls: then no byte of the dump is looked at here but the first
  * and the last ones, and what is left is hashing, which the platform does.
@@ -54,26 +57,40 @@ export async function copyVolume(
   job: VolumeJob,
   observer: CopyObserver,
 ): Promise<Result<CopiedVolume>> {
-  const reader = new ResumingReader(platform, job, bytesCopied(job.copy));
+  const { stop } = observer;
+  stop?.throwIfAborted();
+  const reader = new ResumingReader(platform, job, bytesCopied(job.copy), stop);
   const opened = await reader.open();
   if (!opened.ok) return opened;
   const writer = platform.vault.openVolume(job.key, observer.gauge, (uploadId) =>
     observer.uploadBegun(uploadId),
   );
-  const volume = new VolumeUnderWay(platform, job, writer, observer);
-  const copied = await pump(platform, job, reader, volume, observer);
-  await reader.close();
-  if (!copied.ok) {
+  // A read that waits for a slow source ends at once.
+  const hangUp = (): void => void reader.close();
+  stop?.addEventListener("abort", hangUp);
+  try {
+    const volume = new VolumeUnderWay(platform, job, writer, observer);
+    const copied = await pump(platform, job, reader, volume, observer);
+    await reader.close();
+    if (!copied.ok) {
+      await writer.abort();
+      return copied;
+    }
+    stop?.throwIfAborted();
+    const finished = await volume.finish();
+    if (!finished.ok) {
+      await writer.abort();
+      return finished;
+    }
+    const source = { totalBytes: reader.totalBytes, etag: reader.etag };
+    return ok({ volume: finished.value, source, scanned: volume.scanned, last: copied.value === "end" });
+  } catch (error) {
+    await reader.close();
     await writer.abort();
-    return copied;
+    throw error;
+  } finally {
+    stop?.removeEventListener("abort", hangUp);
   }
-  const finished = await volume.finish();
-  if (!finished.ok) {
-    await writer.abort();
-    return finished;
-  }
-  const source = { totalBytes: reader.totalBytes, etag: reader.etag };
-  return ok({ volume: finished.value, source, scanned: volume.scanned, last: copied.value === "end" });
 }
 
 async function pump(
@@ -104,11 +121,13 @@ class ResumingReader {
   #stream: DumpStream | null = null;
   #expected: { totalBytes: number; etag: string | null } | null;
   #failures = 0;
+  readonly #stop: AbortSignal | undefined;
 
-  constructor(platform: Platform, job: VolumeJob, offset: number) {
+  constructor(platform: Platform, job: VolumeJob, offset: number, stop: AbortSignal | undefined) {
     this.#platform = platform;
     this.#job = job;
     this.#position = offset;
+    this.#stop = stop;
     this.#expected = job.copy.source;
   }
 
@@ -131,6 +150,7 @@ class ResumingReader {
   async read(): Promise<Result<Uint8Array | null>> {
     for (;;) {
       const read = await this.#tryRead();
+      this.#stop?.throwIfAborted();
       if (read.ok) {
         this.#failures = 0;
         this.#position += read.value?.length ?? 0;
@@ -214,9 +234,12 @@ class VolumeUnderWay {
     if (mine.length > 1 || mine[0] !== LF) this.#lastByte = mine.at(mine.at(-1) === LF ? -2 : -1) ?? 0;
     this.#dumpDigest.update(mine);
     this.#observer.gauge.hold(bytes.length);
-    const stored = await this.#store(await this.#encoder.encode(mine));
-    this.#observer.gauge.release(bytes.length);
-    if (!stored.ok) return stored;
+    try {
+      const stored = await this.#store(await this.#encoder.encode(mine));
+      if (!stored.ok) return stored;
+    } finally {
+      this.#observer.gauge.release(bytes.length);
+    }
     return ok(boundary === null ? "all" : "boundary");
   }
 

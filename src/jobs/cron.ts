@@ -1,25 +1,17 @@
+import type { AccountRuns } from "../core/account.ts";
 import type { Result } from "../core/failure.ts";
-import type { AccountRuns, Platform } from "../core/ports.ts";
+import type { Platform } from "../core/ports.ts";
 
 /**
- * A Cron Trigger fired: one call to the account's object, which does the rest from its own alarms. A trigger that
- * Cloudflare delivers twice starts one round only. Throws when nothing can be started, so that the cron event
- * itself is shown as failed.
+ * A Cron Trigger fired: one call to the account's object, which does the rest from its own alarms. Throws when that
+ * cannot be told, so that the cron event itself is shown as failed.
  */
-export async function startScheduled(
+export async function tellTrigger(
   platform: Result<Platform>,
   account: (accountId: string) => AccountRuns,
-  scheduledTime: number,
+  { cron, scheduledTime }: { readonly cron: string; readonly scheduledTime: number },
 ): Promise<void> {
   if (!platform.ok) throw new Error(`${platform.failure.code}: ${platform.failure.detail}`);
-  const request = {
-    trigger: "scheduled",
-    label: null,
-    pinned: false,
-    force: false,
-    examine: false,
-    key: `cron-${scheduledTime}`,
-  } as const;
-  const answer = await account(platform.value.settings.accountId).startAll(request, false);
+  const answer = await account(platform.value.settings.accountId).tick(cron, scheduledTime);
   if (!answer.ok) throw new Error(`${answer.failure.code}: ${answer.failure.detail}`);
 }

@@ -1,31 +1,21 @@
 import { DurableObject } from "cloudflare:workers";
-import { attemptLimit, backoffMs, RUN_DEADLINE_MS } from "../core/backoff.ts";
-import { describeException, failed, ok, type Failure, type Result } from "../core/failure.ts";
+import type { AccountDesk, DatabaseReport } from "../core/account.ts";
+import { LONGEST_WAIT_MS } from "../core/backoff.ts";
+import { describeException, ok, type Result } from "../core/failure.ts";
 import { runIdOf } from "../core/object-keys.ts";
-import type { Policy } from "../core/policy.ts";
-import type { Connect, DatabaseRuns, DatabaseStatus, Places, Platform, StartAnswer } from "../core/ports.ts";
-import {
-  advance,
-  copyOf,
-  fail,
-  isOver,
-  newRun,
-  retry,
-  volumesWritten,
-  type BackupRequest,
-  type Run,
-} from "../core/run.ts";
-import { viewRun, type LiveProgress, type RunView } from "../core/run-view.ts";
+import type { CancelAnswer, Connect, DatabaseRuns, Platform, StartAnswer } from "../core/ports.ts";
+import type { DeletionAnswer, DeletionView, Retention, RetentionPlan } from "../core/retention.ts";
+import { isDead, isOver, newRun, type BackupRequest, type Run } from "../core/run.ts";
+import { viewRun, type RunView } from "../core/run-view.ts";
 import { CatalogOutbox } from "./catalog-outbox.ts";
-import { committing, verifying } from "./commit-step.ts";
-import { copying } from "./copy-step.ts";
-import { RecordStore, statusOf } from "./database-record.ts";
-import { examining } from "./examine-step.ts";
-import { exporting } from "./export-step.ts";
+import { collectFolder } from "./collect-folder.ts";
+import { RecordStore } from "./database-record.ts";
+import { DatabaseRetention } from "./database-retention.ts";
 import { removeLeftovers } from "./leftovers.ts";
-import { preflight } from "./preflight-step.ts";
+import { meteredApi } from "./metered-api.ts";
+import { deleteBackup, previewRetention, setPinned, type Asked } from "./retention-requests.ts";
+import { RunSteps } from "./run-steps.ts";
 import { RunStore } from "./run-store.ts";
-import { folderOfRun, Superseded, type StepContext, type StepOutcome } from "./step.ts";
 
 /**
  * While an alarm works, the next one is already set: if the object dies in between, that one goes on. Short,
@@ -33,15 +23,15 @@ import { folderOfRun, Superseded, type StepContext, type StepOutcome } from "./s
  */
 const WATCHDOG_MS = 5_000;
 
-/** How often a waiting database asks for its place again, in case that the call that wakes it was lost. */
-const PLACE_RETRY_MS = 15_000;
+/** An alarm that is so late does not come any more. */
+const LATE_MS = 60_000;
 
 /** Before work goes on that a broken configuration or a defect stopped. */
 const REST_MS = 60_000;
 
 export interface DatabaseBackupsOptions<Env> {
   readonly connect: Connect<Env>;
-  readonly places: (env: Env, accountId: string) => Places;
+  readonly desk: (env: Env, accountId: string) => AccountDesk;
   /** Told of each persisted state of a run, after the fact. */
   readonly saved?: (env: Env, run: Run) => Promise<void>;
 }
@@ -54,21 +44,22 @@ export function databaseBackups<Env extends Cloudflare.Env>(options: DatabaseBac
   return class DatabaseBackups extends DurableObject<Env> implements DatabaseRuns {
     readonly #store: RunStore;
     readonly #records: RecordStore;
-    #live: LiveProgress | null = null;
-    #heldBytes = 0;
-    #peakBytes = 0;
+    readonly #steps: RunSteps;
+    readonly #retention: DatabaseRetention;
 
     constructor(ctx: DurableObjectState, env: Env) {
       super(ctx, env);
       this.#store = new RunStore(ctx.storage);
       this.#records = new RecordStore(ctx.storage);
+      this.#steps = new RunSteps(this.#store, this.#records, async (run) => options.saved?.(env, run));
+      this.#retention = new DatabaseRetention(ctx.storage, this.#store, this.#records);
     }
 
     async start(
       database: { id: string; name: string },
       request: BackupRequest,
     ): Promise<Result<StartAnswer>> {
-      const connected = options.connect(this.env);
+      const connected = this.#connect();
       if (!connected.ok) return connected;
       const platform = connected.value;
       const now = platform.now();
@@ -77,14 +68,18 @@ export function databaseBackups<Env extends Cloudflare.Env>(options: DatabaseBac
         return ok({ kind: "started", run: viewRun(before) });
       }
       if (before !== null && !isOver(before)) {
-        // An alarm that got lost, for whatever reason, must not stop this database for ever.
-        if ((await this.ctx.storage.getAlarm()) === null) await this.ctx.storage.setAlarm(now);
-        return ok({ kind: "under-way", run: viewRun(before, this.#live) });
+        // A run that got lost, for whatever reason, must not stop this database for ever.
+        if (!isDead(before, now)) {
+          await this.#keepAlive(before, now);
+          return ok({ kind: "under-way", run: viewRun(before, this.#steps.live) });
+        }
+        this.#steps.giveUp(before, platform);
       }
       const createdAt = Math.max(now, (before?.createdAt ?? 0) + 1);
       const identity = { ...database, accountId: platform.settings.accountId };
       const run = newRun(runIdOf(database.id, createdAt), identity, request, createdAt);
       this.#store.replace(run);
+      this.#records.oweReport(now);
       const outbox = new CatalogOutbox(this.#store, platform);
       outbox.addRun(run);
       await this.ctx.storage.setAlarm(now);
@@ -92,31 +87,100 @@ export function databaseBackups<Env extends Cloudflare.Env>(options: DatabaseBac
       return ok({ kind: "started", run: viewRun(run) });
     }
 
+    async cancel(runId: string): Promise<Result<CancelAnswer>> {
+      const connected = this.#connect();
+      if (!connected.ok) return connected;
+      const platform = connected.value;
+      const now = platform.now();
+      const run = this.#store.run(now);
+      if (run === null || run.id !== runId) return ok({ kind: "unknown" });
+      if (isOver(run)) return ok({ kind: "over", run: viewRun(run) });
+      // Whether its manifest stands already, nobody can say while it is being written.
+      if (run.phase.at === "committing") return ok({ kind: "too-late", run: viewRun(run) });
+      const cancelled = this.#steps.cancel(run, platform, this.#desk(run.accountId));
+      await this.ctx.storage.setAlarm(now);
+      const view = viewRun(await cancelled);
+      await new CatalogOutbox(this.#store, platform).flush();
+      return ok({ kind: "cancelled", run: view });
+    }
+
+    async revive(): Promise<RunView | null> {
+      const now = Date.now();
+      const run = this.#store.run(now);
+      if (run === null || isOver(run)) return null;
+      await this.#keepAlive(run, now);
+      return viewRun(run, this.#steps.live);
+    }
+
     async run(id: string): Promise<RunView | null> {
       const run = this.#store.run(Date.now());
-      return run?.id === id ? viewRun(run, this.#live) : null;
+      return run?.id === id ? viewRun(run, this.#steps.live) : null;
     }
 
     async latest(): Promise<RunView | null> {
       const run = this.#store.run(Date.now());
-      return run === null ? null : viewRun(run, this.#live);
+      return run === null ? null : viewRun(run, this.#steps.live);
     }
 
-    async status(): Promise<DatabaseStatus> {
-      return statusOf(this.#records.known, this.#store.last);
-    }
-
-    async setPolicy(database: { id: string; name: string }, policy: Policy): Promise<Result<DatabaseStatus>> {
-      const connected = options.connect(this.env);
+    async compareAgain(database: { id: string; name: string }): Promise<Result<void>> {
+      const connected = this.#connect();
       if (!connected.ok) return connected;
       const now = connected.value.now();
-      // Whoever sets a policy anew has looked at what was wrong with the old one.
+      if (this.#records.known?.unchangedOff == null) return ok(undefined);
       this.#store.together(() => {
-        this.#records.change(database, { policy, unchangedOff: null }, now);
+        this.#records.change(database, { unchangedOff: null }, now);
         new CatalogOutbox(this.#store, connected.value).addComparingAgain();
       });
       await this.#wakeBy(now);
-      return ok(await this.status());
+      return ok(undefined);
+    }
+
+    async collectFolder(
+      folder: string,
+      runId: string,
+      names: readonly string[],
+    ): Promise<Result<"collected" | "in-use">> {
+      const connected = this.#connect();
+      if (!connected.ok) return connected;
+      const answer = collectFolder(this.#store, connected.value, { folder, runId, names });
+      if (answer === "collected") await this.#wakeBy(connected.value.now());
+      return ok(answer);
+    }
+
+    async deleteBackup(databaseId: string, backupId: string): Promise<Result<DeletionAnswer>> {
+      return this.#ask((asked) => deleteBackup(asked, databaseId, backupId));
+    }
+
+    async deletionOf(backupId: string): Promise<DeletionView | null> {
+      return this.#retention.deletionOf(backupId);
+    }
+
+    async setPinned(
+      databaseId: string,
+      backupId: string,
+      pinned: boolean,
+    ): Promise<Result<"done" | "not-there">> {
+      return this.#ask((asked) => setPinned(asked, databaseId, backupId, pinned));
+    }
+
+    async previewRetention(
+      database: { id: string; name: string | null },
+      retention: Retention,
+    ): Promise<Result<RetentionPlan>> {
+      return this.#ask((asked) => previewRetention(asked, database, retention));
+    }
+
+    /** Does what somebody asks about the backups; the next alarm goes on with what is left of it. */
+    async #ask<T>(request: (asked: Asked) => Promise<Result<T>>): Promise<Result<T>> {
+      const connected = this.#connect();
+      if (!connected.ok) return connected;
+      const platform = connected.value;
+      const desk = this.#desk(platform.settings.accountId);
+      const answer = await request({ retention: this.#retention, store: this.#store, platform, desk });
+      this.#retention.showNotices(platform);
+      const next = this.#nextDue();
+      if (next !== null) await this.#wakeBy(next);
+      return answer;
     }
 
     /** Called when a place may have become free. */
@@ -131,7 +195,7 @@ export function databaseBackups<Env extends Cloudflare.Env>(options: DatabaseBac
 
     /** The most bytes that this object's copies have held at once since it was created. */
     async peakBytes(): Promise<number> {
-      return this.#peakBytes;
+      return this.#steps.peakBytes;
     }
 
     override async alarm(): Promise<void> {
@@ -149,7 +213,7 @@ export function databaseBackups<Env extends Cloudflare.Env>(options: DatabaseBac
      * the Worker's log, and the same work is tried again.
      */
     async #workOrRest(): Promise<number> {
-      const connected = options.connect(this.env);
+      const connected = this.#connect();
       if (!connected.ok) return Date.now() + REST_MS;
       try {
         await this.#work(connected.value);
@@ -166,13 +230,57 @@ export function databaseBackups<Env extends Cloudflare.Env>(options: DatabaseBac
       if (next === null || next > time) await this.ctx.storage.setAlarm(time);
     }
 
+    /** The alarm that works on this run, when it is missing, late, or (the clock was turned back) far ahead. */
+    async #keepAlive(run: Run, now: number): Promise<void> {
+      if (run.wakeAt > now + LONGEST_WAIT_MS) this.#store.save({ ...run, wakeAt: now }, now);
+      const next = await this.ctx.storage.getAlarm();
+      if (next === null || next < now - LATE_MS || next > now + LONGEST_WAIT_MS)
+        await this.ctx.storage.setAlarm(now);
+    }
+
+    /** The platform, whose calls of Cloudflare's API the account's object admits. */
+    #connect(): Result<Platform> {
+      const connected = options.connect(this.env);
+      if (!connected.ok) return connected;
+      const platform = connected.value;
+      const desk = this.#desk(platform.settings.accountId);
+      return ok({ ...platform, api: meteredApi(platform.api, desk, "work") });
+    }
+
+    #desk(accountId: string): AccountDesk {
+      return options.desk(this.env, accountId);
+    }
+
     /** One step of whatever is due. */
     async #work(platform: Platform): Promise<void> {
       const due = this.#store.run(platform.now());
-      if (due !== null && !isOver(due) && due.wakeAt <= platform.now()) await this.#step(due, platform);
+      if (due !== null && !isOver(due) && due.wakeAt <= platform.now())
+        await this.#steps.step(due, platform, this.#desk(due.accountId));
       await new CatalogOutbox(this.#store, platform).flush();
-      await this.#records.flush(platform);
+      const { accountId } = platform.settings;
+      const tell = (report: DatabaseReport) => this.#desk(accountId).report(report);
+      await this.#records.flush(() => this.#report(platform.now()), tell, platform);
       await removeLeftovers(this.#store, platform);
+      await this.#retention.step(platform, this.#desk(accountId));
+    }
+
+    /** What the account's object is told; null while nothing is known. */
+    #report(now: number): DatabaseReport | null {
+      const run = this.#store.run(now);
+      const known = this.#records.known;
+      const id = run?.databaseId ?? known?.databaseId;
+      const name = run?.databaseName ?? known?.databaseName;
+      if (id === undefined || name === undefined) return null;
+      const { unchanged, unchangedOff, examinedAt } = this.#records.read({ id, name });
+      return {
+        databaseId: id,
+        databaseName: name,
+        runId: run === null || isOver(run) ? null : run.id,
+        last: this.#store.last,
+        unchanged,
+        unchangedOff,
+        examinedAt,
+      };
     }
 
     /** When there is something to do next; null when nothing is left. */
@@ -181,173 +289,11 @@ export function databaseBackups<Env extends Cloudflare.Env>(options: DatabaseBac
       const times = [
         run === null || isOver(run) ? null : run.wakeAt,
         this.#store.outbox?.dueAt ?? null,
-        this.#records.mirrorDueAt,
+        this.#records.reportDueAt,
         ...this.#store.leftovers.map((leftover) => leftover.dueAt),
+        this.#retention.nextDue(Date.now()),
       ].filter((time) => time !== null);
       return times.length === 0 ? null : Math.min(...times);
     }
-
-    async #step(run: Run, platform: Platform): Promise<void> {
-      const places = options.places(this.env, run.accountId);
-      const step = this.#context(run, platform);
-      try {
-        const stepped = await this.#guarded(run, step.context, places);
-        const base = step.latest();
-        const next: StepOutcome = stepped.ok
-          ? stepped.value
-          : { run: afterFailure(base, stepped.failure, platform) };
-        await this.#settle(base, next, platform, places);
-      } catch (error) {
-        if (!(error instanceof Superseded)) throw error;
-      }
-    }
-
-    /** Saves the step's outcome together with what follows from it, then gives back the places. */
-    async #settle(
-      base: Run,
-      { run: next, commit, record }: StepOutcome,
-      platform: Platform,
-      places: Places,
-    ): Promise<void> {
-      this.#live = null;
-      let saved = base;
-      this.#store.together(() => {
-        saved = this.#store.save({ ...next, revision: base.revision }, platform.now());
-        const outbox = new CatalogOutbox(this.#store, platform);
-        if (commit !== undefined) {
-          this.#store.last = commit.backup;
-          outbox.addBackup(commit.row);
-        }
-        const database = { id: saved.databaseId, name: saved.databaseName };
-        if (record !== undefined) this.#records.change(database, record, platform.now());
-        if (isOver(saved)) outbox.addDatabase(saved, this.#records.known?.unchangedOff?.detail ?? null);
-        if (saved.phase.at === "failed") this.#rememberLeftovers(base, platform);
-        if (viewRun(saved).state !== viewRun(base).state || saved.startedAt !== base.startedAt)
-          outbox.addRun(saved);
-      });
-      await options.saved?.(this.env, saved);
-      if (isOver(saved) || ["examining", "copying"].includes(saved.phase.at))
-        await places.release("export", saved.databaseId);
-      // One that waits before it tries again lets others copy meanwhile; one in the queue keeps its position there.
-      const copiesOn = saved.phase.at === "copying" && (saved.attempt === 0 || saved.phase.waiting);
-      if (isOver(saved) || (base.phase.at === "copying" && !copiesOn)) {
-        await places.release("copy", saved.databaseId);
-      }
-    }
-
-    /** An exception is a bug: it ends the run after a few tries, and never the alarm. */
-    async #guarded(run: Run, context: StepContext, places: Places): Promise<Result<StepOutcome>> {
-      try {
-        return await this.#dispatch(run, context, places);
-      } catch (error) {
-        if (error instanceof Superseded) throw error;
-        return failed({
-          code: "internal-error",
-          detail: `The step "${run.phase.at}" threw: ${describeException(error)}`,
-          hint: "This is a defect of d1-nightly; please report it with this text.",
-          retryable: run.attempt < 2,
-        });
-      }
-    }
-
-    async #dispatch(run: Run, context: StepContext, places: Places): Promise<Result<StepOutcome>> {
-      const now = context.platform.now();
-      if (run.startedAt !== null && now - run.startedAt > RUN_DEADLINE_MS) return failed(tooLate(run));
-      if (run.phase.at === "preflight") return preflight(run, context);
-      if (run.phase.at === "examining") return examining(run, run.phase, context);
-      if (run.phase.at === "committing") return committing(run, run.phase, context);
-      const stepped = await this.#next(run, context, places);
-      return stepped.ok ? ok({ run: stepped.value }) : stepped;
-    }
-
-    async #next(run: Run, context: StepContext, places: Places): Promise<Result<Run>> {
-      const now = context.platform.now();
-      const { phase } = run;
-      switch (phase.at) {
-        case "queued": {
-          if (!(await places.take("export", run.databaseId)))
-            return ok({ ...run, wakeAt: now + PLACE_RETRY_MS });
-          return ok({ ...advance(run, { at: "preflight" }, now), startedAt: run.startedAt ?? now });
-        }
-        case "exporting":
-          // Asked again with each poll, which keeps the place; a running export is polled with or without one.
-          await places.take("export", run.databaseId);
-          return exporting(run, phase, context);
-        case "copying":
-          if (!(await places.take("copy", run.databaseId))) {
-            return ok({ ...run, phase: { ...phase, waiting: true }, wakeAt: now + PLACE_RETRY_MS });
-          }
-          return copying(run, { ...phase, waiting: false }, context);
-        case "verifying":
-          return verifying(run, phase, context);
-        default:
-          return ok(run);
-      }
-    }
-
-    /** `latest` is the run as this step itself has saved it last. */
-    #context(run: Run, platform: Platform): { context: StepContext; latest: () => Run } {
-      let latest = run;
-      const context: StepContext = {
-        platform,
-        previous: this.#store.last,
-        record: this.#records.read({ id: run.databaseId, name: run.databaseName }),
-        save: async (changed) => {
-          latest = this.#store.save({ ...changed, revision: latest.revision }, platform.now());
-          await options.saved?.(this.env, latest);
-          return latest;
-        },
-        observer: {
-          progress: (bytes, totalBytes) => {
-            this.#live = { bytes, totalBytes };
-          },
-          gauge: {
-            hold: (bytes) => {
-              this.#heldBytes += bytes;
-              this.#peakBytes = Math.max(this.#peakBytes, this.#heldBytes);
-            },
-            release: (bytes) => {
-              this.#heldBytes -= bytes;
-            },
-          },
-        },
-      };
-      return { context, latest: () => latest };
-    }
-
-    /** A failed run leaves nothing behind: what it wrote is deleted, its claim on the folder last. */
-    #rememberLeftovers(run: Run, platform: Platform): void {
-      const copy = copyOf(run);
-      if (copy === null || !copy.claimed) return;
-      const folder = folderOfRun(run, copy, platform);
-      const leftover = {
-        folder,
-        volumes: volumesWritten(run, copy),
-        upload: copy.upload,
-        attempt: 0,
-        dueAt: platform.now(),
-      };
-      this.#store.leftovers = [...this.#store.leftovers, leftover];
-    }
-  };
-}
-
-/** The same step again later, or the end of the run. */
-function afterFailure(run: Run, failure: Failure, platform: Platform): Run {
-  const now = platform.now();
-  if (!failure.retryable || run.attempt + 1 >= attemptLimit(failure.code)) return fail(run, failure, now);
-  // A poll that comes late loses the export, so those are tried again soon, unless D1's API itself asks us to wait.
-  const polling = run.phase.at === "exporting" && run.phase.bookmark !== null;
-  const delay =
-    failure.retryAfterMs ?? backoffMs(run.attempt, platform.random(), 1_000, polling ? 4_000 : 60_000);
-  return retry(run, failure, now, delay);
-}
-
-function tooLate(run: Run): Failure {
-  return {
-    code: "deadline-exceeded",
-    detail: `The run was not done after ${RUN_DEADLINE_MS / 3_600_000} hours (it was ${run.phase.at}).`,
-    hint: run.lastFailure?.hint ?? "Look at the run's progress: which step took so long?",
-    retryable: false,
   };
 }

@@ -1,19 +1,16 @@
 import { z } from "zod";
 import { backoffMs } from "../core/backoff.ts";
-import { recordKey } from "../core/object-keys.ts";
-import { policySchema } from "../core/policy.ts";
-import type { DatabaseStatus, Platform } from "../core/ports.ts";
-import { iso } from "../core/run.ts";
-import type { CommittedBackup } from "./step.ts";
+import type { DatabaseReport } from "../core/account.ts";
+import { describeException } from "../core/failure.ts";
+import type { Platform } from "../core/ports.ts";
 
 /**
- * What a database's object knows beyond single runs: its policy, and what checks have found. A copy of it lies in
- * the bucket, so that the catalogue can be rebuilt. Times are milliseconds since the epoch.
+ * What a database's object has found out beyond single runs. The account's object is told of it, and keeps the copy in
+ * the bucket. Times are milliseconds since the epoch.
  */
 const recordSchema = z.object({
   databaseId: z.string(),
   databaseName: z.string(),
-  policy: policySchema,
   unchanged: z.object({ backupId: z.string(), checkedAt: z.number() }).nullable(),
   unchangedOff: z.object({ at: z.number(), detail: z.string() }).nullable(),
   examinedAt: z.number().nullable(),
@@ -22,7 +19,7 @@ export type DatabaseRecord = z.infer<typeof recordSchema>;
 
 export type RecordChange = Partial<Omit<DatabaseRecord, "databaseId" | "databaseName">>;
 
-const mirrorSchema = z.object({ attempt: z.number().int(), dueAt: z.number().int() });
+const owedSchema = z.object({ attempt: z.number().int(), dueAt: z.number().int(), serial: z.number().int() });
 
 export class RecordStore {
   readonly #storage: DurableObjectStorage;
@@ -37,7 +34,6 @@ export class RecordStore {
     return {
       databaseId: database.id,
       databaseName: database.name,
-      policy: {},
       unchanged: null,
       unchangedOff: null,
       examinedAt: null,
@@ -49,61 +45,45 @@ export class RecordStore {
     return recordSchema.safeParse(this.#storage.kv.get("record")).data ?? null;
   }
 
-  /**
-   * Changes these fields of the record as it is now, and notes that the bucket's copy has to follow. A step knows the
-   * record as it was when the step began, and a policy may have been set since: so it hands in what it has found, and
-   * never the whole.
-   */
+  /** Changes these fields of the record as it is now. */
   change(database: { id: string; name: string }, change: RecordChange, now: number): void {
-    const before = this.known;
-    const record = { ...this.read(database), ...change };
-    if (JSON.stringify(record) === JSON.stringify(before)) return;
-    this.#storage.kv.put("record", record);
-    this.#storage.kv.put("mirror", { attempt: 0, dueAt: now });
+    this.#storage.kv.put("record", { ...this.read(database), ...change });
+    this.oweReport(now);
   }
 
-  get mirrorDueAt(): number | null {
-    return mirrorSchema.safeParse(this.#storage.kv.get("mirror")).data?.dueAt ?? null;
+  /** The account's object has to be told: of a run that began or ended, or of what was found. */
+  oweReport(now: number): void {
+    const serial = (this.#owed?.serial ?? 0) + 1;
+    this.#storage.kv.put("report", { attempt: 0, dueAt: now, serial });
   }
 
-  /** Brings the bucket's copy up to date, when that is due. May run twice. */
-  async flush(platform: Platform): Promise<void> {
-    const mirror = mirrorSchema.safeParse(this.#storage.kv.get("mirror")).data;
-    const record = this.known;
-    if (mirror === undefined || record === null || mirror.dueAt > platform.now()) return;
-    const key = recordKey(platform.settings.keyPrefix, record.databaseId);
-    const text = JSON.stringify(record);
-    const written = await platform.vault.put(key, `${JSON.stringify(mirrored(record), null, 2)}\n`);
-    // What was changed while we waited goes out with the next flush.
-    if (JSON.stringify(this.known) !== text) return;
-    if (written.ok) {
-      this.#storage.kv.delete("mirror");
+  get reportDueAt(): number | null {
+    return this.#owed?.dueAt ?? null;
+  }
+
+  /** Reports, when that is due. May report twice. */
+  async flush(
+    report: () => DatabaseReport | null,
+    tell: (report: DatabaseReport) => Promise<void>,
+    platform: Platform,
+  ): Promise<void> {
+    const owed = this.#owed;
+    if (owed === null || owed.dueAt > platform.now()) return;
+    const told = report();
+    try {
+      if (told !== null) await tell(told);
+    } catch (error) {
+      console.error({ event: "report-failed", detail: describeException(error) });
+      const dueAt = platform.now() + backoffMs(owed.attempt, platform.random(), 2_000, 300_000);
+      if (this.#owed?.serial === owed.serial)
+        this.#storage.kv.put("report", { ...owed, attempt: owed.attempt + 1, dueAt });
       return;
     }
-    const dueAt = platform.now() + backoffMs(mirror.attempt, platform.random(), 2_000, 300_000);
-    this.#storage.kv.put("mirror", { attempt: mirror.attempt + 1, dueAt });
+    // What was changed while we waited is told next.
+    if (this.#owed?.serial === owed.serial) this.#storage.kv.delete("report");
   }
-}
 
-/** The record as it lies in the bucket. */
-function mirrored(record: DatabaseRecord): unknown {
-  const { databaseId, databaseName, policy } = record;
-  const { unchanged, unchangedOff, examinedAt } = shown(record);
-  return { formatVersion: 1, databaseId, databaseName, policy, unchanged, unchangedOff, examinedAt };
-}
-
-export function statusOf(record: DatabaseRecord | null, last: CommittedBackup | null): DatabaseStatus {
-  return { policy: record?.policy ?? {}, lastBackupId: last?.backupId ?? null, ...shown(record) };
-}
-
-function shown(
-  record: DatabaseRecord | null,
-): Pick<DatabaseStatus, "unchanged" | "unchangedOff" | "examinedAt"> {
-  const { unchanged = null, unchangedOff = null, examinedAt = null } = record ?? {};
-  return {
-    unchanged:
-      unchanged === null ? null : { backupId: unchanged.backupId, checkedAt: iso(unchanged.checkedAt) },
-    unchangedOff: unchangedOff === null ? null : { at: iso(unchangedOff.at), detail: unchangedOff.detail },
-    examinedAt: examinedAt === null ? null : iso(examinedAt),
-  };
+  get #owed(): z.infer<typeof owedSchema> | null {
+    return owedSchema.safeParse(this.#storage.kv.get("report")).data ?? null;
+  }
 }

@@ -29,12 +29,13 @@ export async function examining(
   const { platform } = context;
   const now = platform.now();
   const table = run.tables?.[phase.asked];
-  if (table === undefined) return ok(await concluded(run, phase, context));
+  if (table === undefined) return concluded(run, phase, context);
   if (now - phase.startedAt > EXAMINE_LIMIT_MS) {
     const why = `${phase.asked} of ${run.tables?.length ?? 0} tables took more than ${EXAMINE_LIMIT_MS / 60_000} minutes.`;
     return ok(copyOn(run, phase, [...phase.found, notExamined(why)], null, context));
   }
   const asked = await ask(run, table, platform);
+  if (!asked.ok && isTurnedAway(asked.failure, phase, now)) return asked;
   if (!asked.ok) return ok(copyOn(run, phase, [notExamined(failureText(asked.failure))], null, context));
   const { hazards, rows, rowsRead } = asked.value;
   const grown = {
@@ -69,7 +70,7 @@ async function ask(
   });
 }
 
-function notUnderstood(): Failure {
+export function notUnderstood(): Failure {
   return {
     code: "api-answer-invalid",
     detail: "D1 answered in a form that we do not know.",
@@ -78,17 +79,22 @@ function notUnderstood(): Failure {
   };
 }
 
-async function concluded(run: Run, phase: PhaseOf<"examining">, context: StepContext): Promise<StepOutcome> {
+async function concluded(
+  run: Run,
+  phase: PhaseOf<"examining">,
+  context: StepContext,
+): Promise<Result<StepOutcome>> {
   const { platform } = context;
   const bookmark = await platform.api.bookmark(run.databaseId);
+  if (!bookmark.ok && isTurnedAway(bookmark.failure, phase, platform.now())) return bookmark;
   if (!bookmark.ok) {
     const why = `whether the answers belong to this dump could not be told: ${failureText(bookmark.failure)}`;
-    return copyOn(run, phase, [notExamined(why)], null, context);
+    return ok(copyOn(run, phase, [notExamined(why)], null, context));
   }
   const same = bookmark.value === phase.dump.bookmark;
   const found = same ? phase.found : ofLaterState(phase.found);
   const rows = same ? phase.rows : [];
-  return copyOn(run, { ...phase, rows }, found, iso(platform.now()), context);
+  return ok(copyOn(run, { ...phase, rows }, found, iso(platform.now()), context));
 }
 
 /** On to the copy, with what was found. Tried counts as done: a table too big to ask is not read every night. */
@@ -108,6 +114,11 @@ function copyOn(
     run: advance(known, { at: "copying", dump, copy, waiting: false }, now),
     record: { examinedAt: now },
   };
+}
+
+/** Not asked at all: the account's calls are used up for the moment, and there is time to put the question later. */
+function isTurnedAway({ code }: Failure, { startedAt }: PhaseOf<"examining">, now: number): boolean {
+  return code === "api-budget-spent" && now - startedAt <= EXAMINE_LIMIT_MS;
 }
 
 function failureText({ detail }: Failure): string {

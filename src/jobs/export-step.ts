@@ -1,13 +1,18 @@
 import { backoffMs, BUSY_LIMIT_MS, busyDelayMs, EXPORT_LIMIT, pollDelayMs } from "../core/backoff.ts";
 import { ok, type Failure, type Result } from "../core/failure.ts";
-import type { ExportOptions } from "../core/manifest.ts";
 import type { ExportAnswer } from "../core/ports.ts";
 import { virtualTablesFailure } from "../core/preflight.ts";
-import { advance, emptied, exportAnew, fail, newCopy, type PhaseOf, type Run } from "../core/run.ts";
+import {
+  advance,
+  emptied,
+  exportAnew,
+  fail,
+  newCopy,
+  optionsOf,
+  type PhaseOf,
+  type Run,
+} from "../core/run.ts";
 import { removeVolumes, type StepContext } from "./step.ts";
-
-/** Everything: an empty list of tables means all of them. */
-export const EXPORT_OPTIONS: ExportOptions = { noData: false, noSchema: false, tables: [] };
 
 /**
  * Starts the export, or polls it. A start whose answer was lost is repeated, finds the database busy, and waits
@@ -28,10 +33,11 @@ export async function exporting(
   const { bookmark } = phase;
   // The time that the database spends busy with somebody else's export is not ours.
   if (bookmark === null) phase = { ...phase, startedAt: platform.now() };
+  const { exportOptions } = optionsOf(run);
   const answer =
     bookmark === null
-      ? await platform.api.startExport(run.databaseId, EXPORT_OPTIONS)
-      : await platform.api.pollExport(run.databaseId, EXPORT_OPTIONS, bookmark);
+      ? await platform.api.startExport(run.databaseId, exportOptions)
+      : await platform.api.pollExport(run.databaseId, exportOptions, bookmark);
   if (!answer.ok) return answer;
   const started =
     bookmark === null && answer.value.kind !== "busy" ? run.exportsStarted + 1 : run.exportsStarted;

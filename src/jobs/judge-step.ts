@@ -8,6 +8,7 @@ import {
   notScanned,
   scanHazards,
 } from "../core/hazards.ts";
+import { exportedSchema, rowsOfDump } from "../core/partial-export.ts";
 import type { Platform } from "../core/ports.ts";
 import { dumpedParts, dumpedTables } from "../core/preflight.ts";
 import { optionsOf, type Copy, type Run } from "../core/run.ts";
@@ -26,7 +27,7 @@ export async function judge(run: Run, copy: Copy, context: StepContext): Promise
   const { platform } = context;
   const before = await standingBackup(context.previous, platform);
   if (!before.ok) return before;
-  const { lean, recipients } = optionsOf(run);
+  const { lean, recipients, exportOptions } = optionsOf(run);
   const lost = encryptionEnded(before.value, recipients);
   const known = [...run.hazards, ...(run.examined?.found ?? []), ...lost];
   if (lean) return ok({ sound: true, run: { ...run, hazards: [...known, notScanned()] } });
@@ -34,26 +35,35 @@ export async function judge(run: Run, copy: Copy, context: StepContext): Promise
   if (!lacking.ok) return lacking;
   if (lacking.value.length > 0)
     return ok({ sound: false, run: restartExport(run, incomplete(lacking.value), platform, 2) });
-  const hazards = [...known, ...scanHazards(copy.scanned), ...emptiedTables(before.value, copy.scanned)];
+  const emptied = emptiedTables(before.value, rowsOf(run, copy), exportOptions);
+  const hazards = [...known, ...scanHazards(copy.scanned), ...emptied];
   return ok({ sound: true, run: { ...run, hazards } });
 }
 
 /** What the database has and the dump lacks, in words. */
 async function lackingParts(run: Run, copy: Copy, { api }: Platform): Promise<Result<string[]>> {
-  const rows = miscountedTables(run.examined?.rows ?? [], copy.scanned).map((table) => `rows of ${table}`);
-  const tables = missingTables(run.tables ?? [], copy.scanned);
+  const { exportOptions } = optionsOf(run);
+  const miscounted = miscountedTables(run.examined?.rows ?? [], rowsOf(run, copy));
+  const rows = miscounted.map((table) => `rows of ${table}`);
+  // Without CREATE statements a table that is empty stands nowhere.
+  const tables = exportOptions.noSchema ? [] : missingTables(run.tables ?? [], copy.scanned);
   const parts = missingParts(run.parts ?? [], copy.scanned);
   if (tables.length + parts.length === 0) return ok(rows);
   // Dropped between the preflight and the export, or lost by it? The database knows.
   const schema = await api.schema(run.databaseId);
   if (!schema.ok) return schema;
-  const stillTables = new Set(dumpedTables(schema.value));
-  const stillParts = new Set(dumpedParts(schema.value));
+  const still = exportedSchema(schema.value, exportOptions);
+  const stillTables = new Set(dumpedTables(still));
+  const stillParts = new Set(dumpedParts(still));
   return ok([
     ...rows,
     ...tables.filter((table) => stillTables.has(table)),
     ...parts.filter((part) => stillParts.has(part)),
   ]);
+}
+
+function rowsOf(run: Run, copy: Copy): [string, number | null][] {
+  return rowsOfDump(copy.scanned.rows, run.tables ?? [], optionsOf(run).exportOptions);
 }
 
 function incomplete(lacking: readonly string[]): Failure {

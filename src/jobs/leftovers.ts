@@ -1,10 +1,15 @@
 import { backoffMs } from "../core/backoff.ts";
 import { CHECKSUMS, CLAIM, MANIFEST, PINNED, RESTORE_GUIDE } from "../core/object-keys.ts";
 import type { Platform } from "../core/ports.ts";
+import { copyOf, isOver } from "../core/run.ts";
 import type { Leftover, RunStore } from "./run-store.ts";
+import { folderOfRun } from "./step.ts";
 
-/** After this many tries a leftover stays where it is, recognisable by its RUN.json and the missing manifest. */
+/** After this many tries a leftover stays until it is found as an orphan, by its RUN.json and the missing manifest. */
 const TRIES = 20;
+
+/** A run under way may have come to work in the very folder, within one second of the run that left it. */
+const IN_USE_MS = 60_000;
 
 /** Deletes what failed runs left in the bucket. May run twice. */
 export async function removeLeftovers(store: RunStore, platform: Platform): Promise<void> {
@@ -12,16 +17,25 @@ export async function removeLeftovers(store: RunStore, platform: Platform): Prom
   const kept: Leftover[] = [];
   const before = store.leftovers;
   if (before.every((leftover) => leftover.dueAt > now)) return;
+  const run = store.run(now);
+  const copy = run === null || isOver(run) ? null : copyOf(run);
+  const inUse = run === null || copy === null ? null : folderOfRun(run, copy, platform);
   for (const leftover of before) {
     if (leftover.dueAt > now) {
       kept.push(leftover);
+      continue;
+    }
+    if (leftover.folder === inUse) {
+      kept.push({ ...leftover, dueAt: now + IN_USE_MS });
       continue;
     }
     if (await removed(leftover, platform)) continue;
     const dueAt = now + backoffMs(leftover.attempt, platform.random(), 10_000, 3_600_000);
     if (leftover.attempt + 1 < TRIES) kept.push({ ...leftover, attempt: leftover.attempt + 1, dueAt });
   }
-  store.leftovers = kept;
+  // What was added while we waited stays.
+  const added = store.leftovers.filter(({ folder }) => !before.some((other) => other.folder === folder));
+  store.leftovers = [...kept, ...added];
 }
 
 /** True when nothing of it is left, or when it turns out to be a backup. */

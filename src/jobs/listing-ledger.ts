@@ -1,132 +1,95 @@
 import { z } from "zod";
-import type { DatabaseSummary, SweepView } from "../core/ports.ts";
-import { iso } from "../core/run.ts";
+import type { DatabaseSummary } from "../core/ports.ts";
 
-/** One round through all databases of the account, as stored between alarms. */
-const sweepSchema = z.object({
-  id: z.string(),
-  request: z.object({
-    trigger: z.enum(["scheduled", "manual"]),
-    label: z.string().nullable(),
-    pinned: z.boolean(),
-    force: z.boolean(),
-    examine: z.boolean().default(false),
-    key: z.string().nullable(),
-  }),
-  state: z.enum(["listing", "starting", "done", "failed"]),
+/** One reading of the account's list of databases, as stored between alarms. */
+const listingSchema = z.object({
+  /** Databases that are new are served from here on. */
+  anchor: z.number(),
   /** The page to read next, and how often the list has been gone through. */
   page: z.number().int(),
   passes: z.number().int(),
+  /** So many were read in this pass. */
+  seen: z.number().int(),
   attempt: z.number().int(),
-  startedAt: z.number().int(),
-  finishedAt: z.number().int().nullable(),
-  error: z.object({ code: z.string(), detail: z.string(), hint: z.string() }).nullable(),
+  dueAt: z.number(),
+  startedAt: z.number(),
 });
-export type Sweep = z.infer<typeof sweepSchema>;
+export type ListingUnderWay = z.infer<typeof listingSchema>;
 
-/** The latest complete list of databases. Which ones they are is told to the catalogue while they are remembered. */
-const listingSchema = z.object({
-  at: z.number().int(),
-  databases: z.number().int(),
-  untold: z.object({ attempt: z.number().int(), dueAt: z.number().int() }).nullable(),
-});
-export type Listing = z.infer<typeof listingSchema>;
+const listedSchema = z.object({ at: z.number().int(), databases: z.number().int() });
+export type Listed = z.infer<typeof listedSchema>;
 
-/** The sweep under way and the databases that it has found, in the account object's SQLite. */
-export class SweepLedger {
+const failureSchema = z.object({ at: z.number(), code: z.string(), detail: z.string(), hint: z.string() });
+export type ListingFailure = z.infer<typeof failureSchema>;
+
+/** The reading under way and what it has found so far, and how the latest ones ended, in the account object's SQLite. */
+export class ListingLedger {
   readonly #storage: DurableObjectStorage;
   readonly #sql: SqlStorage;
 
   constructor(storage: DurableObjectStorage) {
     this.#storage = storage;
     this.#sql = storage.sql;
-    this.#sql.exec(
-      "CREATE TABLE IF NOT EXISTS found (database_id TEXT PRIMARY KEY, name TEXT NOT NULL, started INTEGER NOT NULL DEFAULT 0)",
-    );
+    this.#sql.exec("CREATE TABLE IF NOT EXISTS listed (database_id TEXT PRIMARY KEY, name TEXT NOT NULL)");
   }
 
-  get sweep(): Sweep | null {
-    const stored = this.#storage.kv.get("sweep");
-    return stored === undefined ? null : sweepSchema.parse(stored);
+  get underWay(): ListingUnderWay | null {
+    return listingSchema.safeParse(this.#storage.kv.get("listing-under-way")).data ?? null;
   }
 
-  begin(sweep: Sweep): void {
+  begin(anchor: number, now: number): ListingUnderWay {
+    const begun = { anchor, page: 1, passes: 0, seen: 0, attempt: 0, dueAt: now, startedAt: now };
     this.#storage.transactionSync(() => {
-      this.#sql.exec("DELETE FROM found");
-      // Their names are gone now, told or not: this sweep's listing will be.
-      const { listing } = this;
-      if (listing !== null) this.#storage.kv.put("listing", { ...listing, untold: null });
-      this.#storage.kv.put("sweep", sweep);
+      this.#sql.exec("DELETE FROM listed");
+      this.save(begun);
     });
+    return begun;
   }
 
-  save(sweep: Sweep): void {
-    this.#storage.kv.put("sweep", sweep);
+  save(listing: ListingUnderWay): void {
+    this.#storage.kv.put("listing-under-way", listing);
   }
 
   /** Remembers the databases of one page together with what comes next. Those known already stay as they are. */
-  savePage(databases: readonly DatabaseSummary[], sweep: Sweep): void {
+  savePage(databases: readonly DatabaseSummary[], listing: ListingUnderWay): void {
     this.#storage.transactionSync(() => {
       for (const { id, name } of databases) {
-        this.#sql.exec("INSERT OR IGNORE INTO found (database_id, name) VALUES (?, ?)", id, name);
+        this.#sql.exec("INSERT OR IGNORE INTO listed (database_id, name) VALUES (?, ?)", id, name);
       }
-      this.#storage.kv.put("sweep", sweep);
+      this.save(listing);
     });
   }
 
-  get listing(): Listing | null {
-    const stored = this.#storage.kv.get("listing");
-    return stored === undefined ? null : listingSchema.parse(stored);
+  /** All but the catalogue itself, which is never backed up: it can be rebuilt. */
+  found(catalogDatabaseName: string): { id: string; name: string }[] {
+    const sql = "SELECT database_id AS id, name FROM listed WHERE name <> ? ORDER BY name";
+    return this.#sql.exec<{ id: string; name: string }>(sql, catalogDatabaseName).toArray();
   }
 
-  /** The list is complete: remembers it together with what comes next. */
-  saveListing(sweep: Sweep, now: number): void {
-    const listing: Listing = {
-      at: now,
-      databases: this.counts().databases,
-      untold: { attempt: 0, dueAt: now },
-    };
-    this.#storage.transactionSync(() => {
-      this.#storage.kv.put("sweep", sweep);
-      this.#storage.kv.put("listing", listing);
-    });
+  count(): number {
+    return this.#sql.exec<{ n: number }>("SELECT count(*) AS n FROM listed").one().n;
   }
 
-  /** Whether the catalogue was told of the listing, or when it is to be told again. A newer one stays untouched. */
-  toldListing(at: number, untold: Listing["untold"]): void {
-    const { listing } = this;
-    if (listing === null || listing.at !== at || listing.untold === null) return;
-    this.#storage.kv.put("listing", { ...listing, untold });
+  /** The list is complete. */
+  complete(databases: number, now: number): void {
+    const listed: Listed = { at: now, databases };
+    this.#storage.kv.put("listed", listed);
+    this.#storage.kv.delete("listing-failure");
+    this.#storage.kv.delete("listing-under-way");
   }
 
-  found(): { id: string; name: string }[] {
-    const sql = "SELECT database_id AS id, name FROM found";
-    return this.#sql.exec<{ id: string; name: string }>(sql).toArray();
+  fail(failure: ListingFailure): void {
+    this.#storage.kv.put("listing-failure", failure);
+    this.#storage.kv.delete("listing-under-way");
   }
 
-  waiting(limit: number): { id: string; name: string }[] {
-    const sql = "SELECT database_id AS id, name FROM found WHERE started = 0 ORDER BY name LIMIT ?";
-    return this.#sql.exec<{ id: string; name: string }>(sql, limit).toArray();
+  /** The latest complete list. */
+  get listed(): Listed | null {
+    return listedSchema.safeParse(this.#storage.kv.get("listed")).data ?? null;
   }
 
-  started(databaseId: string): void {
-    this.#sql.exec("UPDATE found SET started = 1 WHERE database_id = ?", databaseId);
-  }
-
-  counts(): { databases: number; started: number } {
-    const sql = "SELECT count(*) AS databases, coalesce(sum(started), 0) AS started FROM found";
-    return this.#sql.exec<{ databases: number; started: number }>(sql).one();
-  }
-
-  view(sweep: Sweep): SweepView {
-    return {
-      id: sweep.id,
-      state: sweep.state,
-      trigger: sweep.request.trigger,
-      startedAt: iso(sweep.startedAt),
-      finishedAt: sweep.finishedAt === null ? null : iso(sweep.finishedAt),
-      ...this.counts(),
-      error: sweep.error,
-    };
+  /** Why the latest reading failed; null when it did not. */
+  get failure(): ListingFailure | null {
+    return failureSchema.safeParse(this.#storage.kv.get("listing-failure")).data ?? null;
   }
 }

@@ -1,7 +1,15 @@
+import { z } from "zod";
 import { failed, ok, type Result } from "../core/failure.ts";
-import { readManifest, sha256Of, type Manifest } from "../core/manifest.ts";
+import { readManifest, sha256Of, type ExportOptions, type Manifest } from "../core/manifest.ts";
 import { folderOfBackup, MANIFEST } from "../core/object-keys.ts";
-import { backupOptions, effectivePolicy, isDue } from "../core/policy.ts";
+import { backupOptions, isDue, type FullPolicy } from "../core/policy.ts";
+import {
+  exportedSchema,
+  exportOptionsFailure,
+  leftOut,
+  partialHazards,
+  type Belonging,
+} from "../core/partial-export.ts";
 import type { Platform } from "../core/ports.ts";
 import {
   dumpedParts,
@@ -15,20 +23,23 @@ import {
 } from "../core/preflight.ts";
 import { advance, freshExport, type Run } from "../core/run.ts";
 import { reasonForFullBackup } from "../core/unchanged.ts";
-import { EXPORT_OPTIONS } from "./export-step.ts";
+import { notUnderstood } from "./examine-step.ts";
 import type { CommittedBackup, StepContext, StepOutcome } from "./step.ts";
 
 /**
  * Looks before exporting: does the database exist, does the last backup still stand for it, how big is it, can D1
  * export it at all? Settles what the run does with its dump. Changes nothing outside.
  */
-export async function preflight(run: Run, context: StepContext): Promise<Result<StepOutcome>> {
+export async function preflight(
+  run: Run,
+  context: StepContext,
+  policy: FullPolicy,
+): Promise<Result<StepOutcome>> {
   const { platform } = context;
   const database = await platform.api.getDatabase(run.databaseId);
   if (!database.ok) return database;
   const { name, fileSize } = database.value;
   const { record } = context;
-  const policy = effectivePolicy(record.policy, platform.settings);
   const options = backupOptions(policy, platform.settings.recipients);
   const last = await standingBackup(context.previous, platform);
   if (!last.ok) return last;
@@ -38,7 +49,6 @@ export async function preflight(run: Run, context: StepContext): Promise<Result<
     request: run,
     policy,
     options,
-    exportOptions: EXPORT_OPTIONS,
     off: record.unchangedOff !== null,
     bookmark: null,
     manifest: last.value,
@@ -46,6 +56,8 @@ export async function preflight(run: Run, context: StepContext): Promise<Result<
   // Asked without a bookmark first: only "no bookmark" leaves something to ask D1 for.
   if (reasonForFullBackup({ ...question, now: platform.now() }) === "no bookmark") {
     const bookmark = await platform.api.bookmark(run.databaseId);
+    // Nothing was asked yet: later it may well be told.
+    if (!bookmark.ok && bookmark.failure.code === "api-budget-spent") return bookmark;
     const now = platform.now();
     const standing = last.value;
     // A bookmark that cannot be had costs an export, and no backup.
@@ -65,22 +77,51 @@ export async function preflight(run: Run, context: StepContext): Promise<Result<
   }
   const schema = await platform.api.schema(run.databaseId);
   if (!schema.ok) return schema;
-  const virtual = virtualTables(schema.value);
+  const { exportOptions } = options;
+  const belongings = await belongingsOf(run.databaseId, exportOptions, platform);
+  if (!belongings.ok) return belongings;
+  const unwanted = exportOptionsFailure(schema.value, belongings.value, exportOptions);
+  if (unwanted !== null) return failed(unwanted);
+  const exported = exportedSchema(schema.value, exportOptions);
+  const virtual = virtualTables(exported);
   if (virtual.length > 0) return failed(virtualTablesFailure(virtual));
-  const open = openComments(schema.value);
+  const dumpedSql = exportOptions.noSchema ? [] : exported;
+  const open = openComments(dumpedSql);
   if (open.length > 0) return failed(openCommentsFailure(open));
   const now = platform.now();
+  const notExported = leftOut(schema.value, exportOptions);
+  const partial = partialHazards(exportOptions, notExported);
+  const examine = run.examine || isDue(run.databaseId, policy.examineDays, record.examinedAt, now);
   const known: Run = {
     ...run,
     databaseName: name,
     fileSize,
     options,
-    tables: dumpedTables(schema.value),
-    parts: dumpedParts(schema.value),
-    hazards: [...schemaHazards(schema.value), ...lineHazards(schema.value)],
-    examine: run.examine || isDue(run.databaseId, policy.examineDays, record.examinedAt, now),
+    tables: dumpedTables(exported),
+    parts: dumpedParts(dumpedSql),
+    hazards: [...partial, ...schemaHazards(dumpedSql), ...lineHazards(dumpedSql)],
+    notExported,
+    // Without rows there is nothing that the dump could alter.
+    examine: examine && !exportOptions.noData,
   };
   return ok({ run: advance(known, freshExport(now), now) });
+}
+
+const belongingSchema = z.array(z.object({ name: z.string(), table: z.string() }));
+
+/** What belongs to which table; asked only of a database of which not everything is dumped. */
+async function belongingsOf(
+  databaseId: string,
+  { tables }: ExportOptions,
+  { api }: Platform,
+): Promise<Result<Belonging[]>> {
+  if (tables.length === 0) return ok([]);
+  const sql =
+    "SELECT name, tbl_name AS \"table\" FROM sqlite_master WHERE type IN ('index', 'trigger') AND sql IS NOT NULL";
+  const answered = await api.query(databaseId, sql);
+  if (!answered.ok) return answered;
+  const read = belongingSchema.safeParse(answered.value.rows);
+  return read.success ? ok(read.data) : failed(notUnderstood());
 }
 
 /** The last backup's manifest, while it lies in the bucket as it was written and its oldest volume with it. */

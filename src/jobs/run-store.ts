@@ -13,6 +13,7 @@ import { Superseded, type CommittedBackup } from "./step.ts";
  *   leftovers  what a failed run left in the bucket and still has to be deleted
  *   outbox     rows for the catalogue that it has not confirmed yet
  *   row        the database's own row, as it was told last
+ *   prune      the backups after which retention has not looked yet
  */
 const committedSchema = z.object({
   backupId: z.string(),
@@ -38,6 +39,8 @@ const outboxSchema = z.object({
   dueAt: z.number().int(),
 });
 export type Outbox = z.infer<typeof outboxSchema>;
+
+const pruneSchema = z.object({ databaseId: z.string(), backupIds: z.array(z.string()) });
 
 const rowSchema = z.object({
   id: z.string(),
@@ -68,6 +71,17 @@ const anyRunSchema = z.object({
 
 const phaseOfAnyVersion = z.object({ phase: z.object({ at: z.string() }) });
 
+/** An upload that it had begun, which nothing but its id can end, and what it had written beside. */
+const uploadOfAnyVersion = z.object({
+  phase: z.object({
+    copy: z.object({
+      claimed: z.literal(true),
+      volumes: z.array(z.object({ name: z.string() })),
+      upload: z.object({ key: z.string(), uploadId: z.string() }),
+    }),
+  }),
+});
+
 export class RunStore {
   readonly #storage: DurableObjectStorage;
 
@@ -85,8 +99,8 @@ export class RunStore {
 
   /**
    * A run that another release has stored and this one cannot read. When it is over, the catalogue and the bucket
-   * know it; one in the middle begins anew under its own id, in another folder. The old folder stays without a
-   * manifest: it is no backup, and its RUN.json says whose it was.
+   * know it; one in the middle begins anew under its own id, in another folder. The old folder is deleted if the stored
+   * run can be read that far; else it is found by its RUN.json and the missing manifest.
    */
   #adopt(stored: unknown, now: number): Run | null {
     const phase = phaseOfAnyVersion.safeParse(stored);
@@ -103,8 +117,21 @@ export class RunStore {
     const database = { id: old.databaseId, name: old.databaseName, accountId: old.accountId };
     const begun = newRun(old.id, database, old, now);
     const begunAnew = { ...begun, revision: old.revision, createdAt: old.createdAt };
-    this.#storage.kv.put("run", begunAnew);
+    this.together(() => {
+      this.#storage.kv.put("run", begunAnew);
+      this.#leaveBehind(stored, now);
+    });
     return begunAnew;
+  }
+
+  #leaveBehind(stored: unknown, now: number): void {
+    const copy = uploadOfAnyVersion.safeParse(stored).data?.phase.copy;
+    if (copy === undefined) return;
+    const { key } = copy.upload;
+    const slash = key.lastIndexOf("/") + 1;
+    const volumes = [...copy.volumes.map(({ name }) => name), key.slice(slash)];
+    const leftover = { folder: key.slice(0, slash), volumes, upload: copy.upload, attempt: 0, dueAt: now };
+    this.leftovers = [...this.leftovers, leftover];
   }
 
   /** Saves the next revision of the run; `Superseded` when storage holds another one than `run` came from. */
@@ -131,8 +158,24 @@ export class RunStore {
     return stored === undefined ? null : committedSchema.parse(stored);
   }
 
-  set last(backup: CommittedBackup) {
-    this.#storage.kv.put("last", backup);
+  set last(backup: CommittedBackup | null) {
+    if (backup === null) this.#storage.kv.delete("last");
+    else this.#storage.kv.put("last", backup);
+  }
+
+  /** Retention follows a run that is complete, and never another one: called with each commit and nowhere else. */
+  wantPruning(databaseId: string, backupId: string): void {
+    const backupIds = [...(this.pruningWanted?.backupIds ?? []), backupId];
+    this.#storage.kv.put("prune", { databaseId, backupIds });
+  }
+
+  /** The backups that were committed since retention has last begun. */
+  get pruningWanted(): { databaseId: string; backupIds: string[] } | null {
+    return pruneSchema.safeParse(this.#storage.kv.get("prune")).data ?? null;
+  }
+
+  pruningBegun(): void {
+    this.#storage.kv.delete("prune");
   }
 
   get leftovers(): Leftover[] {

@@ -108,3 +108,15 @@ describe("the row of a database", () => {
     expect(comparingAgain(row, now)).toEqual({ ...before, writtenAt: moment(now) });
   });
 });
+
+it("a cancelled run leaves the row as it was: nobody has mended what made the one before it fail", () => {
+  const cancelled: Run = { ...over, phase: { at: "cancelled", during: "copying", exporting: false } };
+  const failing = { ...before, lastRunState: "failed", lastRunError: "export-lost" } as const;
+  expect(databaseRow(cancelled, { ...known, before: failing }, now)).toMatchObject({
+    freshAt: before.freshAt,
+    lastBackupId: before.lastBackupId,
+    lastRunState: "failed",
+    lastRunError: "export-lost",
+  });
+  expect(databaseRow(cancelled, nothing, now)).toMatchObject({ freshAt: null, lastRunState: "cancelled" });
+});

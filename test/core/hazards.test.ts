@@ -1,5 +1,6 @@
 import { expect, it } from "vitest";
 import { NOTHING_SCANNED } from "../../src/core/dump-checks.ts";
+import { EVERYTHING } from "../../src/core/policy.ts";
 import { emptiedTables, encryptionEnded, missingTables, scanHazards } from "../../src/core/hazards.ts";
 import { manifest } from "./sample-manifest.ts";
 
@@ -40,7 +41,7 @@ it.each<[string, [string, number][], string[]]>([
     [],
   ],
 ])("compared with the last backup, %s", (_, rows, emptied) => {
-  const hazards = emptiedTables(before, { ...NOTHING_SCANNED, rows });
+  const hazards = emptiedTables(before, rows, EVERYTHING);
   expect(hazards.map(({ kind, table }) => [kind, table])).toEqual(
     emptied.map((table) => ["emptied-table", table]),
   );
@@ -48,7 +49,17 @@ it.each<[string, [string, number][], string[]]>([
 });
 
 it("the first backup has nothing to be compared with", () => {
-  expect(emptiedTables(null, { ...NOTHING_SCANNED, rows: [["t", 0]] })).toEqual([]);
+  expect(emptiedTables(null, [["t", 0]], EVERYTHING)).toEqual([]);
+});
+
+it("a backup that was to hold something else says nothing of a table without rows", () => {
+  for (const exportOptions of [
+    { ...EVERYTHING, noSchema: true },
+    { ...EVERYTHING, tables: ["t"] },
+  ]) {
+    expect(emptiedTables(before, [["t", 0]], exportOptions)).toEqual([]);
+    expect(emptiedTables({ ...before, exportOptions }, [["t", 0]], exportOptions)).toHaveLength(1);
+  }
 });
 
 it("a table that the dump does not hold is missed, whatever its letters' case", () => {

@@ -1,36 +1,42 @@
 import { describe, expect, it } from "vitest";
 import type { TroubledDatabase, TroubledDatabases } from "../../src/core/database-row.ts";
 import { failed, ok, type Failure } from "../../src/core/failure.ts";
-import { freshSince, judgeHealth, PROBLEMS_LISTED, type HealthFacts } from "../../src/core/health.ts";
-import type { AccountHealth, SweepView } from "../../src/core/ports.ts";
+import { judgeHealth, PROBLEMS_LISTED, type HealthFacts } from "../../src/core/health.ts";
+import type { AccountHealth } from "../../src/core/account.ts";
 
 const now = Date.parse("2026-11-21T12:00:00.000Z");
 const HOUR_MS = 3_600_000;
 const ago = (hours: number): string => new Date(now - hours * HOUR_MS).toISOString();
 const justOver = new Date(now - 26 * HOUR_MS - 1).toISOString();
 
-const listing = { at: ago(9), databases: 2 };
+const listing = { at: ago(9), databases: 2, untoldSince: null };
 const well: TroubledDatabases = { listedAt: listing.at, knownSince: null, databases: [], problems: 0 };
-const account: AccountHealth = { listing, sweep: null, unproven: [] };
+const triggers = {
+  nightly: ["0 3 * * *"],
+  nightlyMissing: false,
+  heartbeatAt: ago(0.05),
+  heartbeatLate: false,
+  followed: true,
+};
+const account: AccountHealth = {
+  listing,
+  listingFailure: null,
+  gone: [],
+  triggers,
+  sweep: null,
+  unproven: [],
+};
 const shop: TroubledDatabase = {
   id: "uuid-of-shop",
   name: "shop",
   firstSeenAt: ago(1_000),
   freshAt: ago(9),
+  freshnessMs: 26 * HOUR_MS,
   lastRunState: "complete",
   lastRunError: null,
   notices: [],
 };
-const sweep: SweepView = {
-  id: "s",
-  state: "done",
-  trigger: "scheduled",
-  startedAt: ago(9),
-  finishedAt: ago(9),
-  databases: 2,
-  started: 2,
-  error: null,
-};
+const listingFailure = { code: "api-token-refused", detail: "The token was refused.", hint: "Make another." };
 const failure: Failure = { code: "configuration", detail: "what", hint: "do", retryable: true };
 
 /** Status and problems, as `severity code`. */
@@ -62,30 +68,34 @@ describe("health is ok", () => {
     ["when all that is listed is fresh", {}],
     [
       "of an account without databases",
-      { databases: unlisted, account: { listing: { at: ago(9), databases: 0 } } },
+      { databases: unlisted, account: { listing: { at: ago(9), databases: 0, untoldSince: null } } },
     ],
     [
       "of an account without databases, however old that listing is",
-      { databases: unlisted, account: { listing: { at: ago(900), databases: 0 } } },
+      { databases: unlisted, account: { listing: { at: ago(900), databases: 0, untoldSince: null } } },
     ],
     [
       "of an account whose databases are all gone, whatever was known of them",
       {
         databases: { ...unlisted, knownSince: ago(900) },
-        account: { listing: { at: ago(1), databases: 0 } },
+        account: { listing: { at: ago(1), databases: 0, untoldSince: null } },
       },
     ],
     ["before the first listing", { databases: { ...unlisted, knownSince: ago(26) }, account: never }],
     [
       "with a listing that is just not too old",
-      { databases: { listedAt: ago(26) }, account: { listing: { at: ago(26), databases: 2 } } },
+      {
+        databases: { listedAt: ago(26) },
+        account: { listing: { at: ago(26), databases: 2, untoldSince: null } },
+      },
     ],
     [
       "while the catalogue is being told of a listing",
-      { databases: { listedAt: ago(24) }, account: { listing: { at: ago(0.1), databases: 2 } } },
+      {
+        databases: { listedAt: ago(24) },
+        account: { listing: { at: ago(0.1), databases: 2, untoldSince: ago(0.1) } },
+      },
     ],
-    ["after a sweep that worked", { account: { sweep } }],
-    ["during a sweep", { account: { sweep: { ...sweep, state: "starting", finishedAt: null } } }],
   ])("%s", (_, changes) => {
     expect(judged(changes)).toEqual({ status: "ok", problems: [] });
   });
@@ -102,7 +112,7 @@ describe("a database that is listed", () => {
       ["failing backup-stale"],
     ],
     [
-      "is older, though a run is under way",
+      "is older, though a run is under way (failure mode 9)",
       { freshAt: justOver, lastRunState: "copying" },
       ["failing backup-stale"],
     ],
@@ -157,13 +167,20 @@ describe("a database that is listed", () => {
     });
   });
 
-  it("is overdue for the catalogue in the same moment as here", () => {
-    expect([ago(26) < freshSince(now), justOver < freshSince(now)]).toEqual([false, true]);
+  it.each([
+    [1, "failing backup-stale"],
+    [8 * 24, null],
+  ])("has a limit of its own: %s hours", (hours, problem) => {
+    const database = { ...shop, freshAt: ago(27), freshnessMs: hours * HOUR_MS };
+    const expected = problem === null ? [] : [problem];
+    expect(judged({ databases: { databases: [database], problems: expected.length } }).problems).toEqual(
+      expected,
+    );
   });
 });
 
 describe("the account", () => {
-  const old = { at: ago(27), databases: 2 };
+  const old = { at: ago(27), databases: 2, untoldSince: null };
   it.each<[string, Parameters<typeof judged>[0], string]>([
     [
       "was not listed for too long",
@@ -182,17 +199,26 @@ describe("the account", () => {
     ],
     [
       "was listed, but the catalogue knows an older listing",
-      { databases: { listedAt: ago(24) }, account: { listing: { at: ago(0.2), databases: 2 } } },
+      {
+        databases: { listedAt: ago(24) },
+        account: { listing: { at: ago(0.2), databases: 2, untoldSince: ago(0.2) } },
+      },
       "degraded catalog-behind",
     ],
     [
       "was listed as empty, but the catalogue knows an older listing",
-      { databases: { listedAt: ago(24) }, account: { listing: { at: ago(0.2), databases: 0 } } },
+      {
+        databases: { listedAt: ago(24) },
+        account: { listing: { at: ago(0.2), databases: 0, untoldSince: ago(0.2) } },
+      },
       "degraded catalog-behind",
     ],
     [
       "was listed, but the catalogue's listing is too old",
-      { databases: { listedAt: old.at }, account: { listing: { at: ago(3), databases: 2 } } },
+      {
+        databases: { listedAt: old.at },
+        account: { listing: { at: ago(3), databases: 2, untoldSince: ago(3) } },
+      },
       "failing catalog-behind",
     ],
     ["was listed, but the catalogue knows of no listing", { databases: unlisted }, "failing catalog-behind"],
@@ -201,15 +227,26 @@ describe("the account", () => {
       { databases: { ...unlisted, knownSince: ago(1) } },
       "failing catalog-behind",
     ],
-    [
-      "could not be gone through",
-      { account: { sweep: { ...sweep, state: "failed" } } },
-      "degraded sweep-failed",
-    ],
+    ["could not be listed", { account: { listingFailure } }, "degraded listing-failed"],
     [
       "has a recipient whose key nobody has shown",
       { account: { unproven: ["age1x"] } },
       "degraded key-unproven",
+    ],
+    [
+      "lost its nightly trigger",
+      { account: { triggers: { ...triggers, nightly: [], nightlyMissing: true } } },
+      "degraded no-trigger",
+    ],
+    [
+      "misses its heartbeat",
+      { account: { triggers: { ...triggers, heartbeatAt: ago(1), heartbeatLate: true } } },
+      "degraded heartbeat-late",
+    ],
+    [
+      "has lost a database",
+      { account: { gone: [{ id: "u", name: "old", goneAt: ago(1) }] } },
+      "degraded database-gone",
     ],
     ["does not answer", { account: null }, "failing account-silent"],
   ])("%s", (_, changes, problem) => {
@@ -225,21 +262,20 @@ describe("the account", () => {
     ]);
   });
 
-  it("has its recipients named, and the failure of its sweep told", () => {
-    const error = { code: "api-token-refused", detail: "The token was refused.", hint: "Make another." };
+  it("has its recipients named, and the failure of its listing told", () => {
     const facts = {
       databases: ok(well),
       account: {
         ...account,
         unproven: ["age1a", "age1b"],
-        sweep: { ...sweep, state: "failed" as const, error },
+        listingFailure,
       },
     };
     expect(judgeHealth(ok(facts), now).problems).toMatchObject([
       { code: "key-unproven", detail: expect.stringContaining("age1a") },
       { code: "key-unproven", detail: expect.stringContaining("age1b") },
       {
-        code: "sweep-failed",
+        code: "listing-failed",
         detail: expect.stringContaining("The token was refused."),
         hint: "Make another.",
       },

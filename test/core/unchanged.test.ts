@@ -1,5 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { differenceOfEquals, reasonForFullBackup, type UnchangedQuestion } from "../../src/core/unchanged.ts";
+import type { ExportOptions } from "../../src/core/manifest.ts";
+import { effectivePolicy, EVERYTHING } from "../../src/core/policy.ts";
 import { HASH, manifest, unsealed } from "./sample-manifest.ts";
 
 const startedAt = Date.parse(manifest.startedAt);
@@ -9,14 +11,16 @@ const same: UnchangedQuestion = {
   databaseId: "d",
   databaseName: "shop",
   request: { label: null, pinned: false, force: false, examine: false },
-  policy: { compression: "gzip", volumeBytes: 1, lean: false, maxUnchangedDays: 7, examineDays: 7 },
-  options: { compression: "gzip", volumeBytes: 1, lean: false, recipients: [] },
-  exportOptions: { noData: false, noSchema: false, tables: [] },
+  policy: effectivePolicy({}, { compression: "gzip", volumeBytes: 1 }),
+  options: { compression: "gzip", volumeBytes: 1, lean: false, recipients: [], exportOptions: EVERYTHING },
   off: false,
   bookmark: "b",
   manifest,
   now: startedAt + HOUR_MS,
 };
+const exporting = (change: Partial<ExportOptions>): Partial<UnchangedQuestion> => ({
+  options: { ...same.options, exportOptions: { ...EVERYTHING, ...change } },
+});
 const encrypted = { format: "age-encryption.org/v1", recipients: ["age1a", "age1b"] };
 
 describe("a database of the same bookmark", () => {
@@ -28,6 +32,13 @@ describe("a database of the same bookmark", () => {
     const options = { ...same.options, recipients: ["age1b", "age1a"] };
     expect(
       reasonForFullBackup({ ...same, options, manifest: { ...manifest, encryption: encrypted } }),
+    ).toBeNull();
+  });
+
+  it("needs none when the same tables are named in another order", () => {
+    const named = { ...manifest, exportOptions: { ...EVERYTHING, tables: ["t", "u"] } };
+    expect(
+      reasonForFullBackup({ ...same, ...exporting({ tables: ["u", "t"] }), manifest: named }),
     ).toBeNull();
   });
 
@@ -54,8 +65,10 @@ describe("a database of the same bookmark", () => {
         manifest: { ...manifest, encryption: encrypted },
       },
     ],
-    ["other options", { exportOptions: { ...same.exportOptions, noData: true } }],
-    ["other options", { exportOptions: { ...same.exportOptions, tables: ["t"] } }],
+    ["other options", exporting({ noData: true })],
+    ["other options", exporting({ noSchema: true })],
+    ["other options", exporting({ tables: ["t"] })],
+    ["other options", { manifest: { ...manifest, exportOptions: { ...EVERYTHING, tables: ["t"] } } }],
     ["due", { now: startedAt + 7 * 24 * HOUR_MS }],
   ])("gets one all the same: %s", (reason, change) => {
     expect(reasonForFullBackup({ ...same, ...change })).toBe(reason);
@@ -83,6 +96,11 @@ describe("two backups of one bookmark", () => {
 
   it("are not compared by hash when the volumes of one were cut elsewhere", () => {
     expect(differenceOfEquals(manifest, { ...later, dump: { ...later.dump, sha256: null } })).toBeNull();
+  });
+
+  it("are not compared at all when one of them was not to hold everything", () => {
+    const named = { ...later, exportOptions: { ...EVERYTHING, tables: ["t"] } };
+    expect(differenceOfEquals(manifest, { ...named, dump: { ...later.dump, bytes: 32 } })).toBeNull();
   });
 
   it("are not compared at all when the data had moved on (failure mode 38)", () => {

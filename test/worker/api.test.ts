@@ -4,7 +4,7 @@ import { createExecutionContext, runDurableObjectAlarm } from "cloudflare:test";
 import worker from "../../src/index.ts";
 import type { RunView } from "../../src/core/run-view.ts";
 import { createDatabase, dumpOf } from "./emulated-account.ts";
-import { backUp, call, holdTheClock, startBackup, drive, isOver } from "./run-driver.ts";
+import { backUp, call, holdTheClock, startBackup, drive, isOver, setPolicy } from "./run-driver.ts";
 
 let shop: { id: string; name: string };
 let first: RunView;
@@ -12,6 +12,7 @@ let first: RunView;
 beforeAll(async () => {
   holdTheClock();
   shop = await createDatabase("CREATE TABLE t (a); INSERT INTO t VALUES (1), (2);", "shop");
+  await setPolicy(shop.id, { retention: { keepLast: 100 } });
   first = await backUp(shop);
   for (let i = 0; i < 4; i++) await backUp(shop);
   vi.useRealTimers();

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { D1Rest } from "../../src/cloudflare/d1-rest.ts";
-import { EXPORT_OPTIONS } from "../../src/jobs/export-step.ts";
+import { EVERYTHING } from "../../src/core/policy.ts";
 import { createDatabase } from "./emulated-account.ts";
 
 const BASE = "http://emulator.test/client/v4";
@@ -37,7 +37,7 @@ describe("what Cloudflare's refusals mean", () => {
     ],
   ])("%s", async (_, api, code, hint, retryable) => {
     const { id } = await createDatabase("");
-    const answer = await api.startExport(id, EXPORT_OPTIONS);
+    const answer = await api.startExport(id, EVERYTHING);
     expect(answer).toMatchObject({
       ok: false,
       failure: { code, hint: expect.stringMatching(hint), retryable },

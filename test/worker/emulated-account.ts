@@ -32,6 +32,20 @@ export async function createDatabase(
   return { id: uuid, name };
 }
 
+/** As wrangler or the dashboard deletes it. */
+export async function deleteDatabase(id: string): Promise<void> {
+  const url = `http://emulator.test/client/v4/accounts/emulated-account/d1/database/${id}`;
+  const response = await fetch(url, {
+    method: "DELETE",
+    headers: { Authorization: "Bearer emulated-token" },
+  });
+  if (!response.ok) throw new Error(`${response.status} ${await response.text()}`);
+}
+
+export async function renameDatabase(id: string, name: string): Promise<void> {
+  await control("PUT", `/databases/${id}/name`, { name });
+}
+
 export async function runSql(id: string, sql: string): Promise<void> {
   await control("POST", `/databases/${id}/sql`, sql);
 }

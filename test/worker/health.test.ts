@@ -1,11 +1,11 @@
-import { createExecutionContext, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
+import { createExecutionContext, runDurableObjectAlarm } from "cloudflare:test";
 import { env, exports } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { z } from "zod";
 import worker from "../../src/index.ts";
 import { STATUS_KEPT_MS } from "../../src/http/health.ts";
 import { createDatabase, resetAccount, setFaults } from "./emulated-account.ts";
-import { advanceDays, backUp, call, drive, isOver, setPolicy } from "./run-driver.ts";
+import { account, advanceDays, backUp, call, drive, forgetAccount, isOver, setPolicy } from "./run-driver.ts";
 
 /** Each test has a month of its own, and an account of which nothing is known. */
 let month = Date.UTC(2027, 0, 1, 3);
@@ -14,14 +14,11 @@ beforeEach(async () => {
   month += 31 * 86_400_000;
   vi.useFakeTimers({ toFake: ["Date"], now: month });
   await env.CATALOG.exec("DELETE FROM databases");
-  await runInDurableObject(account(), (_, state) => {
-    for (const key of ["sweep", "listing"]) state.storage.kv.delete(key);
-  });
+  await forgetAccount();
   await resetAccount();
 });
 afterEach(() => vi.useRealTimers());
 
-const account = () => env.ACCOUNT_QUEUE.getByName("emulated-account");
 const hours = (count: number): Promise<void> => advanceDays(count / 24);
 
 const healthSchema = z.strictObject({
@@ -148,12 +145,15 @@ describe("an account", () => {
     expect(await problemsAs(OK)).toEqual([]);
   });
 
-  it("is not held to databases that are gone, nor to the catalogue's own", async () => {
-    await createDatabase("CREATE TABLE a (x);");
+  it("is not held to databases that are gone, nor to the catalogue's own, but tells of them for a week", async () => {
+    const { name } = await createDatabase("CREATE TABLE a (x);");
     await night();
     await resetAccount();
     await hours(27);
     expect(await problemsAs(FAILING)).toHaveLength(2);
+    await night();
+    expect(await problemsAs(DEGRADED)).toEqual([`database-gone ${name}`]);
+    await hours(8 * 24);
     await night();
     expect(await problemsAs(OK)).toEqual([]);
     const { results } = await env.CATALOG.prepare("SELECT name, listed FROM databases").run();
@@ -166,7 +166,7 @@ describe("an account", () => {
     await night();
     await setFaults("*", [{ on: "list", fault: "status", value: 403 }]);
     await call("/api/backups", { method: "POST" });
-    expect(await problemsAs(DEGRADED)).toEqual(["sweep-failed"]);
+    expect(await problemsAs(DEGRADED)).toEqual(["listing-failed"]);
     await setFaults("*", []);
     await night();
     expect(await problemsAs(OK)).toEqual([]);
@@ -205,7 +205,7 @@ describe("the catalogue", () => {
     await runDurableObjectAlarm(account());
     const { results } = await env.CATALOG.prepare("SELECT name, listed FROM databases").run();
     expect(results).toEqual([{ name, listed: 1 }]);
-    expect((await problemsAs(DEGRADED)).toSorted()).toEqual(["catalog-behind", "sweep-failed"]);
+    expect(await problemsAs(DEGRADED)).toEqual(["listing-failed"]);
     await setFaults("*", []);
     await night();
     expect(await problemsAs(OK)).toEqual([]);

@@ -1,4 +1,3 @@
-import { runDurableObjectAlarm } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { createDatabase, setFaults } from "./emulated-account.ts";
@@ -6,6 +5,7 @@ import {
   backUp,
   call,
   drive,
+  driveAccount,
   holdTheClock,
   isOver,
   manifestOf,
@@ -104,9 +104,8 @@ describe("PUT /api/databases/:db/policy", () => {
   it("lies in the bucket too, so that the catalogue can be thrown away", async () => {
     const database = await createDatabase(TABLE);
     await setPolicy(database.id, { compression: "zstd" });
-    const key = `d1/_d1-nightly/${database.id}.json`;
-    await runDurableObjectAlarm(env.DATABASE_BACKUPS.getByName(database.id));
-    const stored = await env.BACKUPS.get(key);
+    await driveAccount();
+    const stored = await env.BACKUPS.get(`d1/_d1-nightly/${database.id}.json`);
     expect(await stored?.json()).toEqual({
       formatVersion: 1,
       databaseId: database.id,
@@ -115,6 +114,132 @@ describe("PUT /api/databases/:db/policy", () => {
       unchanged: null,
       unchangedOff: null,
       examinedAt: null,
+      policyChanges: [
+        { at: "2126-11-21T03:00:00.000Z", who: "ADMIN_TOKEN", policy: { compression: "zstd" } },
+      ],
     });
+  });
+
+  it("is recorded with who changed it and when, the latest first", async () => {
+    const database = await createDatabase(TABLE);
+    await setPolicy(database.id, { compression: "zstd" });
+    vi.setSystemTime(Date.now() + 60_000);
+    await setPolicy(database.id, { paused: true });
+    const known = await (await call(`/api/databases/${database.id}`)).json();
+    expect(known).toMatchObject({
+      policyChanges: [
+        { at: "2126-11-21T03:01:00.000Z", who: "ADMIN_TOKEN", policy: { paused: true } },
+        { at: "2126-11-21T03:00:00.000Z", who: "ADMIN_TOKEN", policy: { compression: "zstd" } },
+      ],
+    });
+  });
+
+  it.each<[string, unknown, string, RegExp]>([
+    [
+      "an expression that is none",
+      { schedule: { cron: "at night", timeZone: "UTC" } },
+      "schedule.cron",
+      /0 3 \* \* \*|30 2/,
+    ],
+    ["one that never fires", { schedule: { cron: "0 0 31 2 *", timeZone: "UTC" } }, "schedule.cron", /never/],
+    [
+      "one that fires every minute",
+      { schedule: { cron: "* * * * *", timeZone: "UTC" } },
+      "schedule.cron",
+      /5 minutes/,
+    ],
+    [
+      "a zone that is none",
+      { schedule: { cron: "0 3 * * *", timeZone: "Mars/Base" } },
+      "schedule.timeZone",
+      /Europe\/Berlin/,
+    ],
+    ["a schedule that is neither", { schedule: "nightly" }, "schedule", /trigger/],
+    [
+      "a negative number of backups (failure mode 22)",
+      { retention: { keepDaily: -1 } },
+      "retention.keepDaily",
+      /0 or more/,
+    ],
+    ["a typo in retention (failure mode 22)", { retention: { keepDayly: 7 } }, "keepDayly", /not known/],
+    ["a limit of a second", { freshnessMs: 1_000 }, "freshnessMs", /3600000/],
+    [
+      "nothing left to export",
+      { exportOptions: { noData: true, noSchema: true } },
+      "exportOptions",
+      /nothing to back up/,
+    ],
+  ])("answers 400 to %s, with the field and what is right", async (_, policy, field, words) => {
+    const database = await createDatabase(TABLE);
+    for (const path of [`/api/databases/${database.id}/policy`, "/api/policy"]) {
+      const response = await call(path, { method: "PUT", body: JSON.stringify(policy) });
+      expect(response.status).toBe(400);
+      const { errors } = await response.json<{ errors: { field: string; problem: string }[] }>();
+      expect(errors[0]).toMatchObject({ field, problem: expect.stringMatching(words) });
+    }
+  });
+});
+
+describe("PUT /api/policy", () => {
+  it("holds for every database in what its own policy leaves out, retention key by key", async () => {
+    const database = await createDatabase(TABLE);
+    await setPolicy(database.id, { retention: { keepDaily: 30 }, examineDays: 0 });
+    const shared = { compression: "zstd", retention: { keepDaily: 5, keepYearly: 10 }, exclude: ["tmp-*"] };
+    const put = await call("/api/policy", { method: "PUT", body: JSON.stringify(shared) });
+    expect(await put.json()).toMatchObject({
+      policy: shared,
+      effective: { compression: "zstd", retention: { keepDaily: 5, keepLast: 3 } },
+      policyChanges: [{ who: "ADMIN_TOKEN", policy: shared }],
+    });
+    expect(await (await call(`/api/databases/${database.id}`)).json()).toMatchObject({
+      ownPolicy: { retention: { keepDaily: 30 }, examineDays: 0 },
+      policy: {
+        compression: "zstd",
+        examineDays: 0,
+        retention: { keepDaily: 30, keepYearly: 10, keepLast: 3 },
+      },
+    });
+    const manifest = await manifestOf((await backUp(database)).backupId);
+    expect(manifest.compression).toBe("zstd");
+    await driveAccount();
+    const stored = await env.BACKUPS.get("d1/_d1-nightly/policy.json");
+    expect(await stored?.json()).toMatchObject({ policy: shared, policyChanges: [{ policy: shared }] });
+    await call("/api/policy", { method: "PUT", body: "{}" });
+  });
+
+  it("and a database's own do not leave nothing to back up between them", async () => {
+    const database = await createDatabase(TABLE);
+    await call("/api/policy", { method: "PUT", body: '{"exportOptions":{"noSchema":true}}' });
+    const own = { method: "PUT", body: '{"exportOptions":{"noData":true}}' };
+    const refused = await call(`/api/databases/${database.id}/policy`, own);
+    expect(refused.status).toBe(400);
+    expect(await refused.json()).toMatchObject({ errors: [{ field: "exportOptions" }] });
+    await call("/api/policy", { method: "PUT", body: "{}" });
+    expect((await call(`/api/databases/${database.id}/policy`, own)).status).toBe(200);
+  });
+
+  it("is for admins", async () => {
+    const headers = { Authorization: "Bearer viewer-token-for-tests" };
+    expect((await call("/api/policy", { method: "PUT", body: "{}", headers })).status).toBe(403);
+    expect((await call("/api/policy", { headers })).status).toBe(200);
+  });
+});
+
+describe("POST /api/schedules/preview", () => {
+  it("shows the next five runs in both zones, and how old a backup may become, and saves nothing", async () => {
+    const schedule = { cron: "30 2 * * 1-5", timeZone: "Europe/Berlin" };
+    const response = await call("/api/schedules/preview", {
+      method: "POST",
+      body: JSON.stringify({ schedule }),
+    });
+    expect(response.status).toBe(200);
+    const shown = await response.json<{ runs: { at: string; local: string }[]; freshnessMs: number }>();
+    // 2126-11-21 is a Thursday.
+    expect(shown.runs.map(({ at }) => at)).toEqual(
+      ["22", "25", "26", "27", "28"].map((day) => `2126-11-${day}T01:30:00.000Z`),
+    );
+    expect(shown.runs[0]?.local).toContain("02:30");
+    // From Friday to Monday, over the night in October that is an hour longer, and two hours.
+    expect(shown.freshnessMs).toBe((3 * 24 + 1 + 2) * 3_600_000);
   });
 });

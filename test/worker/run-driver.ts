@@ -1,7 +1,8 @@
-import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
+import { createScheduledController, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env, exports } from "cloudflare:workers";
 import { vi } from "vitest";
 import { z } from "zod";
+import worker from "../../src/index.ts";
 import type { Manifest } from "../../src/core/manifest.ts";
 import { manifestSchema } from "../../src/core/manifest.ts";
 import { advanceEmulatorClock, setFaults, type Fault } from "./emulated-account.ts";
@@ -94,6 +95,71 @@ export async function manifestOf(backupId: string | null): Promise<Manifest> {
 
 export async function dumpSql(backupId: string | null): Promise<string> {
   return (await call(`/api/backups/${backupId ?? "none"}/dump.sql`)).text();
+}
+
+export const NIGHTLY = "0 3 * * *";
+export const HEARTBEAT = "*/5 * * * *";
+
+export const account = () => env.ACCOUNT_QUEUE.getByName("emulated-account");
+
+/** The account's object as in a new installation; whose keys were shown is remembered. */
+export async function forgetAccount(): Promise<void> {
+  await runInDurableObject(account(), async (_, { storage }) => {
+    for (const [key] of storage.kv.list()) storage.kv.delete(key);
+    for (const table of ["database", "due", "listed", "place", "untold", "waiting"])
+      storage.sql.exec(`DELETE FROM ${table}`);
+    await storage.deleteAlarm();
+  });
+}
+
+/** A Cron Trigger of the Worker fires. */
+export async function fire(cron: string, scheduledTime = Date.now()): Promise<void> {
+  await worker.scheduled(createScheduledController({ scheduledTime: new Date(scheduledTime), cron }), env);
+}
+
+/** Moves both clocks on to a moment, if it lies ahead. */
+export async function moveTo(moment: number): Promise<void> {
+  const ahead = moment - Date.now();
+  if (ahead <= 0) return;
+  vi.setSystemTime(moment);
+  await advanceEmulatorClock(ahead);
+}
+
+/** Fires the account's alarms that are due within so many milliseconds, with the clock moved along. */
+export async function driveAccount(forMs = 15 * 60_000): Promise<void> {
+  const until = Date.now() + forMs;
+  for (let alarms = 0; alarms < 300; alarms++) {
+    const next = await runInDurableObject(account(), (_, state) => state.storage.getAlarm());
+    if (next === null || next > until) return;
+    await moveTo(next);
+    await runDurableObjectAlarm(account());
+  }
+  throw new Error("the account's object goes on and on");
+}
+
+/** Drives the account and the runs of these databases until nothing is left to do. */
+export async function settle(databases: readonly { id: string }[], forMs = 15 * 60_000): Promise<void> {
+  for (let rounds = 0; rounds < 50; rounds++) {
+    await driveAccount(forMs);
+    const runs = await Promise.all(databases.map(({ id }) => storedRunOrNull(id)));
+    const busy = runs.filter((run) => run !== null && !isOver(run));
+    if (busy.length === 0) return;
+    for (const run of busy) {
+      if (run === null) continue;
+      await drive(run.databaseId, isOver);
+      await runDurableObjectAlarm(env.DATABASE_BACKUPS.getByName(run.databaseId));
+    }
+  }
+  throw new Error("runs go on and on");
+}
+
+/** The run as the object has stored it; null when it never had one. */
+export async function storedRunOrNull(databaseId: string): Promise<Run | null> {
+  const stub = env.DATABASE_BACKUPS.getByName(databaseId);
+  return runInDurableObject(stub, (_, state) => {
+    const stored = state.storage.kv.get("run");
+    return stored === undefined ? null : runSchema.parse(stored);
+  });
 }
 
 /** All keys of the bucket that belong to a database of this name. */

@@ -1,10 +1,20 @@
-import { createScheduledController, runDurableObjectAlarm } from "cloudflare:test";
+import { runDurableObjectAlarm } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { z } from "zod";
-import worker from "../../src/index.ts";
-import { createDatabase, resetAccount, runSql, setFaults, stateOf } from "./emulated-account.ts";
-import { call, drive, holdTheClock, isOver, nextStep, startBackup, storedRun } from "./run-driver.ts";
+import { createDatabase, resetAccount, setFaults } from "./emulated-account.ts";
+import {
+  account,
+  call,
+  drive,
+  driveAccount,
+  holdTheClock,
+  isOver,
+  nextStep,
+  settle,
+  startBackup,
+  storedRun,
+} from "./run-driver.ts";
 
 beforeEach(async () => {
   holdTheClock();
@@ -12,7 +22,6 @@ beforeEach(async () => {
 });
 afterEach(() => vi.useRealTimers());
 
-const account = () => env.ACCOUNT_QUEUE.getByName("emulated-account");
 const sweepSchema = z.object({
   sweep: z
     .object({
@@ -28,71 +37,11 @@ async function latestSweep(): Promise<z.infer<typeof sweepSchema>["sweep"]> {
   return sweepSchema.parse(await (await call("/api/sweeps/latest")).json()).sweep;
 }
 
-async function sweepToEnd(): Promise<void> {
-  for (let alarms = 0; alarms < 50; alarms++) {
-    const sweep = await latestSweep();
-    if (sweep?.state === "done" || sweep?.state === "failed") return;
-    vi.setSystemTime(Date.now() + 60_000);
-    await runDurableObjectAlarm(account());
-  }
-  throw new Error("the sweep does not end");
-}
-
-async function fireCron(scheduledTime: Date): Promise<void> {
-  const controller = createScheduledController({ scheduledTime, cron: "0 3 * * *" });
-  await worker.scheduled(controller, env);
-}
-
 async function createDatabases(count: number): Promise<{ id: string; name: string }[]> {
   const databases = [];
   for (let i = 0; i < count; i++) databases.push(await createDatabase(""));
   return databases;
 }
-
-describe("the nightly trigger", () => {
-  it("starts a backup of every database but the catalogue, page by page, from its own alarms", async () => {
-    const databases = await createDatabases(130);
-    await fireCron(new Date("2126-11-21T03:00:00Z"));
-    // One call and no more: the rest comes from alarms.
-    await sweepToEnd();
-    expect(await latestSweep()).toMatchObject({ state: "done", databases: 130, started: 130 });
-    for (const { id } of databases) expect(await storedRun(id)).toMatchObject({ trigger: "scheduled" });
-    const runs = await (await call("/api/runs?database=d1-nightly-catalog")).json<{ items: unknown[] }>();
-    expect(runs.items).toEqual([]);
-  }, 60_000);
-
-  it("delivered twice starts one run of each database", async () => {
-    const [database] = await createDatabases(1);
-    const id = database?.id ?? "";
-    await fireCron(new Date("2126-11-22T03:00:00Z"));
-    await sweepToEnd();
-    const first = await drive(id, isOver);
-    await fireCron(new Date("2126-11-22T03:00:00Z"));
-    await sweepToEnd();
-    expect((await drive(id, isOver)).id).toBe(first.id);
-    expect(await stateOf(id)).toMatchObject({ exportsStarted: 1 });
-    await runSql(id, "CREATE TABLE t (a);");
-    await fireCron(new Date("2126-11-23T03:00:00Z"));
-    await sweepToEnd();
-    await drive(id, isOver);
-    expect(await stateOf(id)).toMatchObject({ exportsStarted: 2 });
-  });
-
-  it("goes on when the list fails for a while", async () => {
-    await createDatabases(2);
-    await setFaults("*", [{ on: "list", fault: "status", value: 503, times: 3 }]);
-    await fireCron(new Date("2126-11-24T03:00:00Z"));
-    await sweepToEnd();
-    expect(await latestSweep()).toMatchObject({ state: "done", started: 2 });
-  });
-
-  it("says so when the list cannot be had", async () => {
-    await setFaults("*", [{ on: "list", fault: "status", value: 403 }]);
-    await fireCron(new Date("2126-11-25T03:00:00Z"));
-    await sweepToEnd();
-    expect(await latestSweep()).toMatchObject({ state: "failed", error: { code: "api-token-refused" } });
-  });
-});
 
 describe("POST /api/backups", () => {
   it("answers with the runs, those under way already included", async () => {
@@ -104,6 +53,19 @@ describe("POST /api/backups", () => {
     expect(runs.map(({ databaseId }) => databaseId).sort()).toEqual(databases.map(({ id }) => id).sort());
   });
 
+  it("starts the first 25 at once, and the others as places become free; a second one is told to wait", async () => {
+    const databases = await createDatabases(30);
+    const response = await call("/api/backups", { method: "POST", body: "{}" });
+    expect((await response.json<{ runs: unknown[] }>()).runs).toHaveLength(25);
+    expect(await latestSweep()).toMatchObject({ state: "starting", databases: 30, started: 25 });
+    const second = await call("/api/backups", { method: "POST", body: "{}" });
+    expect(second.status).toBe(409);
+    expect(await second.json()).toMatchObject({ code: "sweep-under-way", sweep: { started: 25 } });
+    await settle(databases);
+    expect(await latestSweep()).toMatchObject({ state: "done", databases: 30, started: 30 });
+    for (const { id } of databases) expect(await storedRun(id)).toMatchObject({ trigger: "manual" });
+  }, 60_000);
+
   it("says what is wrong when the databases cannot be listed", async () => {
     await setFaults("*", [{ on: "list", fault: "status", value: 403 }]);
     const response = await call("/api/backups", { method: "POST" });
@@ -112,6 +74,7 @@ describe("POST /api/backups", () => {
       code: "api-token-refused",
       hint: expect.stringContaining("D1 · Edit"),
     });
+    expect(await latestSweep()).toMatchObject({ state: "failed", error: { code: "api-token-refused" } });
   });
 });
 
@@ -123,6 +86,7 @@ describe("many databases at once", () => {
     for (const { id } of databases) await runDurableObjectAlarm(env.DATABASE_BACKUPS.getByName(id));
     const states = await Promise.all(databases.map(async ({ id }) => (await storedRun(id)).phase.at));
     expect(states.filter((state) => state === "queued")).toHaveLength(3);
+    await driveAccount();
   });
 
   it("one that waits to copy again after a failure keeps its position in the queue", async () => {

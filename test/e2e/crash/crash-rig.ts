@@ -102,8 +102,12 @@ export class CrashRig {
     await rm(this.#folder, { recursive: true, force: true });
   }
 
-  createSource(name: string, contents: SourceContents): Promise<SourceDatabase> {
-    return createSource(this.#emulatorUrl, name, contents);
+  /** All of its backups are kept: what retention deletes would not be told from what a crash has lost. */
+  async createSource(name: string, contents: SourceContents): Promise<SourceDatabase> {
+    const source = await createSource(this.#emulatorUrl, name, contents);
+    const policy = { retention: { keepLast: 10_000 } };
+    await this.json(`/api/databases/${source.id}/policy`, { method: "PUT", body: JSON.stringify(policy) });
+    return source;
   }
 
   /** The next download of the database's dump sends so many bytes and then nothing more, without an end. */
@@ -119,7 +123,8 @@ export class CrashRig {
   async requestBackup(database: SourceDatabase): Promise<string> {
     const answer = z.object({ run: runSchema });
     const path = `/api/databases/${database.id}/backups`;
-    return answer.parse(await this.json(path, { method: "POST", body: '{"force":true,"examine":true}' })).run.id;
+    return answer.parse(await this.json(path, { method: "POST", body: '{"force":true,"examine":true}' })).run
+      .id;
   }
 
   async run(id: string): Promise<RunAnswer> {

@@ -1,15 +1,16 @@
 import { connect } from "../../../src/connect.ts";
 import { ok } from "../../../src/core/failure.ts";
 import { copyOf, type Run } from "../../../src/core/run.ts";
-import type { Platform, Places } from "../../../src/core/ports.ts";
+import type { AccountDesk } from "../../../src/core/account.ts";
+import type { Platform } from "../../../src/core/ports.ts";
 import product from "../../../src/index.ts";
-import { accountPlaces } from "../../../src/jobs/account-places.ts";
+import { accountDesk } from "../../../src/jobs/account-desk.ts";
 import { databaseBackups } from "../../../src/jobs/database-backups.ts";
 import { bucketWindow } from "./bucket-window.ts";
 import type { Moment } from "./moments.ts";
 
 /** The product, with one thing added: it stops after each effect and each save until the test lets it go on. */
-export { AccountQueue, BackupVerification } from "../../../src/index.ts";
+export { AccountQueue, BackupVerification, BucketCare } from "../../../src/index.ts";
 
 interface CrashEnv extends Env {
   readonly KILL_SWITCH_URL: string;
@@ -20,7 +21,8 @@ export class DatabaseBackups extends databaseBackups<CrashEnv>({
     const connected = connect(env);
     return connected.ok ? ok(tellingOfEffects(connected.value, env)) : connected;
   },
-  places: (env: CrashEnv, accountId: string): Places => accountPlaces(env.ACCOUNT_QUEUE.getByName(accountId)),
+  desk: (env: CrashEnv, accountId: string): AccountDesk =>
+    accountDesk(env.ACCOUNT_QUEUE.getByName(accountId)),
   saved: (env, run) => tell(env, savedMoment(run)),
 }) {}
 

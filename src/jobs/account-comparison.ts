@@ -1,0 +1,50 @@
+import { ok, type Result } from "../core/failure.ts";
+import { runIdOf } from "../core/object-keys.ts";
+import { backupOptions } from "../core/policy.ts";
+import type { Platform } from "../core/ports.ts";
+import { newRun, type BackupRequest } from "../core/run.ts";
+import { viewRun, type RunView } from "../core/run-view.ts";
+import { reasonForFullBackup } from "../core/unchanged.ts";
+import type { AccountSchedule } from "./account-schedule.ts";
+import type { RegisteredDatabase } from "./database-registry.ts";
+import { standingBackup } from "./preflight-step.ts";
+
+/** The backup that still stands for the database, and the run that says so; null when its object has to look itself. */
+export type Compared = { readonly backupId: string; readonly run: RunView } | null;
+
+/**
+ * Whether the latest backup of a database still stands for it: asked here, so that thousands of databases that were not
+ * written to do not wake an object each. Whatever is not plain is left to the database's own object. Changes nothing.
+ */
+export async function compareBookmark(
+  entry: RegisteredDatabase,
+  request: BackupRequest,
+  schedule: AccountSchedule,
+  platform: Platform,
+): Promise<Result<Compared>> {
+  const policy = schedule.policyOf(entry.policy);
+  const options = backupOptions(policy, platform.settings.recipients);
+  const last = await standingBackup(entry.last, platform);
+  if (!last.ok || last.value === null) return ok(null);
+  const question = {
+    databaseId: entry.id,
+    databaseName: entry.name,
+    request,
+    policy,
+    options,
+    off: entry.unchangedOff !== null,
+    bookmark: null,
+    manifest: last.value,
+  };
+  // Asked without a bookmark first: only "no bookmark" leaves something to ask D1 for.
+  if (reasonForFullBackup({ ...question, now: platform.now() }) !== "no bookmark") return ok(null);
+  const bookmark = await platform.api.bookmark(entry.id);
+  if (!bookmark.ok) return bookmark;
+  const now = platform.now();
+  if (reasonForFullBackup({ ...question, bookmark: bookmark.value, now }) !== null) return ok(null);
+  const { backupId } = last.value;
+  const identity = { id: entry.id, name: entry.name, accountId: platform.settings.accountId };
+  const run = newRun(runIdOf(entry.id, now), identity, request, now);
+  const over = { ...run, startedAt: now, finishedAt: now, phase: { at: "unchanged", backupId } as const };
+  return ok({ backupId, run: viewRun(over) });
+}

@@ -1,0 +1,159 @@
+import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { mkdtempSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import { afterAll, describe, expect, it } from "vitest";
+import { sectionsOf, type UnsealedManifest } from "../../src/core/build-manifest.ts";
+import { NOTHING_SCANNED, Tally } from "../../src/core/dump-checks.ts";
+import { scanHazards } from "../../src/core/hazards.ts";
+import type { ExportOptions } from "../../src/core/manifest.ts";
+import { rowsOfDump } from "../../src/core/partial-export.ts";
+import { EVERYTHING } from "../../src/core/policy.ts";
+import { restoreGuide } from "../../src/core/restore-guide.ts";
+import { StatementScanner } from "../../src/core/statements.ts";
+import { unsealed, volume } from "../core/sample-manifest.ts";
+import { commandsOf, runScript, toolbox } from "./guide-runner.ts";
+
+// RESTORE.md's commands for backups that do not hold everything, run as they are printed.
+
+const root = mkdtempSync(join(tmpdir(), "d1-nightly-partial-"));
+const PATH = toolbox(join(root, "tools"), ["perl"]);
+afterAll(() => rmSync(root, { recursive: true }));
+
+const SCHEMA = [
+  "CREATE TABLE users (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT);",
+  "CREATE TABLE orders (id INTEGER PRIMARY KEY, item TEXT, owner INTEGER REFERENCES users(id));",
+];
+const ROWS = [
+  `INSERT INTO "users" ("id","name") VALUES(1,'Ada');`,
+  `INSERT INTO "users" ("id","name") VALUES(2,replace('INSERT INTO "sqlite_sequence"\\nB','\\n',char(10)));`,
+];
+const ORDERS = [`INSERT INTO "orders" ("id","item","owner") VALUES(1,'tea',7);`];
+const COUNTER = `INSERT INTO "sqlite_sequence" ("name","seq") VALUES('users',9);`;
+const STATISTICS = `INSERT INTO "sqlite_stat1" ("tbl","idx","stat") VALUES('orders',NULL,'1');`;
+const INDEX = "CREATE INDEX orders_by_item ON orders (item);";
+
+/** A folder with the backup of such a dump. */
+function backupOf(dump: string, exportOptions: ExportOptions, lean = false): string {
+  const bytes = Buffer.from(dump);
+  const folder = join(root, createHash("sha256").update(`${dump}${lean}`).digest("hex").slice(0, 12));
+  const tally = new Tally(NOTHING_SCANNED, 0);
+  const scanner = new StatementScanner(tally.count);
+  scanner.scan(bytes);
+  scanner.end();
+  const stored = gzipSync(bytes);
+  const sha256 = createHash("sha256").update(stored).digest("hex");
+  const rows = rowsOfDump(tally.scanned.rows, ["users", "orders"], exportOptions);
+  const manifest: UnsealedManifest = {
+    ...unsealed,
+    exportOptions,
+    lean,
+    dump: { bytes: bytes.length, sha256: createHash("sha256").update(bytes).digest("hex"), statements: null },
+    volumes: [{ ...volume, sha256, bytes: stored.length, dumpBytes: bytes.length }],
+    tables: rows.map(([name, count]) => ({ name, rows: lean ? null : count })),
+    hazards: scanHazards(tally.scanned),
+    sections: lean ? null : sectionsOf(tally.scanned, bytes.length),
+    missingSemicolons: lean ? null : tally.scanned.missingSemicolons,
+  };
+  mkdirSync(folder);
+  writeFileSync(join(folder, volume.name), stored);
+  writeFileSync(join(folder, "SHA256SUMS"), `${sha256}  ${volume.name}\n`);
+  writeFileSync(join(folder, "RESTORE.md"), restoreGuide(manifest));
+  return folder;
+}
+
+const dumpOf = (...lines: string[]): string => ["PRAGMA defer_foreign_keys=TRUE;", ...lines].join("\n");
+const restore = (folder: string, steps = [1, 2, 3, 4]) =>
+  runScript(folder, commandsOf(folder, steps), { PATH });
+
+function ask(folder: string, sql: string): string {
+  return execFileSync("sqlite3", [join(folder, "restored.db"), sql], { encoding: "utf8" }).trim();
+}
+
+/** The part of step 5 that needs no Cloudflare: it makes d1.sql, which is loaded here into a new SQLite database. */
+async function loadAsD1Does(folder: string): Promise<string> {
+  const script = commandsOf(folder, [5]).split("npx ")[0] ?? "";
+  expect((await runScript(folder, script, { PATH })).code).toBe(0);
+  const database = join(folder, "d1.db");
+  execFileSync("sqlite3", ["-bail", database, "BEGIN", `.read ${join(folder, "d1.sql")}`, "COMMIT"]);
+  return database;
+}
+
+describe("a backup without schema", () => {
+  const nul = `INSERT INTO "users" ("id","name") VALUES(3,'a\0b');`;
+
+  it.each([
+    ["", false, [] as string[]],
+    [" with NUL characters", false, [nul]],
+    [", lean, with NUL characters", true, [nul]],
+  ])("is loaded into tables that are there%s, counters included", async (_, lean, more) => {
+    const folder = backupOf(
+      dumpOf(...ROWS, ...more, STATISTICS, ...ORDERS, COUNTER),
+      { ...EVERYTHING, noSchema: true },
+      lean,
+    );
+    execFileSync("sqlite3", [join(folder, "restored.db"), ...SCHEMA]);
+    const restored = await restore(folder);
+    expect(restored).toMatchObject({ code: 0, stderr: "" });
+    expect(restored.stdout.includes("Every table has the rows")).toBe(!lean);
+    expect(ask(folder, "SELECT count(*) FROM users")).toBe(String(2 + more.length));
+    expect(ask(folder, "SELECT name, seq FROM sqlite_sequence")).toBe("users|9");
+    expect(ask(folder, "SELECT hex(name) FROM users WHERE id = 3")).toBe(more.length === 0 ? "" : "610062");
+    const d1 = await loadAsD1Does(folder);
+    expect(
+      execFileSync("sqlite3", [d1, "SELECT seq FROM sqlite_sequence; SELECT count(*) FROM users, orders"], {
+        encoding: "utf8",
+      }),
+    ).toBe(`9\n${2 + more.length}\n`);
+  });
+
+  it.each([
+    ["are no tables", []],
+    [
+      "are triggers, which would fire",
+      [...SCHEMA, "CREATE TRIGGER g AFTER INSERT ON users BEGIN DELETE FROM orders; END;"],
+    ],
+  ])("is not loaded where there %s", async (_, there) => {
+    const folder = backupOf(dumpOf(...ROWS, `-- ${there.length}`), { ...EVERYTHING, noSchema: true });
+    if (there.length > 0) execFileSync("sqlite3", [join(folder, "restored.db"), ...there]);
+    const refused = await restore(folder);
+    expect(refused.code).not.toBe(0);
+    expect(refused.stderr).toContain("has to hold the tables");
+  });
+
+  it("that is loaded twice is told from one that was loaded once", async () => {
+    const folder = backupOf(dumpOf(`INSERT INTO "orders" ("id","item","owner") VALUES(NULL,'ink',1);`), {
+      ...EVERYTHING,
+      noSchema: true,
+    });
+    execFileSync("sqlite3", [join(folder, "restored.db"), ...SCHEMA]);
+    expect(await restore(folder)).toMatchObject({ code: 0 });
+    expect((await restore(folder)).stdout).toContain("orders|1|2");
+  });
+});
+
+it("a backup without rows gives the schema back", async () => {
+  const folder = backupOf(dumpOf(...SCHEMA, "DELETE FROM sqlite_sequence;", INDEX), {
+    ...EVERYTHING,
+    noData: true,
+  });
+  expect(await restore(folder)).toMatchObject({ code: 0, stderr: "" });
+  expect(ask(folder, "SELECT group_concat(name) FROM sqlite_master")).toBe(
+    "users,sqlite_sequence,orders,orders_by_item",
+  );
+  await loadAsD1Does(folder);
+});
+
+it("a backup of named tables gives these back, whatever they refer to", async () => {
+  const [, orders = ""] = SCHEMA;
+  const folder = backupOf(dumpOf(orders, ...ORDERS, INDEX), {
+    ...EVERYTHING,
+    tables: ["orders", "orders_by_item"],
+  });
+  const restored = await restore(folder);
+  expect(restored).toMatchObject({ code: 0, stderr: "" });
+  expect(restored.stdout).toContain("Every table has the rows that were counted.");
+  expect(ask(folder, "SELECT item, owner FROM orders")).toBe("tea|7");
+});
