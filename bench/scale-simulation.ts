@@ -1,4 +1,11 @@
-import { attemptLimit, backoffMs, EXPORT_LIMIT, LONGEST_WAIT_MS, pollDelayMs } from "../src/core/backoff.ts";
+import {
+  attemptLimit,
+  backoffMs,
+  EXPORT_LIMIT,
+  LATEST_POLL_MS,
+  LONGEST_WAIT_MS,
+  pollDelayMs,
+} from "../src/core/backoff.ts";
 import { dueAt, SPREAD_MS } from "../src/core/due.ts";
 import type { Result } from "../src/core/failure.ts";
 import { EVERYTHING } from "../src/core/policy.ts";
@@ -15,6 +22,11 @@ const VOLUME_BYTES = 128 * 1024 * 1024;
 
 /** Calls that comparisons leave to runs that have begun: a step's of each place. */
 const COMPARING_SPARES = 24;
+/** As jobs/examine-step.ts has them. */
+const TABLES_A_STEP = 10;
+const EXAMINE_TRIES = 3;
+/** As jobs/account-work.ts has it. */
+const LONG_DUMP_BYTES = 256 * 1024 * 1024;
 
 /** Assumed: what an alarm takes beside the calls, and how fast a dump is copied and read back. */
 const ALARM_MS = [20, 80] as const;
@@ -64,6 +76,7 @@ class Simulation {
   #backedUp = 0;
   #unchanged = 0;
   #failed = 0;
+  readonly #written = new Set<Database>();
   #examined = 0;
   #notExamined = 0;
   #late = 0;
@@ -129,24 +142,33 @@ class Simulation {
     const next = this.#toCompare.splice(0, COMPARED_AT_ONCE);
     const refused = await Promise.all(
       next.map(async (database) => {
-        if (database.isKnown) {
-          // One that is due in full is asked for its bookmark all the same.
+        if (database.isKnown && !database.isDueInFull) {
           const bookmark = await this.#world.api(database, COMPARING_SPARES).bookmark(database.id);
           if (!bookmark.ok && bookmark.failure.code === "api-budget-spent") {
             this.#pauseComparing(bookmark.failure.retryAfterMs ?? 1_000);
             return database;
           }
-          if (bookmark.ok && !database.isChanged && !database.isDueInFull) {
+          if (bookmark.ok && !database.isChanged) {
             this.#unchanged += 1;
             this.#end(database);
             return null;
           }
+          if (bookmark.ok) this.#written.add(database);
         }
-        this.#toStart.push({ database, readyAt: this.#world.clock.now() });
+        const ready = { database, readyAt: this.#world.clock.now() };
+        // Only what was backed up before is known to be long.
+        const isLong = database.isKnown && database.bytes >= LONG_DUMP_BYTES;
+        if (!isLong) this.#toStart.push(ready);
+        else this.#toStart.splice(this.#longWaiting(), 0, ready);
         return null;
       }),
     );
     this.#toCompare.unshift(...refused.filter((database) => database !== null));
+  }
+
+  #longWaiting(): number {
+    const short = this.#toStart.findIndex(({ database }) => database.bytes < LONG_DUMP_BYTES);
+    return short < 0 ? this.#toStart.length : short;
   }
 
   /** One that is turned away speaks for all that come after it. */
@@ -227,7 +249,7 @@ class Simulation {
       }
       if (attempt + 1 >= attemptLimit(code)) return done;
       const delay = retryAfterMs ?? backoffMs(attempt, random(), 1_000, isPoll ? 4_000 : 60_000);
-      await clock.sleep(Math.min(delay, LONGEST_WAIT_MS));
+      await clock.sleep(Math.min(delay, isPoll ? LATEST_POLL_MS : LONGEST_WAIT_MS));
       attempt += 1;
     }
   }
@@ -236,7 +258,8 @@ class Simulation {
     const looked = await this.#step(async () => {
       const details = await api.getDatabase(database.id);
       if (!details.ok) return details;
-      const bookmark = database.isKnown ? await api.bookmark(database.id) : null;
+      const asksAgain = database.isKnown && !database.isDueInFull && !this.#written.has(database);
+      const bookmark = asksAgain ? await api.bookmark(database.id) : null;
       if (bookmark !== null && !bookmark.ok && bookmark.failure.code === "api-budget-spent") return bookmark;
       return api.schema(database.id);
     });
@@ -265,23 +288,38 @@ class Simulation {
     return false;
   }
 
-  /** Each table takes two questions; whatever fails ends it, and what is turned away comes again, for ten minutes. */
+  /** A question for the columns of the next ten tables, and one for each; what fails comes twice again, for ten minutes. */
   async #examine(database: Database, api: D1Api): Promise<void> {
     const { clock } = this.#world;
     const startedAt = clock.now();
-    const question = async (): Promise<Result<unknown>> => {
-      const described = await api.query(database.id, "columns");
-      return described.ok ? api.query(database.id, "counts") : described;
+    let attempt = 0;
+    let asked = 0;
+    const step = async (): Promise<Result<unknown>> => {
+      if (asked === database.tables) return api.bookmark(database.id);
+      const until = Math.min(database.tables, asked + TABLES_A_STEP);
+      let answer = await api.query(database.id, "columns");
+      for (; answer.ok && asked < until; asked++) {
+        const counts = await api.query(database.id, "counts");
+        if (!counts.ok) return counts;
+        attempt = 0;
+        answer = counts;
+      }
+      return answer;
     };
-    for (let asked = 0; asked <= database.tables;) {
+    for (let done = false; !done;) {
       await this.#alarm();
-      const isOver = clock.now() - startedAt > EXAMINE_LIMIT_MS;
-      const answer = asked < database.tables ? await question() : await api.bookmark(database.id);
-      if (answer.ok) asked += 1;
-      else if (isOver || answer.failure.code !== "api-budget-spent") {
+      done = asked === database.tables;
+      const answer = await step();
+      if (answer.ok) continue;
+      done = false;
+      const isSpent = answer.failure.code === "api-budget-spent";
+      if (clock.now() - startedAt > EXAMINE_LIMIT_MS || (!isSpent && attempt + 1 >= EXAMINE_TRIES)) {
         this.#notExamined += 1;
         return;
-      } else await clock.sleep(answer.failure.retryAfterMs ?? PLACE_RETRY_MS);
+      }
+      if (!isSpent) attempt += 1;
+      const pause = answer.failure.retryAfterMs ?? backoffMs(attempt, this.#world.random(), 1_000, 60_000);
+      await clock.sleep(pause);
     }
     this.#examined += 1;
   }

@@ -37,3 +37,6 @@ export const LONGEST_WAIT_MS = 15 * 60_000;
 
 /** A run's whole life from the start of its work. */
 export const RUN_DEADLINE_MS = 6 * 60 * 60_000;
+
+/** A poll is repeated at the latest after this long: one that nobody polls for 15 s is cancelled. */
+export const LATEST_POLL_MS = 8_000;

@@ -6,8 +6,10 @@ import type { Hazard } from "./manifest.ts";
  */
 const MAX_SAFE = Number.MAX_SAFE_INTEGER;
 
-export function columnsQuestion(table: string): string {
-  return `PRAGMA table_info(${quoted(table)})`;
+/** The columns of these tables, a row each: `table` and `name`. */
+export function columnsQuestion(tables: readonly string[]): string {
+  const wanted = JSON.stringify(tables).replaceAll("'", "''");
+  return `SELECT t.value AS "table", c.name AS name FROM json_each('${wanted}') AS t, pragma_table_info(t.value) AS c`;
 }
 
 /** Counts the rows of a table, and those in which some column is altered: `total`, `text` and `integers`. */

@@ -125,6 +125,8 @@ export const runSchema = z.object({
   key: z.string().nullable(),
   /** The request asks for the database to be examined, whether that is due or not. */
   examine: z.boolean(),
+  /** The request has found it to be written to since its latest backup. */
+  written: z.boolean().default(false),
   /** Settled by the preflight. */
   options: backupOptionsSchema.nullable(),
   createdAt: at,
@@ -169,6 +171,8 @@ export interface BackupRequest {
   readonly pinned: boolean;
   readonly force: boolean;
   readonly examine: boolean;
+  /** Whoever asks has compared the bookmarks: the database was written to since its latest backup. */
+  readonly written?: boolean;
   readonly key: string | null;
 }
 
@@ -186,6 +190,7 @@ export function newRun(
     databaseName: database.name,
     accountId: database.accountId,
     ...request,
+    written: request.written ?? false,
     options: null,
     createdAt: now,
     startedAt: null,

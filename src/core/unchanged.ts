@@ -14,6 +14,8 @@ export interface UnchangedQuestion {
     readonly pinned: boolean;
     readonly force: boolean;
     readonly examine: boolean;
+    /** Its bookmark was compared by who asks, and is another one now. */
+    readonly written?: boolean;
   };
   readonly policy: FullPolicy;
   readonly options: BackupOptions;
@@ -36,14 +38,15 @@ export function reasonForFullBackup(question: UnchangedQuestion): string | null 
   if (policy.maxUnchangedDays === 0) return "the policy wants every backup in full";
   if (question.off) return "bookmarks are not relied on";
   if (manifest === null) return "no last backup";
-  if (bookmark === null) return "no bookmark";
-  if (manifest.atBookmark !== bookmark) return "written to";
+  if (request.written === true) return "written to";
   if (manifest.database.id !== question.databaseId) return "another database";
   // Its folder bears the old name: somebody who looks for the new one must find a backup.
   if (manifest.database.name !== question.databaseName) return "renamed";
   if (!sameOptions(manifest, options)) return "other options";
   if (isDue(question.databaseId, policy.maxUnchangedDays, Date.parse(manifest.startedAt), now)) return "due";
-  return null;
+  // Last, because it costs a call of the API to know: what the others decide need not be asked for.
+  if (bookmark === null) return "no bookmark";
+  return manifest.atBookmark === bookmark ? null : "written to";
 }
 
 function sameOptions(manifest: Manifest, options: BackupOptions): boolean {

@@ -9,8 +9,11 @@ import type { AccountSchedule } from "./account-schedule.ts";
 import type { RegisteredDatabase } from "./database-registry.ts";
 import { standingBackup } from "./preflight-step.ts";
 
-/** The backup that still stands for the database, and the run that says so; null when its object has to look itself. */
-export type Compared = { readonly backupId: string; readonly run: RunView } | null;
+/** The backup that still stands for the database, and the run that says so; else its object makes a new one. */
+export type Compared =
+  | { readonly stands: true; readonly backupId: string; readonly run: RunView }
+  /** Its bookmark is another one now, or was not asked for. Its latest dump was so large, if there was one. */
+  | { readonly stands: false; readonly written: boolean; readonly dumpBytes: number | null };
 
 /**
  * Whether the latest backup of a database still stands for it: asked here, so that thousands of databases that were not
@@ -25,7 +28,8 @@ export async function compareBookmark(
   const policy = schedule.policyOf(entry.policy);
   const options = backupOptions(policy, platform.settings.recipients);
   const last = await standingBackup(entry.last, platform);
-  if (!last.ok || last.value === null) return ok(null);
+  if (!last.ok || last.value === null) return ok({ stands: false, written: false, dumpBytes: null });
+  const dumpBytes = last.value.dump.bytes;
   const question = {
     databaseId: entry.id,
     databaseName: entry.name,
@@ -37,14 +41,16 @@ export async function compareBookmark(
     manifest: last.value,
   };
   // Asked without a bookmark first: only "no bookmark" leaves something to ask D1 for.
-  if (reasonForFullBackup({ ...question, now: platform.now() }) !== "no bookmark") return ok(null);
+  if (reasonForFullBackup({ ...question, now: platform.now() }) !== "no bookmark")
+    return ok({ stands: false, written: false, dumpBytes });
   const bookmark = await platform.api.bookmark(entry.id);
   if (!bookmark.ok) return bookmark;
   const now = platform.now();
-  if (reasonForFullBackup({ ...question, bookmark: bookmark.value, now }) !== null) return ok(null);
+  if (reasonForFullBackup({ ...question, bookmark: bookmark.value, now }) !== null)
+    return ok({ stands: false, written: true, dumpBytes });
   const { backupId } = last.value;
   const identity = { id: entry.id, name: entry.name, accountId: platform.settings.accountId };
   const run = newRun(runIdOf(entry.id, now), identity, request, now);
   const over = { ...run, startedAt: now, finishedAt: now, phase: { at: "unchanged", backupId } as const };
-  return ok({ backupId, run: viewRun(over) });
+  return ok({ stands: true, backupId, run: viewRun(over) });
 }

@@ -12,6 +12,7 @@ import type {
   SweepAnswer,
   SweepView,
 } from "../core/account.ts";
+import { exportPlaces } from "../core/api-budget.ts";
 import { describeException, ok, type Result } from "../core/failure.ts";
 import type { KeyProof } from "../core/key-proof.ts";
 import type { DefaultPolicy, FullPolicy, Policy } from "../core/policy.ts";
@@ -29,14 +30,14 @@ import { DEFAULT_POLICY } from "../core/object-keys.ts";
 import { DueQueue } from "./due-queue.ts";
 import { KeyProofs } from "./key-proofs.ts";
 import { ListingLedger } from "./listing-ledger.ts";
-import { meteredApi } from "./metered-api.ts";
+import { meteredApi, type CallDesk } from "./metered-api.ts";
 import { PlaceLedger } from "./place-ledger.ts";
 
 /** While an alarm works, the next one is already set: if the object dies in between, that one goes on. */
 const WATCHDOG_MS = 30_000;
 
-/** Places end by themselves when a run has died: those that wait for one look again after this long. */
-const PLACES_AGAIN_MS = 60_000;
+/** So many calls are left to runs that have begun, before the bookmark of another database is asked for. */
+const COMPARISON_SPARES = 24;
 
 const DAY_MS = 24 * 60 * 60_000;
 
@@ -66,6 +67,7 @@ export function accountQueue<Env extends Cloudflare.Env>(options: AccountQueueOp
     readonly #queue: DueQueue;
     readonly #telling: AccountTelling;
     readonly #proofs: KeyProofs;
+    readonly #comparisonsRest = { until: 0 };
 
     constructor(ctx: DurableObjectState, env: Env) {
       super(ctx, env);
@@ -299,14 +301,27 @@ export function accountQueue<Env extends Cloudflare.Env>(options: AccountQueueOp
       const connected = options.connect(this.env);
       if (!connected.ok) return connected;
       const bare = connected.value;
-      this.#places.limit("export", bare.settings.exportsAtOnce);
-      this.#calls.limit(bare.settings.apiBudget);
+      const { exportsAtOnce, apiBudget } = bare.settings;
+      this.#places.limit("export", exportPlaces(exportsAtOnce, apiBudget));
+      this.#calls.limit(apiBudget);
       const platform = { ...bare, api: meteredApi(bare.api, this, "work") };
+      const comparisonApi = meteredApi(bare.api, this.#comparisonDesk, "work");
       const schedule = new AccountSchedule(this.ctx.storage, this.#registry, this.#queue, bare.settings);
-      return ok({ platform, schedule });
+      return ok({ platform, schedule, comparisonApi });
     }
 
-    #workOf({ platform, schedule }: Opened): AccountWork {
+    /** Comparisons leave room for the calls of runs that have begun. */
+    get #comparisonDesk(): CallDesk {
+      return {
+        admit: async (kind) => {
+          const now = Date.now();
+          return this.#calls.admit(kind, this.#places.held("export", now), now, COMPARISON_SPARES);
+        },
+        slowDown: (forMs, left) => this.slowDown(forMs, left),
+      };
+    }
+
+    #workOf({ platform, schedule, comparisonApi }: Opened): AccountWork {
       return new AccountWork({
         registry: this.#registry,
         queue: this.#queue,
@@ -314,6 +329,8 @@ export function accountQueue<Env extends Cloudflare.Env>(options: AccountQueueOp
         telling: this.#telling,
         schedule,
         platform,
+        comparisonApi,
+        comparisonsRest: this.#comparisonsRest,
         database: (id) => options.database(this.env, id),
       });
     }
@@ -326,13 +343,12 @@ export function accountQueue<Env extends Cloudflare.Env>(options: AccountQueueOp
 
     #nextAt(): number | null {
       const now = Date.now();
-      const toStart = this.#queue.nextAt(true);
-      const places = this.#places.free("export", now) > 0 ? toStart : now + PLACES_AGAIN_MS;
+      const [toCompare, toStart] = [this.#queue.nextAt(false), this.#queue.nextAt(true)];
       const times = [
         this.#listing.underWay?.dueAt ?? null,
         this.#registry.nextDueAt(),
-        this.#queue.nextAt(false),
-        toStart === null ? null : places,
+        toCompare === null ? null : Math.max(toCompare, this.#comparisonsRest.until),
+        toStart === null ? null : Math.max(toStart, this.#places.lookAgainAt("export", now)),
         this.#telling.nextAt(),
         this.ctx.storage.kv.get("look-after") === true ? now : null,
       ].filter((time) => time !== null);

@@ -1,6 +1,6 @@
 import type { SweepAnswer, SweepView } from "../core/account.ts";
 import { ok, type Failure, type Result } from "../core/failure.ts";
-import type { Platform } from "../core/ports.ts";
+import type { D1Api, Platform } from "../core/ports.ts";
 import type { BackupRequest } from "../core/run.ts";
 import type { RunView } from "../core/run-view.ts";
 import { afterListingFailure, readPages } from "./account-listing.ts";
@@ -19,6 +19,8 @@ const STARTED_INLINE = 25;
 
 export interface Opened {
   readonly platform: Platform;
+  /** Of the same API, for what is least urgent. */
+  readonly comparisonApi: D1Api;
   readonly schedule: AccountSchedule;
 }
 

@@ -1,6 +1,6 @@
 import { attemptLimit, backoffMs } from "../core/backoff.ts";
 import { describeException, type Result } from "../core/failure.ts";
-import type { DatabaseRuns, Platform, StartAnswer } from "../core/ports.ts";
+import type { D1Api, DatabaseRuns, Platform, StartAnswer } from "../core/ports.ts";
 import type { RunView } from "../core/run-view.ts";
 import { compareBookmark } from "./account-comparison.ts";
 import type { AccountSchedule } from "./account-schedule.ts";
@@ -8,6 +8,9 @@ import type { AccountTelling } from "./account-telling.ts";
 import type { DatabaseRegistry } from "./database-registry.ts";
 import type { DueDatabase, DueQueue } from "./due-queue.ts";
 import type { PlaceLedger } from "./place-ledger.ts";
+
+/** Exports of such databases take minutes to hours: they begin first, or the night would end by waiting for them. */
+const LONG_DUMP_BYTES = 256 * 1024 * 1024;
 
 /** The free plan allows 50 subrequests an invocation; a comparison takes three of them, all else one. */
 const COMPARED_AT_ONCE = 9;
@@ -24,6 +27,10 @@ export const SILENT_MS = 15 * 60_000;
 export type WakeableRuns = DatabaseRuns & { wake(): Promise<void> };
 
 export interface WorkParts {
+  /** Asks for bookmarks, after all work that is more urgent. */
+  readonly comparisonApi: D1Api;
+  /** No bookmark is asked for before then: the budget is spent. */
+  readonly comparisonsRest: { until: number };
   readonly registry: DatabaseRegistry;
   readonly queue: DueQueue;
   readonly places: PlaceLedger;
@@ -43,24 +50,34 @@ export class AccountWork {
 
   /** Compares the bookmarks of the next few databases: those that were not written to are done. */
   async compare(): Promise<void> {
-    const { queue, platform } = this.#parts;
+    const { queue, platform, comparisonsRest } = this.#parts;
+    if (comparisonsRest.until > platform.now()) return;
     const next = queue.toCompare(platform.now(), COMPARED_AT_ONCE);
     await Promise.all(next.map((due) => this.#compare(due)));
   }
 
   async #compare(due: DueDatabase): Promise<void> {
-    const { registry, queue, telling, schedule, platform } = this.#parts;
+    const { registry, queue, telling, schedule, platform, comparisonsRest } = this.#parts;
     const entry = registry.get(due.id);
     if (entry === null || entry.goneAt !== null) return queue.drop(due.id);
-    const compared = await compareBookmark(entry, due.request, schedule, platform);
+    const api = this.#parts.comparisonApi;
+    const compared = await compareBookmark(entry, due.request, schedule, { ...platform, api });
     const now = platform.now();
-    if (!compared.ok && compared.failure.code === "api-budget-spent")
-      return queue.later(due, now + (compared.failure.retryAfterMs ?? 1_000), false);
+    if (!compared.ok && compared.failure.code === "api-budget-spent") {
+      // One that is turned away speaks for all that are behind it.
+      comparisonsRest.until = now + (compared.failure.retryAfterMs ?? 1_000);
+      return;
+    }
     // What cannot be told here, its own object tells: it knows all the failures there are.
-    if (!compared.ok || compared.value === null) return queue.compared(due);
+    if (!compared.ok) return queue.compared(due, { written: false, first: false });
+    if (!compared.value.stands) {
+      const { written, dumpBytes } = compared.value;
+      return queue.compared(due, { written, first: (dumpBytes ?? 0) >= LONG_DUMP_BYTES });
+    }
     const { backupId, run } = compared.value;
     // Deleted while we looked: it stands for nothing any more.
-    if (registry.get(due.id)?.last?.backupId !== backupId) return queue.compared(due);
+    if (registry.get(due.id)?.last?.backupId !== backupId)
+      return queue.compared(due, { written: false, first: false });
     registry.change(due.id, { unchanged: { backupId, checkedAt: now } });
     registry.mirrorLater(due.id, now);
     telling.oweRun(run, now);

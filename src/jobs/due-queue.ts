@@ -8,6 +8,7 @@ const requestSchema = z.object({
   pinned: z.boolean(),
   force: z.boolean(),
   examine: z.boolean(),
+  written: z.boolean().optional(),
   key: z.string().nullable(),
 });
 
@@ -30,8 +31,8 @@ export class DueQueue {
     this.#sql = sql;
     sql.exec(`CREATE TABLE IF NOT EXISTS due (
       serial INTEGER PRIMARY KEY, database_id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, request TEXT NOT NULL,
-      compared INTEGER NOT NULL, not_before INTEGER NOT NULL, attempt INTEGER NOT NULL)`);
-    sql.exec("CREATE INDEX IF NOT EXISTS due_next ON due (compared, serial)");
+      compared INTEGER NOT NULL, first INTEGER NOT NULL DEFAULT 0, not_before INTEGER NOT NULL, attempt INTEGER NOT NULL)`);
+    sql.exec("CREATE INDEX IF NOT EXISTS due_next ON due (compared, first DESC, serial)");
   }
 
   /**
@@ -51,7 +52,7 @@ export class DueQueue {
        ON CONFLICT (database_id) DO UPDATE SET name = ?2, request = ?3, compared = ?4`,
       database.id,
       database.name,
-      JSON.stringify(request),
+      textOf(request),
       compared ? 1 : 0,
       now,
     );
@@ -65,12 +66,18 @@ export class DueQueue {
     return this.#read(1, now, limit);
   }
 
-  /** Written to, or not known: it waits for a place now. */
-  compared({ id, request }: DueDatabase): void {
+  /**
+   * It waits for a place now: before the others when it is to be `first`. `written` when that is known, so that its
+   * object need not ask again.
+   */
+  compared({ id, request }: DueDatabase, { written, first }: { written: boolean; first: boolean }): void {
     this.#sql.exec(
-      "UPDATE due SET compared = 1, attempt = 0 WHERE database_id = ? AND request = ?",
+      `UPDATE due SET compared = 1, attempt = 0, first = ?4, request = ?3
+       WHERE database_id = ?1 AND request = ?2`,
       id,
-      JSON.stringify(request),
+      textOf(request),
+      textOf({ ...request, written }),
+      first ? 1 : 0,
     );
   }
 
@@ -81,7 +88,7 @@ export class DueQueue {
 
   /** Done with; another request that has come meanwhile stays. */
   done({ id, request }: DueDatabase): void {
-    this.#sql.exec("DELETE FROM due WHERE database_id = ? AND request = ?", id, JSON.stringify(request));
+    this.#sql.exec("DELETE FROM due WHERE database_id = ? AND request = ?", id, textOf(request));
   }
 
   /** Its schedule rests. What somebody has asked for is done all the same. */
@@ -110,7 +117,7 @@ export class DueQueue {
     return this.#sql
       .exec<{ id: string; name: string; request: string; attempt: number }>(
         `SELECT database_id AS id, name, request, attempt FROM due
-         WHERE compared = ? AND not_before <= ? ORDER BY serial LIMIT ?`,
+         WHERE compared = ? AND not_before <= ? ORDER BY first DESC, serial LIMIT ?`,
         compared,
         now,
         limit,
@@ -118,4 +125,9 @@ export class DueQueue {
       .toArray()
       .map((row) => ({ ...row, request: requestSchema.parse(JSON.parse(row.request)) }));
   }
+}
+
+/** The same request gives the same text, in whatever order its fields come. */
+function textOf(request: BackupRequest): string {
+  return JSON.stringify(requestSchema.parse(request));
 }

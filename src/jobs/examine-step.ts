@@ -8,17 +8,25 @@ import {
 } from "../core/examine.ts";
 import { failed, ok, type Failure, type Result } from "../core/failure.ts";
 import type { Hazard } from "../core/manifest.ts";
+import type { Platform } from "../core/ports.ts";
 import { advance, iso, type PhaseOf, type Run } from "../core/run.ts";
 import type { StepContext, StepOutcome } from "./step.ts";
 
 /** The dump's address is valid for an hour: so much of it is given to the questions. */
 const EXAMINE_LIMIT_MS = 10 * 60_000;
 
-const columnSchema = z.object({ name: z.string() });
+/** So many tables are asked about in one step, if that does not take long. */
+const TABLES_A_STEP = 10;
+const STEP_MS = 60_000;
+
+/** A question that fails is put so often. */
+const TRIES = 3;
+
+const columnSchema = z.object({ table: z.string(), name: z.string() });
 const countsSchema = z.object({ total: z.number(), text: z.number(), integers: z.number() });
 
 /**
- * Asks the database about one table. Right after the export, so that the answers belong to the dump: the bookmark
+ * Asks the database about the next few tables. Right after the export, so that the answers belong to the dump: the bookmark
  * tells at the end whether they do. Whatever goes wrong here costs the answers, never the backup.
  */
 export async function examining(
@@ -28,38 +36,59 @@ export async function examining(
 ): Promise<Result<StepOutcome>> {
   const { platform } = context;
   const now = platform.now();
-  const table = run.tables?.[phase.asked];
-  if (table === undefined) return concluded(run, phase, context);
+  const tables = (run.tables ?? []).slice(phase.asked, phase.asked + TABLES_A_STEP);
+  if (tables.length === 0) return concluded(run, phase, context);
   if (now - phase.startedAt > EXAMINE_LIMIT_MS) {
     const why = `${phase.asked} of ${run.tables?.length ?? 0} tables took more than ${EXAMINE_LIMIT_MS / 60_000} minutes.`;
     return ok(copyOn(run, phase, [...phase.found, notExamined(why)], null, context));
   }
-  const asked = await ask(run, table, platform);
-  if (!asked.ok && isTurnedAway(asked.failure, phase, now)) return asked;
-  if (!asked.ok) return ok(copyOn(run, phase, [notExamined(failureText(asked.failure))], null, context));
-  const { hazards, rows, rowsRead } = asked.value;
-  const grown = {
-    asked: phase.asked + 1,
-    rowsRead: phase.rowsRead + rowsRead,
-    found: [...phase.found, ...hazards],
-    rows: [...phase.rows, ...rows],
-  };
-  return ok({ run: advance(run, { ...phase, ...grown }, platform.now()) });
+  const columns = await columnsOf(run, tables, platform);
+  if (!columns.ok) return onFailure(run, phase, columns.failure, context);
+  let grown = phase;
+  for (const table of tables) {
+    const asked = await ask(run, table, columns.value.get(table) ?? [], platform);
+    if (!asked.ok) {
+      // What was answered so far is not asked again.
+      if (grown === phase) return onFailure(run, phase, asked.failure, context);
+      break;
+    }
+    const { hazards, rows, rowsRead } = asked.value;
+    grown = {
+      ...grown,
+      asked: grown.asked + 1,
+      rowsRead: grown.rowsRead + rowsRead,
+      found: [...grown.found, ...hazards],
+      rows: [...grown.rows, ...rows],
+    };
+    if (platform.now() - now > STEP_MS) break;
+  }
+  return ok({ run: advance(run, grown, platform.now()) });
+}
+
+/** The names of the tables' columns, in one question. A table that was dropped meanwhile has none. */
+async function columnsOf(
+  run: Run,
+  tables: readonly string[],
+  { api }: Platform,
+): Promise<Result<Map<string, string[]>>> {
+  const described = await api.query(run.databaseId, columnsQuestion(tables));
+  if (!described.ok) return described;
+  const rows = z.array(columnSchema).safeParse(described.value.rows);
+  if (!rows.success) return failed(notUnderstood());
+  const columns = new Map<string, string[]>();
+  for (const { table, name } of rows.data) columns.set(table, [...(columns.get(table) ?? []), name]);
+  return ok(columns);
 }
 
 async function ask(
   run: Run,
   table: string,
-  platform: StepContext["platform"],
+  columns: readonly string[],
+  { api }: Platform,
 ): Promise<Result<{ hazards: Hazard[]; rows: [string, number][]; rowsRead: number }>> {
-  const described = await platform.api.query(run.databaseId, columnsQuestion(table));
-  if (!described.ok) return described;
-  const columns = z.array(columnSchema).safeParse(described.value.rows);
-  if (!columns.success) return failed(notUnderstood());
   // Dropped since the preflight: nothing left to ask.
-  if (columns.data.length === 0) return ok({ hazards: [], rows: [], rowsRead: 0 });
-  const names = columns.data.map(({ name }) => name);
-  const answered = await platform.api.query(run.databaseId, alteredQuestion(table, names));
+  if (columns.length === 0) return ok({ hazards: [], rows: [], rowsRead: 0 });
+  const answered = await api.query(run.databaseId, alteredQuestion(table, columns));
   if (!answered.ok) return answered;
   const counts = countsSchema.safeParse(answered.value.rows[0]);
   if (!counts.success) return failed(notUnderstood());
@@ -68,6 +97,17 @@ async function ask(
     rows: [[table, counts.data.total]],
     rowsRead: answered.value.rowsRead ?? 0,
   });
+}
+
+/** The same question later, when that may help and there is time; else the backup goes on without the answers. */
+function onFailure(
+  run: Run,
+  phase: PhaseOf<"examining">,
+  failure: Failure,
+  context: StepContext,
+): Result<StepOutcome> {
+  if (mayPass(run, phase, failure, context.platform.now())) return failed(failure);
+  return ok(copyOn(run, phase, [notExamined(failureText(failure))], null, context));
 }
 
 export function notUnderstood(): Failure {
@@ -86,7 +126,7 @@ async function concluded(
 ): Promise<Result<StepOutcome>> {
   const { platform } = context;
   const bookmark = await platform.api.bookmark(run.databaseId);
-  if (!bookmark.ok && isTurnedAway(bookmark.failure, phase, platform.now())) return bookmark;
+  if (!bookmark.ok && mayPass(run, phase, bookmark.failure, platform.now())) return bookmark;
   if (!bookmark.ok) {
     const why = `whether the answers belong to this dump could not be told: ${failureText(bookmark.failure)}`;
     return ok(copyOn(run, phase, [notExamined(why)], null, context));
@@ -116,9 +156,15 @@ function copyOn(
   };
 }
 
-/** Not asked at all: the account's calls are used up for the moment, and there is time to put the question later. */
-function isTurnedAway({ code }: Failure, { startedAt }: PhaseOf<"examining">, now: number): boolean {
-  return code === "api-budget-spent" && now - startedAt <= EXAMINE_LIMIT_MS;
+/** Worth another try: the account's calls are used up for the moment, or what went wrong usually passes. */
+function mayPass(
+  run: Run,
+  { startedAt }: PhaseOf<"examining">,
+  { code, retryable }: Failure,
+  now: number,
+): boolean {
+  if (now - startedAt > EXAMINE_LIMIT_MS) return false;
+  return code === "api-budget-spent" || (retryable && code !== "sql-error" && run.attempt + 1 < TRIES);
 }
 
 function failureText({ detail }: Failure): string {

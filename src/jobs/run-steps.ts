@@ -1,4 +1,10 @@
-import { attemptLimit, backoffMs, LONGEST_WAIT_MS, RUN_DEADLINE_MS } from "../core/backoff.ts";
+import {
+  attemptLimit,
+  backoffMs,
+  LATEST_POLL_MS,
+  LONGEST_WAIT_MS,
+  RUN_DEADLINE_MS,
+} from "../core/backoff.ts";
 import type { AccountDesk } from "../core/account.ts";
 import { describeException, failed, ok, type Failure, type Result } from "../core/failure.ts";
 import type { Platform } from "../core/ports.ts";
@@ -256,11 +262,12 @@ function afterFailure(run: Run, failure: Failure, platform: Platform): Run {
   const now = platform.now();
   if (failure.code === "api-budget-spent") return waitForBudget(run, failure, now);
   if (!failure.retryable || run.attempt + 1 >= attemptLimit(failure.code)) return fail(run, failure, now);
-  // A poll that comes late loses the export, so those are tried again soon, unless D1's API itself asks us to wait.
+  // An export that is not polled for 15 s is lost, and with it the time that its database was busy: so its polls are
+  // tried again soon, whatever Cloudflare asks us to wait. All other calls of the account do wait for that long.
   const polling = run.phase.at === "exporting" && run.phase.bookmark !== null;
   const delay =
     failure.retryAfterMs ?? backoffMs(run.attempt, platform.random(), 1_000, polling ? 4_000 : 60_000);
-  return retry(run, failure, now, Math.min(delay, LONGEST_WAIT_MS));
+  return retry(run, failure, now, Math.min(delay, polling ? LATEST_POLL_MS : LONGEST_WAIT_MS));
 }
 
 /** Gives back what a run may hold that is over. */

@@ -8,7 +8,7 @@ function ask(schema: string, table: string, rows: string): { text: number; integ
   db.exec(schema);
   db.exec(rows);
   const columns = db
-    .prepare(columnsQuestion(table))
+    .prepare(columnsQuestion([table]))
     .all()
     .map((column) => String(column["name"]));
   const answer = db.prepare(alteredQuestion(table, columns)).get();

@@ -141,6 +141,30 @@ describe("one database", () => {
     expect(timings.exportMs).toBeGreaterThanOrEqual(0);
   });
 
+  it("serves a slot by one run, however often and late it is told to", async () => {
+    const shop = await createDatabase(SHOP);
+    const start = (slot: string) =>
+      env.DATABASE_BACKUPS.getByName(shop.id).start(shop, {
+        trigger: "scheduled",
+        label: null,
+        pinned: false,
+        force: true,
+        examine: false,
+        key: `slot-${slot}`,
+      });
+    const first = await start("2126-11-21T03:00:00.000Z");
+    expect(first).toMatchObject({ value: { kind: "started", run: { state: "queued" } } });
+    const { id } = await storedRun(shop.id);
+    expect(await start("2126-11-21T03:00:00.000Z")).toEqual(first);
+    await drive(shop.id, isOver);
+    vi.setSystemTime(Date.now() + 60_000);
+    const late = await start("2126-11-21T03:00:00.000Z");
+    expect(late).toMatchObject({ value: { kind: "started", run: { id, state: "complete" } } });
+    expect(await stateOf(shop.id)).toMatchObject({ exportsStarted: 1 });
+    await start("2126-11-22T03:00:00.000Z");
+    expect((await storedRun(shop.id)).id).not.toBe(id);
+  });
+
   it("begins a run anew when its stored state is of a version that this release does not know", async () => {
     const shop = await createDatabase(SHOP);
     const id = await startBackup(shop.id);

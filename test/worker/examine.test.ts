@@ -68,6 +68,24 @@ describe("values that D1's dump alters without a trace", () => {
     expect(manifest.examined).toBeNull();
   });
 
+  it("are asked for again when the database fails to answer once, and of many tables, some at a time", async () => {
+    const tables = Array.from(
+      { length: 23 },
+      (_, i) => `CREATE TABLE "t ${i}'s" (a); INSERT INTO "t ${i}'s" VALUES (1);`,
+    );
+    const database = await createDatabase(ALTERED + tables.join(""));
+    const id = await startBackup(database.id, { examine: true });
+    await drive(database.id, (run) => run.phase.at === "examining");
+    await setFaults(database.id, [{ on: "query", fault: "status", value: 500, times: 1, skip: 5 }]);
+    await drive(database.id, isOver);
+    const manifest = await manifestOf((await viewOf(id)).backupId);
+    expect(examinedKinds(manifest.hazards)).toEqual([
+      ["altered-text", "notes", 1],
+      ["altered-integers", "notes", 1],
+    ]);
+    expect(manifest.examined).toMatchObject({ tables: 25 });
+  });
+
   it("are asked for once a week, and never every night", async () => {
     const database = await createDatabase(ALTERED);
     const asked: boolean[] = [];
