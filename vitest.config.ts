@@ -99,6 +99,8 @@ export default defineConfig({
       { test: { name: "core", include: ["test/core/**/*.test.ts"] } },
       workerProject("worker", async () => ({})),
       workerProject("encrypted", encryption),
+      // What takes long, for the soak.
+      workerProject("long", async () => ({})),
       emulatorProject("emulator", ["test/emulator/**/*.test.ts"], 1_000),
       { test: { name: "e2e", ...e2e } },
       emulatorProject("fuzz", ["test/emulator/fuzz.test.ts"], 75_000),

@@ -3,6 +3,9 @@ import { env } from "cloudflare:workers";
 import { vi } from "vitest";
 import { z } from "zod";
 import type { OrphansView, RebuildView } from "../../src/core/bucket-care.ts";
+import { codecs } from "../../src/cloudflare/codecs.ts";
+import { manifestText } from "../../src/core/manifest.ts";
+import { unsealed } from "../core/sample-manifest.ts";
 import { careJobSchema } from "../../src/jobs/care-job.ts";
 import { call } from "./run-driver.ts";
 
@@ -93,3 +96,31 @@ export async function allKeys(): Promise<string[]> {
     ({ cursor } = page);
   }
 }
+
+/** A backup of nothing, as its manifest tells of it. */
+export async function putBackup(
+  name: string,
+  stamp: string,
+  more: Partial<typeof unsealed> = {},
+): Promise<string> {
+  const folder = `d1/${name}/${stamp}/`;
+  const text = manifestText(
+    {
+      ...unsealed,
+      backupId: `${name}.${stamp}`,
+      database: { ...unsealed.database, id: `id of ${name}`, name },
+      files: [],
+      ...more,
+    },
+    codecs(),
+  );
+  await env.BACKUPS.put(`${folder}RUN.json`, "{}");
+  await env.BACKUPS.put(`${folder}manifest.json`, text);
+  return text;
+}
+
+export async function rows(sql: string): Promise<Record<string, unknown>[]> {
+  return (await env.CATALOG.prepare(sql).all()).results;
+}
+
+export const backupRows = () => rows("SELECT * FROM backups ORDER BY id");

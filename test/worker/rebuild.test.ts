@@ -4,18 +4,8 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { D1Catalog } from "../../src/cloudflare/catalog.ts";
 import { codecs } from "../../src/cloudflare/codecs.ts";
 import { backupRow } from "../../src/core/build-manifest.ts";
-import { manifestText, readManifest, sha256Of } from "../../src/core/manifest.ts";
-import { unsealed } from "../core/sample-manifest.ts";
-import {
-  allKeys,
-  bucketWith,
-  care,
-  driveCare,
-  latestRebuild,
-  nextCare,
-  rebuildNow,
-  withBucket,
-} from "./care-driver.ts";
+import { readManifest, sha256Of } from "../../src/core/manifest.ts";
+import { allKeys, backupRows, bucketWith, putBackup, rebuildNow, rows, withBucket } from "./care-driver.ts";
 import { createDatabase, resetAccount, runSql } from "./emulated-account.ts";
 import { advanceDays, backUp, call, holdTheClock, setPolicy } from "./run-driver.ts";
 
@@ -29,11 +19,6 @@ afterEach(() => vi.useRealTimers());
 
 const account = () => env.ACCOUNT_QUEUE.getByName("emulated-account");
 
-async function rows(sql: string): Promise<Record<string, unknown>[]> {
-  return (await env.CATALOG.prepare(sql).all()).results;
-}
-
-const backupRows = () => rows("SELECT * FROM backups ORDER BY id");
 const databaseRows = () =>
   rows("SELECT id, name, fresh_at, last_backup_id, notices FROM databases ORDER BY id");
 /** But for wrangler's own table, whose text is wrangler's. */
@@ -45,24 +30,6 @@ const schema = () =>
 
 async function dropEverything(tables: readonly string[]): Promise<void> {
   await env.CATALOG.exec(tables.map((table) => `DROP TABLE ${table};`).join("\n"));
-}
-
-/** A backup of nothing, as its manifest tells of it. */
-async function putBackup(name: string, stamp: string, more: Partial<typeof unsealed> = {}): Promise<string> {
-  const folder = `d1/${name}/${stamp}/`;
-  const text = manifestText(
-    {
-      ...unsealed,
-      backupId: `${name}.${stamp}`,
-      database: { ...unsealed.database, id: `id of ${name}`, name },
-      files: [],
-      ...more,
-    },
-    codecs(),
-  );
-  await env.BACKUPS.put(`${folder}RUN.json`, "{}");
-  await env.BACKUPS.put(`${folder}manifest.json`, text);
-  return text;
 }
 
 async function saveRowOf(text: string, folder: string): Promise<void> {
@@ -304,87 +271,5 @@ describe("a rebuild of the catalogue", { timeout: 30_000 }, () => {
         first_seen_at: "2026-01",
       },
     ]);
-  });
-});
-
-describe("a rebuild over many pages", { timeout: 60_000 }, () => {
-  const FOLDERS = 550;
-
-  beforeEach(async () => {
-    const stamp = (i: number): string =>
-      `202611${String(1 + (i % 28)).padStart(2, "0")}T${String(Math.floor(i / 28)).padStart(2, "0")}0000Z`;
-    for (let from = 0; from < FOLDERS; from += 50)
-      await Promise.all(Array.from({ length: 50 }, (_, i) => putBackup("shop", stamp(from + i))));
-  });
-
-  it("goes on where it was cut off, in steps that an invocation may take, and answers 409 meanwhile", async () => {
-    let calls = 0;
-    let most = 0;
-    const counting = async (): Promise<void> =>
-      withBucket(
-        (bucket) =>
-          new Proxy(bucket, {
-            get(target, member) {
-              const real: unknown = Reflect.get(target, member, target);
-              if (typeof real !== "function") return real;
-              const bound: (...args: unknown[]) => unknown = real.bind(target);
-              return (...args: unknown[]): unknown => {
-                calls += 1;
-                return bound(...args);
-              };
-            },
-          }),
-      );
-    expect((await call("/api/catalog/rebuild", { method: "POST" })).status).toBe(202);
-    let alarms = 0;
-    for (; alarms < 400; alarms++) {
-      calls = 0;
-      await evictDurableObject(care());
-      await counting();
-      if (!(await nextCare())) break;
-      most = Math.max(most, calls);
-      const again = await call("/api/catalog/rebuild", { method: "POST" });
-      if ((await latestRebuild()).state === "running") expect(again.status).toBe(409);
-      else break;
-    }
-    expect(alarms).toBeGreaterThan(15);
-    expect(most).toBeGreaterThan(20);
-    expect(most).toBeLessThanOrEqual(40);
-    expect((await backupRows()).length).toBe(FOLDERS);
-    await driveCare();
-  });
-
-  it("begins anew when its cursor is no longer good", async () => {
-    let walks = 0;
-    let refused = 0;
-    await withBucket((bucket) =>
-      bucketWith(bucket, "list", async (list, options) => {
-        const { cursor, ...rest } = options ?? {};
-        if (cursor === undefined) walks += 1;
-        // The first walk's cursors are good for nothing, for ever.
-        if (cursor?.startsWith("1:") === true) {
-          refused += 1;
-          throw new Error("list: The specified cursor is invalid. (10025)");
-        }
-        const page = await list({ ...rest, ...(cursor === undefined ? {} : { cursor: cursor.slice(2) }) });
-        return page.truncated ? { ...page, cursor: `${walks}:${page.cursor}` } : page;
-      }),
-    );
-    expect(await rebuildNow()).toMatchObject({
-      state: "complete",
-      progress: { backups: FOLDERS, objects: FOLDERS * 2 },
-      removed: 0,
-    });
-    expect([walks, refused]).toEqual([2, 3]);
-    expect((await backupRows()).length).toBe(FOLDERS);
-  });
-
-  it("fails, and says why, when the bucket stays away", async () => {
-    await withBucket((bucket) =>
-      bucketWith(bucket, "list", async () => {
-        throw new Error("internal error (10001)");
-      }),
-    );
-    expect(await rebuildNow()).toMatchObject({ state: "failed", error: { code: "bucket-unavailable" } });
   });
 });
