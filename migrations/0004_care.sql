@@ -18,6 +18,8 @@ CREATE INDEX databases_by_deadline ON databases
   (unixepoch(coalesce(fresh_at, first_seen_at)) * 1000 + coalesce(freshness_ms, 93600000)) WHERE listed = 1 AND watched = 1;
 CREATE INDEX databases_troubled ON databases (name)
   WHERE listed = 1 AND watched = 1 AND (last_run_state = 'failed' OR notices <> '[]');
+-- What is fresh as of a moment that is still to come.
+CREATE INDEX databases_fresh_at ON databases (fresh_at) WHERE listed = 1 AND watched = 1;
 CREATE INDEX databases_listed ON databases (listed) WHERE listed = 1;
 CREATE INDEX databases_by_name ON databases (name, id);
 CREATE INDEX databases_gone ON databases (name, id) WHERE gone_at IS NOT NULL;

@@ -61,8 +61,20 @@ const SHOWN =
 const later = (column: string, value: string): string =>
   `max(coalesce(${column}, ${value}), coalesce(${value}, ${column}))`;
 
+/**
+ * A column, or NULL when it lies more than a day ahead of `value`: it was written while a clock was wrong, and must not
+ * outlast that.
+ */
+const past = (column: string, value: string): string =>
+  `iif(${column} > strftime('%Y-%m-%dT%H:%M:%fZ', ${value}, '+1 day'), NULL, ${column})`;
+
+const CHECKED = "excluded.unchanged_at";
+
 /** Of a check by the account: it is not older than what is known. */
-const NEWER = "excluded.unchanged_at >= max(coalesce(unchanged_at, ''), coalesce(written_at, ''))";
+const NEWER = `${CHECKED} >= max(coalesce(${past("unchanged_at", CHECKED)}, ''), coalesce(${past("written_at", CHECKED)}, ''))`;
+
+/** What is fresh for longer than that ahead of now was told by a clock that was wrong. */
+const AHEAD_MS = 60 * 60_000;
 
 /** The table of databases in the catalogue. Every write may be repeated. */
 export class D1DatabaseIndex implements DatabaseIndex {
@@ -79,10 +91,10 @@ export class D1DatabaseIndex implements DatabaseIndex {
           `INSERT INTO databases (id, name, first_seen_at, fresh_at, last_backup_id, last_run_state, last_run_error,
              notices, written_at)
            VALUES (?1, ?2, ?8, ?3, ?4, ?5, ?6, ?7, ?8)
-           ON CONFLICT (id) DO UPDATE SET name = ?2, fresh_at = ${later("fresh_at", "?3")}, last_backup_id = ?4,
-             last_run_state = iif(unchanged_at > ?8, last_run_state, ?5),
-             last_run_error = iif(unchanged_at > ?8, last_run_error, ?6), notices = ?7, written_at = ?8
-           WHERE ?8 >= coalesce(written_at, '')`,
+           ON CONFLICT (id) DO UPDATE SET name = ?2, fresh_at = ${later(past("fresh_at", "?8"), "?3")}, last_backup_id = ?4,
+             last_run_state = iif(${past("unchanged_at", "?8")} > ?8, last_run_state, ?5),
+             last_run_error = iif(${past("unchanged_at", "?8")} > ?8, last_run_error, ?6), notices = ?7, written_at = ?8
+           WHERE ?8 >= coalesce(${past("written_at", "?8")}, '')`,
         )
         .bind(
           row.id,
@@ -104,12 +116,13 @@ export class D1DatabaseIndex implements DatabaseIndex {
        SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, ?2, ?2, 1 FROM json_each(?1) WHERE true
        ON CONFLICT (id) DO UPDATE SET name = excluded.name, freshness_ms = excluded.freshness_ms,
          watched = excluded.watched, seen_at = excluded.seen_at, listed = 1, gone_at = NULL
-       WHERE excluded.seen_at >= max(coalesce(seen_at, ''), coalesce(gone_at, ''))`,
+       WHERE excluded.seen_at >= max(coalesce(${past("seen_at", "excluded.seen_at")}, ''),
+         coalesce(${past("gone_at", "excluded.seen_at")}, ''))`,
     );
     // What is known from a run alone may be younger than the listing: it is not gone for being absent there.
     const gone = this.#db.prepare(
       `UPDATE databases SET listed = 0, gone_at = ?1
-       WHERE gone_at IS NULL AND coalesce(seen_at, first_seen_at) < ?1`,
+       WHERE gone_at IS NULL AND coalesce(${past("seen_at", "?1")}, ${past("first_seen_at", "?1")}, '') < ?1`,
     );
     const statements: D1PreparedStatement[] = [];
     for (let from = 0; from < databases.length; from += NAMES_A_STATEMENT) {
@@ -139,11 +152,11 @@ export class D1DatabaseIndex implements DatabaseIndex {
          FROM json_each(?1) WHERE true
        ON CONFLICT (id) DO UPDATE SET
          fresh_at = iif(${NEWER} OR last_backup_id IS excluded.last_backup_id,
-           ${later("fresh_at", "excluded.fresh_at")}, fresh_at),
+           ${later(past("fresh_at", CHECKED), "excluded.fresh_at")}, fresh_at),
          last_backup_id = iif(${NEWER}, coalesce(excluded.last_backup_id, last_backup_id), last_backup_id),
          last_run_state = iif(${NEWER}, 'unchanged', last_run_state),
          last_run_error = iif(${NEWER}, NULL, last_run_error),
-         unchanged_at = ${later("unchanged_at", "excluded.unchanged_at")}`,
+         unchanged_at = ${later(past("unchanged_at", CHECKED), CHECKED)}`,
     );
     const statements: D1PreparedStatement[] = [];
     for (let from = 0; from < runs.length; from += RUNS_A_STATEMENT) {
@@ -170,7 +183,7 @@ export class D1DatabaseIndex implements DatabaseIndex {
       await this.#db
         .prepare(
           `UPDATE databases SET fresh_at = ?2, last_backup_id = ?3, written_at = ?4
-           WHERE id = ?1 AND ?4 >= coalesce(written_at, '')`,
+           WHERE id = ?1 AND ?4 >= coalesce(${past("written_at", "?4")}, '')`,
         )
         .bind(databaseId, left.freshAt, left.lastBackupId, writtenAt)
         .run();
@@ -181,6 +194,7 @@ export class D1DatabaseIndex implements DatabaseIndex {
     const at = Date.parse(now);
     const overdue = `${WATCHED} AND ${DEADLINE} < ?1`;
     const others = `${IN_TROUBLE} AND ${DEADLINE} >= ?1`;
+    const aheadOf = new Date(at + AHEAD_MS).toISOString();
     return attempt(async () => {
       const [summary, ...lists] = await this.#db.batch([
         this.#db
@@ -192,9 +206,17 @@ export class D1DatabaseIndex implements DatabaseIndex {
                (SELECT coalesce(sum(1 + json_array_length(notices)), 0)
                   FROM databases INDEXED BY databases_by_deadline WHERE ${overdue})
                  + (SELECT coalesce(sum((last_run_state IS 'failed') + json_array_length(notices)), 0)
-                    FROM databases INDEXED BY databases_troubled WHERE ${others}) AS problems`,
+                    FROM databases INDEXED BY databases_troubled WHERE ${others})
+                 + (SELECT count(*) FROM databases INDEXED BY databases_fresh_at
+                    WHERE ${WATCHED} AND fresh_at > ?2) AS problems`,
           )
-          .bind(at),
+          .bind(at, aheadOf),
+        this.#db
+          .prepare(
+            `SELECT ${SHOWN} FROM databases INDEXED BY databases_fresh_at
+             WHERE ${WATCHED} AND fresh_at > ?1 AND NOT (${IN_TROUBLE}) LIMIT ?2`,
+          )
+          .bind(aheadOf, limit),
         this.#db
           .prepare(
             `SELECT ${SHOWN} FROM databases INDEXED BY databases_by_deadline WHERE ${overdue}

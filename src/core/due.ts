@@ -125,6 +125,8 @@ export interface SchedulePreview {
   readonly timeZone: string;
   /** The freshness limit that goes with it. */
   readonly freshnessMs: number;
+  /** Why there are none. */
+  readonly note: string | null;
 }
 
 /** What a schedule would do, before it is saved. */
@@ -140,8 +142,12 @@ export function previewSchedule(
     runs.push({ at: new Date(slot).toISOString(), local: localTime(slot, timeZone) });
     slot = nextSlot({ schedule, paused: false }, triggers, slot);
   }
-  return { runs, timeZone, freshnessMs: freshnessLimitMs({ schedule, freshnessMs: null }, triggers, now) };
+  const freshnessMs = freshnessLimitMs({ schedule, freshnessMs: null }, triggers, now);
+  return { runs, timeZone, freshnessMs, note: runs.length === 0 ? NO_TRIGGER_YET : null };
 }
+
+const NO_TRIGGER_YET =
+  "No nightly trigger of the Worker has fired yet, or lately: a Worker learns of its triggers when they fire.";
 
 function nextSlot({ schedule, paused }: Plan, triggers: readonly Trigger[], after: number): number | null {
   if (paused) return null;

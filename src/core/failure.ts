@@ -57,6 +57,7 @@ export const FAILURE_CODES = [
   // the run
   "deadline-exceeded",
   "account-silent",
+  "policy-unreadable",
   "internal-error",
   // requests
   "catalog-unavailable",

@@ -14,6 +14,9 @@ export const FRESHNESS_LIMIT_MS = 26 * 60 * 60_000;
 /** How long the catalogue may take to be told of a listing before that counts as a trouble. */
 const TELLING_MS = 10 * 60_000;
 
+/** What is told to be fresh for longer than that ahead of now was told by a clock that was wrong. */
+const AHEAD_MS = 60 * 60_000;
+
 /** At most so many problems are listed. */
 export const PROBLEMS_LISTED = 100;
 
@@ -93,6 +96,10 @@ function backupProblem(database: TroubledDatabase, now: number): HealthProblem |
     ? `GET /api/runs?database=${encodeURIComponent(name)}&state=failed says why, and what to do.`
     : `Start one with POST /api/databases/${encodeURIComponent(name)}/backups; does the schedule fire?`;
   const limit = database.freshnessMs ?? FRESHNESS_LIMIT_MS;
+  if (freshAt !== null && Date.parse(freshAt) > now + AHEAD_MS) {
+    const detail = `${name} is told to be backed up as of ${freshAt}, which is still to come: a clock was wrong. Whether a backup stands for it cannot be told.`;
+    return { code: "backup-ahead", severity: "failing", detail, hint: AHEAD_HINT };
+  }
   if (now - Date.parse(freshAt ?? firstSeenAt) > limit) {
     const run = failed ? ` Its latest run failed${error}.` : "";
     return freshAt === null
@@ -115,6 +122,9 @@ function backupProblem(database: TroubledDatabase, now: number): HealthProblem |
   const detail = `The latest run of ${name} failed${error}. ${still}`;
   return { code: "run-failed", severity: "degraded", detail, hint };
 }
+
+const AHEAD_HINT =
+  "The next backup, or check that finds it unchanged, puts it right: start one with POST /api/databases/NAME/backups.";
 
 function noticeProblem({ kind, detail }: Notice): Pick<HealthProblem, "code" | "detail" | "hint"> {
   switch (kind) {

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { exportOptionsSchema, type ExportOptions } from "./manifest.ts";
 import { COMPRESSIONS } from "./object-keys.ts";
-import { DEFAULT_RETENTION, retentionSchema, type Retention } from "./retention.ts";
+import { DEFAULT_RETENTION, KEEP_ALL, retentionSchema, type Retention } from "./retention.ts";
 import { scheduleSchema, type Schedule } from "./schedule.ts";
 
 const MIB = 1024 * 1024;
@@ -10,6 +10,8 @@ export const MAX_VOLUME_BYTES = 4096 * MIB;
 
 /** What a lean volume holds, and a step of a lean run hashes: one part of an upload, some milliseconds of CPU. */
 export const LEAN_VOLUME_BYTES = 6 * MIB;
+
+const TABLE = 'must be the name of a table, index, trigger or view, such as "users"';
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -40,7 +42,10 @@ export const policySchema = z.strictObject({
     .strictObject({
       noData: z.boolean({ error: "must be true or false" }).optional(),
       noSchema: z.boolean({ error: "must be true or false" }).optional(),
-      tables: z.array(z.string().min(1, "must be the name of a table")).max(1_000).optional(),
+      tables: z
+        .array(z.string({ error: TABLE }).min(1, TABLE), { error: `must be a list, each of which ${TABLE}` })
+        .max(1_000)
+        .optional(),
     })
     .refine(({ noData, noSchema }) => noData !== true || noSchema !== true, {
       error: "noData and noSchema together leave nothing to back up",
@@ -61,13 +66,36 @@ export const policySchema = z.strictObject({
   examineDays: days("never asks the database").optional(),
 });
 export type Policy = z.infer<typeof policySchema>;
+/**
+ * A policy as it is stored: by this release, or by another one whose rules were others. What cannot be read of it must
+ * not stop all databases, so it is left out; but of rules of retention that are not all understood, none deletes.
+ */
+export const storedPolicySchema = z.unknown().transform((stored): Policy => readable(policySchema, stored));
+
+function readable<T>(schema: z.ZodObject & z.ZodType<T>, stored: unknown): T {
+  const whole = schema.safeParse(stored);
+  if (whole.success) return whole.data;
+  const known = z.record(z.string(), z.unknown()).safeParse(stored).data ?? {};
+  const kept = Object.entries(known).filter(([key, value]) => {
+    const field = schema.shape[key];
+    return field !== undefined && z.safeParse(field, value).success;
+  });
+  const forgets = "retention" in known && !kept.some(([key]) => key === "retention");
+  return schema.parse(Object.fromEntries(forgets ? [...kept, ["retention", KEEP_ALL]] : kept));
+}
+
 export const fullPolicySchema = policySchema.required().extend({
   retention: retentionSchema.required(),
   exportOptions: exportOptionsSchema,
 });
 export type FullPolicy = z.infer<typeof fullPolicySchema>;
 
-const patterns = z.array(z.string().min(1, "must not be empty").max(100)).max(100);
+const PATTERN = 'must be a name with * for anything, such as "*-preview"';
+const patterns = z
+  .array(z.string({ error: PATTERN }).min(1, PATTERN).max(100, PATTERN), {
+    error: 'must be a list of names with * for anything, such as ["*-preview"]',
+  })
+  .max(100);
 
 /** The policy of all databases that have none of their own, and which databases there are to it. */
 export const defaultPolicySchema = policySchema.extend({
@@ -76,6 +104,11 @@ export const defaultPolicySchema = policySchema.extend({
   exclude: patterns.optional(),
 });
 export type DefaultPolicy = z.infer<typeof defaultPolicySchema>;
+
+/** As `storedPolicySchema`. */
+export const storedDefaultPolicySchema = z
+  .unknown()
+  .transform((stored): DefaultPolicy => readable(defaultPolicySchema, stored));
 
 /** The policy of one database: its own, what that leaves out from the default one, and the rest from the Worker's settings. */
 export function effectivePolicy(
@@ -106,10 +139,19 @@ export function isIncluded(name: string, { include = [], exclude = [] }: Default
   return (include.length === 0 || named(include)) && !named(exclude);
 }
 
-/** `*` stands for anything; all else for itself. */
+/** `*` stands for anything; all else for itself. Takes no longer than the two are long, whatever the pattern. */
 function matches(name: string, pattern: string): boolean {
-  const parts = pattern.split("*").map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
-  return new RegExp(`^${parts.join(".*")}$`, "s").test(name);
+  const [first = "", ...others] = pattern.split("*");
+  const last = others.pop();
+  if (last === undefined) return name === first;
+  if (!name.startsWith(first)) return false;
+  let from = first.length;
+  for (const part of others) {
+    const at = name.indexOf(part, from);
+    if (at < 0) return false;
+    from = at + part.length;
+  }
+  return name.length - last.length >= from && name.endsWith(last);
 }
 
 /** An empty list of tables means all of them. */

@@ -5,8 +5,8 @@ const howMany = (what: string) =>
   z
     .number({ error: `must be a number ${what}, such as 7; 0 for none` })
     .int(`must be a whole number ${what}`)
-    .min(0, "must be 0 or more")
-    .max(100_000, "must be 100000 or less");
+    .min(0, "must be 0 or more, such as 7")
+    .max(100_000, "must be 100000 or less, such as 7");
 
 export const retentionSchema = z.strictObject({
   keepLast: howMany("of backups").optional(),
@@ -58,6 +58,17 @@ export const DEFAULT_RETENTION: Retention = {
   keepWeekly: 8,
   keepMonthly: 12,
   keepYearly: 3,
+  keepWithinDays: 0,
+};
+
+/** The rules that delete nothing. */
+export const KEEP_ALL: Retention = {
+  keepLast: 0,
+  keepHourly: 0,
+  keepDaily: 0,
+  keepWeekly: 0,
+  keepMonthly: 0,
+  keepYearly: 0,
   keepWithinDays: 0,
 };
 

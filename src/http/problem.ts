@@ -45,6 +45,7 @@ function statusOf({ code }: Failure): keyof typeof TITLES {
     case "api-rate-limited":
     case "api-budget-spent":
     case "account-silent":
+    case "policy-unreadable":
     case "api-unreachable":
     case "api-unavailable":
     case "database-busy":

@@ -1,4 +1,5 @@
 import type { Context } from "hono";
+import { closestMatch } from "leven";
 import { z } from "zod";
 import { decodeCursor, encodeCursor, type Cursor } from "../core/cursor.ts";
 import type { Page } from "../core/ports.ts";
@@ -35,11 +36,32 @@ export function readQuery<T>(context: Context<ApiEnv>, schema: z.ZodType<T>): Re
 function judge<T>(schema: z.ZodType<T>, value: unknown, whole: string): Reading<T> {
   const parsed = schema.safeParse(value);
   if (parsed.success) return { ok: true, value: parsed.data };
-  const errors = parsed.error.issues.map((issue) => ({
-    field: issue.code === "unrecognized_keys" ? issue.keys.join(", ") : issue.path.join(".") || whole,
-    problem: issue.code === "unrecognized_keys" ? "is not known here" : inOurWords(issue.message),
-  }));
+  const errors = parsed.error.issues.flatMap((issue) => {
+    if (issue.code !== "unrecognized_keys")
+      return [{ field: issue.path.join(".") || whole, problem: inOurWords(issue.message) }];
+    return issue.keys.map((key) => ({
+      field: [...issue.path, key].join("."),
+      problem: `is not known here${meant(schema, issue.path, key)}`,
+    }));
+  });
   return { ok: false, response: malformed(errors) };
+}
+
+/** The closest key that is known in this place, when there is one. */
+function meant(schema: z.ZodType, path: readonly PropertyKey[], key: string): string {
+  const closest = closestMatch(key, keysAt(schema, path));
+  return closest === undefined ? "" : `: did you mean ${closest}?`;
+}
+
+function keysAt(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
+  let inner: unknown = schema;
+  for (const part of [...path, null]) {
+    while (inner instanceof z.ZodOptional || inner instanceof z.ZodNullable) inner = inner.unwrap();
+    if (!(inner instanceof z.ZodObject)) return [];
+    if (part === null) return Object.keys(inner.shape);
+    inner = inner.shape[String(part)];
+  }
+  return [];
 }
 
 /** What the validator says of a wrong type when the schema has no words of its own for it. */

@@ -9,15 +9,18 @@ const PER_PAGE = 1_000;
 /** The free plan allows 50 subrequests an invocation: so many pages and no more are read in one alarm. */
 const PAGES_AT_ONCE = 10;
 
+/** `short`: read to its end, but fewer than it says that there are: who is not on it may be there all the same. */
+export type Reading = "whole" | "short" | "more";
+
 /**
- * Reads pages until the list is complete (true) or this invocation has read enough (false). What fails can be asked
+ * Reads pages until the list is read to its end or this invocation has read enough (`more`). What fails can be asked
  * again from the page that failed.
  */
 export async function readPages(
   ledger: ListingLedger,
   begun: ListingUnderWay,
   platform: Platform,
-): Promise<Result<boolean>> {
+): Promise<Result<Reading>> {
   let listing = begun;
   for (let read = 0; read < PAGES_AT_ONCE; read++) {
     const page = await platform.api.listDatabases(listing.page, PER_PAGE);
@@ -31,11 +34,11 @@ export async function readPages(
     if (databases.length > 0 && !all) continue;
     // A database deleted meanwhile moves the others up by one place, past the page that was read: look again.
     const short = total !== null && ledger.count() < total;
-    if (!short || listing.passes > 0) return ok(true);
+    if (!short || listing.passes > 0) return ok(short ? "short" : "whole");
     listing = { ...listing, page: 1, passes: 1, seen: 0 };
     ledger.save(listing);
   }
-  return ok(false);
+  return ok("more");
 }
 
 /** The reading as it goes on after a failure; null when it is given up. */

@@ -20,7 +20,7 @@ import type { Connect, Platform } from "../core/ports.ts";
 import type { BackupRequest } from "../core/run.ts";
 import type { Trigger } from "../core/triggers.ts";
 import { AccountRounds, type Opened } from "./account-rounds.ts";
-import { AccountSchedule, RESTORED } from "./account-schedule.ts";
+import { AccountSchedule } from "./account-schedule.ts";
 import { AccountTelling } from "./account-telling.ts";
 import { defaultPolicyView, healthOf, viewDatabase } from "./account-views.ts";
 import { AccountWork, type WakeableRuns } from "./account-work.ts";
@@ -32,6 +32,7 @@ import { KeyProofs } from "./key-proofs.ts";
 import { ListingLedger } from "./listing-ledger.ts";
 import { meteredApi, type CallDesk } from "./metered-api.ts";
 import { PlaceLedger } from "./place-ledger.ts";
+import { PolicyMemory } from "./policy-memory.ts";
 
 /** While an alarm works, the next one is already set: if the object dies in between, that one goes on. */
 const WATCHDOG_MS = 30_000;
@@ -66,6 +67,7 @@ export function accountQueue<Env extends Cloudflare.Env>(options: AccountQueueOp
     readonly #registry: DatabaseRegistry;
     readonly #queue: DueQueue;
     readonly #telling: AccountTelling;
+    readonly #memory: PolicyMemory;
     readonly #proofs: KeyProofs;
     readonly #comparisonsRest = { until: 0 };
 
@@ -78,6 +80,7 @@ export function accountQueue<Env extends Cloudflare.Env>(options: AccountQueueOp
       this.#registry = new DatabaseRegistry(storage.sql);
       this.#queue = new DueQueue(storage.sql);
       this.#telling = new AccountTelling(storage, this.#registry);
+      this.#memory = new PolicyMemory(storage, this.#registry);
       this.#rounds = new AccountRounds(storage, this.#listing, this.#queue, this.#telling);
       this.#proofs = new KeyProofs(storage.sql);
     }
@@ -107,8 +110,10 @@ export function accountQueue<Env extends Cloudflare.Env>(options: AccountQueueOp
     async policy(databaseId: string): Promise<Result<FullPolicy>> {
       const opened = this.#open();
       if (!opened.ok) return opened;
-      const entry = this.#registry.get(databaseId);
-      return ok(opened.value.schedule.policyOf(entry?.policy ?? {}));
+      const { schedule, platform } = opened.value;
+      const recalled = await this.#memory.recall(databaseId, schedule, platform);
+      if (!recalled.ok) return recalled;
+      return ok(schedule.policyOf(this.#registry.get(databaseId)?.policy ?? {}));
     }
 
     async report(report: DatabaseReport): Promise<void> {
@@ -153,6 +158,8 @@ export function accountQueue<Env extends Cloudflare.Env>(options: AccountQueueOp
     async defaultPolicy(): Promise<Result<DefaultPolicyView>> {
       const opened = this.#open();
       if (!opened.ok) return opened;
+      const recalled = await this.#memory.recallDefault(opened.value.schedule, opened.value.platform);
+      if (!recalled.ok) return recalled;
       return ok(defaultPolicyView(opened.value.schedule, this.#registry.changes(DEFAULT_POLICY)));
     }
 
@@ -171,8 +178,11 @@ export function accountQueue<Env extends Cloudflare.Env>(options: AccountQueueOp
       const opened = this.#open();
       if (!opened.ok) return opened;
       const { schedule, platform } = opened.value;
-      const entry = this.#registry.find(nameOrId);
-      if (entry === null) return ok(null);
+      const found = this.#registry.find(nameOrId);
+      if (found === null) return ok(null);
+      const recalled = await this.#memory.recall(found.id, schedule, platform);
+      if (!recalled.ok) return recalled;
+      const entry = this.#registry.get(found.id) ?? found;
       return ok(viewDatabase(entry, this.#registry.changes(entry.id), schedule, platform.now()));
     }
 
@@ -180,6 +190,8 @@ export function accountQueue<Env extends Cloudflare.Env>(options: AccountQueueOp
       const opened = this.#open();
       if (!opened.ok) return opened;
       const { schedule, platform } = opened.value;
+      const recalled = await this.#memory.recall(database.id, schedule, platform);
+      if (!recalled.ok) return recalled;
       const now = platform.now();
       const entry = this.#registry.get(database.id) ?? newlyRegistered(database, now, now);
       const named = { ...entry, name: database.name };
@@ -214,8 +226,7 @@ export function accountQueue<Env extends Cloudflare.Env>(options: AccountQueueOp
       if (!opened.ok) throw new Error(opened.failure.detail);
       const { schedule, platform } = opened.value;
       const now = platform.now();
-      if (policy !== null && this.#registry.changes(DEFAULT_POLICY).length === 0)
-        schedule.setDefaultPolicy(policy, RESTORED, now);
+      if (policy !== null) schedule.restoreDefault(policy, now);
       this.#telling.oweListing(now);
       await this.#wakeBy(now);
     }
@@ -270,7 +281,10 @@ export function accountQueue<Env extends Cloudflare.Env>(options: AccountQueueOp
       const { schedule, platform } = opened;
       const work = this.#workOf(opened);
       await this.#rounds.goOn(opened, work);
-      schedule.enqueueDue(platform.now());
+      const recalled = await this.#memory.recallDefault(schedule, platform);
+      if (!recalled.ok) console.error({ event: "policy-not-recalled", code: recalled.failure.code });
+      // Which databases are left out, and which are paused, must be known before any is started.
+      else schedule.enqueueDue(platform.now());
       await work.compare();
       await work.start();
       if (this.ctx.storage.kv.get("look-after") === true) {
@@ -279,7 +293,7 @@ export function accountQueue<Env extends Cloudflare.Env>(options: AccountQueueOp
         await this.#daily(platform);
       }
       this.#rounds.settle(platform.now());
-      await this.#telling.flush(platform, schedule);
+      await this.#telling.flush(platform, schedule, this.#memory);
     }
 
     async #daily(platform: Platform): Promise<void> {
@@ -329,6 +343,7 @@ export function accountQueue<Env extends Cloudflare.Env>(options: AccountQueueOp
         telling: this.#telling,
         schedule,
         platform,
+        memory: this.#memory,
         comparisonApi,
         comparisonsRest: this.#comparisonsRest,
         database: (id) => options.database(this.env, id),

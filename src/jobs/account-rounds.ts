@@ -71,7 +71,7 @@ export class AccountRounds {
       this.#fail(read.failure, now);
       return read;
     }
-    const runs = read.value ? await this.#complete(opened, work) : [];
+    const runs = read.value === "more" ? [] : await this.#complete(opened, work, read.value === "whole");
     return ok({ kind: "begun", sweep: this.sweep ?? viewSweep(sweep, 0), runs });
   }
 
@@ -82,7 +82,7 @@ export class AccountRounds {
     if (underWay === null || underWay.dueAt > platform.now()) return;
     const read = await readPages(this.#listing, underWay, platform);
     if (read.ok) {
-      if (read.value) await this.#complete(opened, work);
+      if (read.value !== "more") await this.#complete(opened, work, read.value === "whole");
       return;
     }
     const next = afterListingFailure(this.#listing.underWay ?? underWay, read.failure, platform);
@@ -98,14 +98,14 @@ export class AccountRounds {
   }
 
   /** The list is whole: it counts now. Starts the first databases of a sweep that has waited for it. */
-  async #complete({ schedule, platform }: Opened, work: AccountWork): Promise<RunView[]> {
+  async #complete({ schedule, platform }: Opened, work: AccountWork, whole: boolean): Promise<RunView[]> {
     const now = platform.now();
     const found = this.#listing.found(platform.settings.catalogDatabaseName);
     const anchor = this.#listing.underWay?.anchor ?? now;
     const { sweep } = this.#sweeps;
     const wanted = sweep?.state === "listing" ? found.filter(({ name }) => schedule.isIncluded(name)) : [];
     this.#storage.transactionSync(() => {
-      const changed = schedule.applyListing(found, anchor, now);
+      const changed = schedule.applyListing(found, anchor, now, whole);
       const first = this.#listing.listed === null;
       this.#listing.complete(found.length, now);
       this.#telling.listed(now);

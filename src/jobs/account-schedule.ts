@@ -1,9 +1,9 @@
 import type { MirroredDatabase } from "../core/account.ts";
 import { anchorAfterChange, dueAt, freshnessLimitMs, serve, soundAnchor, type Plan } from "../core/due.ts";
 import {
-  defaultPolicySchema,
   effectivePolicy,
   isIncluded,
+  storedDefaultPolicySchema,
   type DefaultPolicy,
   type FullPolicy,
   type Policy,
@@ -60,7 +60,7 @@ export class AccountSchedule {
   }
 
   get defaultPolicy(): DefaultPolicy {
-    this.#defaultPolicy ??= defaultPolicySchema.parse(this.#storage.kv.get("policy") ?? {});
+    this.#defaultPolicy ??= storedDefaultPolicySchema.parse(this.#storage.kv.get("policy") ?? {});
     return this.#defaultPolicy;
   }
 
@@ -85,10 +85,16 @@ export class AccountSchedule {
   }
 
   /**
-   * The account's databases, all of them. One that is new is served from `anchor` on: nothing fires because of having
-   * been found. True when the list is another one than before.
+   * The account's databases, all of them when `whole`. One that is new is served from `anchor` on: nothing fires because
+   * of having been found. One that two lists in a row lack is gone: a single one may be wrong, and costs no slot. True
+   * when the list is another one than before.
    */
-  applyListing(found: readonly { id: string; name: string }[], anchor: number, now: number): boolean {
+  applyListing(
+    found: readonly { id: string; name: string }[],
+    anchor: number,
+    now: number,
+    whole = true,
+  ): boolean {
     return this.#storage.transactionSync(() => {
       if (this.#storage.kv.get("installed-at") === undefined) this.#storage.kv.put("installed-at", now);
       const known = this.#registry.names();
@@ -96,15 +102,18 @@ export class AccountSchedule {
       for (const database of found) {
         const before = known.get(database.id);
         known.delete(database.id);
-        if (before !== undefined && !before.gone && before.name === database.name) continue;
-        changed = true;
+        if (before?.name === database.name && !before.missing && !before.gone) continue;
+        changed ||= before?.name !== database.name || before.gone;
         const entry = this.#registry.get(database.id) ?? newlyRegistered(database, anchor, now);
-        const back = entry.goneAt === null ? {} : { goneAt: null, anchor: now };
-        this.#save({ ...entry, name: database.name, ...back });
+        this.#save({ ...entry, name: database.name, missingSince: null, goneAt: null });
       }
-      for (const [id, { gone }] of known) {
+      for (const [id, { gone }] of whole ? known : []) {
         const entry = gone ? null : this.#registry.get(id);
         if (entry === null) continue;
+        if (entry.missingSince === null) {
+          this.#save({ ...entry, missingSince: now });
+          continue;
+        }
         changed = true;
         this.#save({ ...entry, goneAt: now });
         this.#queue.drop(id);
@@ -150,7 +159,7 @@ export class AccountSchedule {
       const before = this.register(database, now);
       const [was, is] = [this.#plan(before, before.policy), this.#plan(before, policy)];
       const anchor = anchorAfterChange(was, is, before.anchor, now);
-      const entry = { ...before, name: database.name, policy, unchangedOff: null, anchor };
+      const entry = { ...before, name: database.name, policy, recalled: true, unchangedOff: null, anchor };
       this.#save(entry);
       this.#registry.recordChange(entry.id, { at: now, who, policy });
       this.#registry.mirrorLater(entry.id, now);
@@ -174,6 +183,7 @@ export class AccountSchedule {
       const entries = this.#registry.listed();
       const before = entries.map((entry) => this.#plan(entry, entry.policy));
       this.#storage.kv.put("policy", policy);
+      this.#storage.kv.put("policy-recalled", true);
       this.#defaultPolicy = policy;
       this.#registry.recordChange(DEFAULT_POLICY, { at: now, who, policy });
       entries.forEach((entry, index) => {
@@ -181,6 +191,11 @@ export class AccountSchedule {
         this.#save({ ...entry, anchor: anchorAfterChange(before[index] ?? is, is, entry.anchor, now) });
       });
     });
+  }
+
+  /** Takes over the policy of all databases that the bucket remembers, unless one was set here. */
+  restoreDefault(policy: DefaultPolicy, now: number): void {
+    if (this.#registry.changes(DEFAULT_POLICY).length === 0) this.setDefaultPolicy(policy, RESTORED, now);
   }
 
   /** When the database starts next; null: never, or it waits in the queue. */

@@ -5,6 +5,7 @@ import { iso } from "../core/run.ts";
 import type { RunView } from "../core/run-view.ts";
 import type { AccountSchedule } from "./account-schedule.ts";
 import { type DatabaseRegistry, type RegisteredDatabase } from "./database-registry.ts";
+import type { PolicyMemory } from "./policy-memory.ts";
 import { DEFAULT_POLICY, recordKey } from "../core/object-keys.ts";
 
 /** When the catalogue is to be told something, and how often that has failed. */
@@ -70,11 +71,11 @@ export class AccountTelling {
   }
 
   /** Sends what is due. */
-  async flush(platform: Platform, schedule: AccountSchedule): Promise<void> {
+  async flush(platform: Platform, schedule: AccountSchedule, memory: PolicyMemory): Promise<void> {
     await this.#tellListing(platform, schedule);
     await this.#tellRuns(platform);
     await this.#mirrorPolicy(platform, schedule);
-    await this.#mirror(platform);
+    await this.#mirror(platform, schedule, memory);
   }
 
   nextAt(): number | null {
@@ -131,10 +132,15 @@ export class AccountTelling {
     this.#owe("policy", written.ok ? null : later(owed, platform));
   }
 
-  async #mirror(platform: Platform): Promise<void> {
+  async #mirror(platform: Platform, schedule: AccountSchedule, memory: PolicyMemory): Promise<void> {
     const due = this.#registry.unmirrored(platform.now(), MIRRORS_AT_ONCE);
     await Promise.all(
-      due.map(async ({ entry, attempt }) => {
+      due.map(async ({ entry: { id }, attempt }) => {
+        // Nothing is written over a policy that was not read.
+        const recalled = await memory.recall(id, schedule, platform);
+        const entry = this.#registry.get(id);
+        if (entry === null) return;
+        if (!recalled.ok) return this.#registry.mirrorLater(id, againAt(attempt, platform), attempt + 1);
         const text = this.#mirrorOf(entry);
         const written = await platform.vault.put(recordKey(platform.settings.keyPrefix, entry.id), text);
         const now = this.#registry.get(entry.id);

@@ -8,6 +8,7 @@ import type { AccountTelling } from "./account-telling.ts";
 import type { DatabaseRegistry } from "./database-registry.ts";
 import type { DueDatabase, DueQueue } from "./due-queue.ts";
 import type { PlaceLedger } from "./place-ledger.ts";
+import type { PolicyMemory } from "./policy-memory.ts";
 
 /** Exports of such databases take minutes to hours: they begin first, or the night would end by waiting for them. */
 const LONG_DUMP_BYTES = 256 * 1024 * 1024;
@@ -37,6 +38,7 @@ export interface WorkParts {
   readonly telling: AccountTelling;
   readonly schedule: AccountSchedule;
   readonly platform: Platform;
+  readonly memory: PolicyMemory;
   database(id: string): WakeableRuns;
 }
 
@@ -58,8 +60,16 @@ export class AccountWork {
 
   async #compare(due: DueDatabase): Promise<void> {
     const { registry, queue, telling, schedule, platform, comparisonsRest } = this.#parts;
-    const entry = registry.get(due.id);
-    if (entry === null || entry.goneAt !== null) return queue.drop(due.id);
+    const known = registry.get(due.id);
+    if (known === null || known.goneAt !== null) return queue.drop(due.id);
+    const recalled = await this.#parts.memory.recall(due.id, schedule, platform);
+    if (!recalled.ok) {
+      const delay = backoffMs(due.attempt, platform.random(), 10_000, 300_000);
+      return queue.later(due, platform.now() + delay, true);
+    }
+    const entry = registry.get(due.id) ?? known;
+    // What was recalled may have paused it.
+    if (due.request.trigger === "scheduled" && !schedule.isWatched(entry)) return queue.drop(due.id);
     const api = this.#parts.comparisonApi;
     const compared = await compareBookmark(entry, due.request, schedule, { ...platform, api });
     const now = platform.now();

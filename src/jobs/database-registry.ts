@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { DatabaseReport } from "../core/account.ts";
-import { policySchema, type Policy } from "../core/policy.ts";
+import { storedPolicySchema, type Policy } from "../core/policy.ts";
 
 /**
  * What the account's object knows of each of its databases. Times are milliseconds since the epoch. The bucket has a
@@ -12,7 +12,11 @@ const entrySchema = z.object({
   firstSeenAt: z.number(),
   /** Since when the account's list lacks it; null while it is there. */
   goneAt: z.number().nullable(),
-  policy: policySchema,
+  /** Since when the latest lists have lacked it: the second one in a row makes it gone. */
+  missingSince: z.number().nullable(),
+  policy: storedPolicySchema,
+  /** Whether what the bucket remembers of it was looked up, or replaced. */
+  recalled: z.boolean(),
   /** All slots up to here are served. */
   anchor: z.number(),
   /** The run that its object was last known to work on, and the last sign of life of it. */
@@ -39,7 +43,7 @@ export class DatabaseRegistry {
   constructor(sql: SqlStorage) {
     this.#sql = sql;
     sql.exec(`CREATE TABLE IF NOT EXISTS database (
-      id TEXT PRIMARY KEY, name TEXT NOT NULL, gone INTEGER NOT NULL, due_at INTEGER, sign_at INTEGER,
+      id TEXT PRIMARY KEY, name TEXT NOT NULL, gone INTEGER NOT NULL, missing INTEGER NOT NULL, due_at INTEGER, sign_at INTEGER,
       mirror_due INTEGER, mirror_attempt INTEGER NOT NULL DEFAULT 0, entry TEXT NOT NULL)`);
     sql.exec("CREATE INDEX IF NOT EXISTS database_due ON database (due_at, id) WHERE due_at IS NOT NULL");
     sql.exec("CREATE INDEX IF NOT EXISTS database_name ON database (name, gone)");
@@ -67,11 +71,12 @@ export class DatabaseRegistry {
   }
 
   /** All of them, as little as tells whether a listing changes anything. */
-  names(): Map<string, { name: string; gone: boolean }> {
-    const rows = this.#sql.exec<{ id: string; name: string; gone: number }>(
-      "SELECT id, name, gone FROM database",
+  names(): Map<string, { name: string; gone: boolean; missing: boolean }> {
+    const sql = "SELECT id, name, gone, missing FROM database";
+    const rows = this.#sql.exec<{ id: string; name: string; gone: number; missing: number }>(sql).toArray();
+    return new Map(
+      rows.map(({ id, name, gone, missing }) => [id, { name, gone: gone !== 0, missing: missing !== 0 }]),
     );
-    return new Map(rows.toArray().map(({ id, name, gone }) => [id, { name, gone: gone !== 0 }]));
   }
 
   /** Those that the account has now. */
@@ -88,14 +93,15 @@ export class DatabaseRegistry {
   /** Saves the entry, and when it is to start next; null: never. */
   save(entry: RegisteredDatabase, dueAt: number | null): void {
     this.#sql.exec(
-      `INSERT INTO database (id, name, gone, due_at, sign_at, entry) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-       ON CONFLICT (id) DO UPDATE SET name = ?2, gone = ?3, due_at = ?4, sign_at = ?5, entry = ?6`,
+      `INSERT INTO database (id, name, gone, missing, due_at, sign_at, entry) VALUES (?1, ?2, ?3, ?7, ?4, ?5, ?6)
+       ON CONFLICT (id) DO UPDATE SET name = ?2, gone = ?3, missing = ?7, due_at = ?4, sign_at = ?5, entry = ?6`,
       entry.id,
       entry.name,
       entry.goneAt === null ? 0 : 1,
       dueAt,
       entry.runId === null ? null : entry.signAt,
       JSON.stringify(entry),
+      entry.missingSince === null ? 0 : 1,
     );
   }
 
@@ -221,7 +227,9 @@ export function newlyRegistered(
     ...database,
     firstSeenAt: now,
     goneAt: null,
+    missingSince: null,
     policy,
+    recalled: false,
     anchor,
     runId: null,
     signAt: null,

@@ -36,16 +36,16 @@ export class DueQueue {
   }
 
   /**
-   * A database that waits already keeps its position; what is asked for later takes the place of what was, but never
-   * a slot that of a full backup that somebody has asked for.
+   * A database that waits already keeps its position; what is asked for later takes the place of what was, but a slot
+   * never that of what somebody has asked for.
    */
   add(database: { id: string; name: string }, request: BackupRequest, compared: boolean, now: number): void {
     const waiting = this.#sql
       .exec<{ request: string }>("SELECT request FROM due WHERE database_id = ?", database.id)
       .toArray()[0];
     if (waiting !== undefined && request.trigger === "scheduled") {
-      const { label, pinned, force, examine } = requestSchema.parse(JSON.parse(waiting.request));
-      if (label !== null || pinned || force || examine) return;
+      // What somebody has asked for serves the slot as well, and is no part of the schedule.
+      if (requestSchema.parse(JSON.parse(waiting.request)).trigger !== "scheduled") return;
     }
     this.#sql.exec(
       `INSERT INTO due (database_id, name, request, compared, not_before, attempt) VALUES (?1, ?2, ?3, ?4, ?5, 0)

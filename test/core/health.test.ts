@@ -116,6 +116,7 @@ describe("a database that is listed", () => {
       { freshAt: justOver, lastRunState: "copying" },
       ["failing backup-stale"],
     ],
+    ["is fresh as of a moment that is still to come", { freshAt: ago(-48) }, ["failing backup-ahead"]],
     ["is new", { freshAt: null, firstSeenAt: ago(26), lastRunState: null }, []],
     [
       "was never backed up",

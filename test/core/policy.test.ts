@@ -3,10 +3,13 @@ import { describe, expect, it } from "vitest";
 import {
   backupOptions,
   effectivePolicy,
+  isIncluded,
   EVERYTHING,
   isDue,
   LEAN_VOLUME_BYTES,
   policySchema,
+  storedDefaultPolicySchema,
+  storedPolicySchema,
 } from "../../src/core/policy.ts";
 
 const settings = { compression: "gzip", volumeBytes: 134_217_728 } as const;
@@ -113,5 +116,62 @@ describe("what is to happen every so many days", () => {
   it("never happens when that is 0", () => {
     expect(isDue("d", 0, null, 0)).toBe(false);
     expect(isDue("d", 0, 0, 400 * DAY_MS)).toBe(false);
+  });
+});
+
+describe("a pattern on names", () => {
+  /** Tried at each place, as nobody would do it for long names. */
+  function matchesSlowly(name: string, pattern: string): boolean {
+    if (pattern === "") return name === "";
+    if (pattern[0] !== "*") return name[0] === pattern[0] && matchesSlowly(name.slice(1), pattern.slice(1));
+    return Array.from({ length: name.length + 1 }, (_, at) => at).some((at) =>
+      matchesSlowly(name.slice(at), pattern.slice(1)),
+    );
+  }
+
+  it("matches what its letters and stars say", () => {
+    const text = (most: number) => fc.string({ unit: fc.constantFrom("a", "b", "-", "*"), maxLength: most });
+    fc.assert(
+      fc.property(text(7), text(6), (name, pattern) => {
+        expect(isIncluded(name, { include: [pattern] })).toBe(matchesSlowly(name, pattern));
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
+  it("of many stars takes no time at all", () => {
+    const startedAt = performance.now();
+    expect(isIncluded("customer-orders-production-eu", { include: [`${"*a".repeat(49)}*z`] })).toBe(false);
+    expect(isIncluded("a".repeat(5_000), { include: [`${"*".repeat(60)}z`, `${"a*".repeat(49)}z`] })).toBe(
+      false,
+    );
+    // Exponential, it would be years.
+    expect(performance.now() - startedAt).toBeLessThan(1_000);
+  });
+});
+
+describe("a policy that another release has stored", () => {
+  it("is read as far as it is understood", () => {
+    const schedule = { cron: "0 3 * * *", timeZone: "Mars/Base" };
+    const stored = { compression: "zstd", paused: true, colour: "blue", schedule, exportOptions: 7 };
+    expect(storedPolicySchema.parse(stored)).toEqual({ compression: "zstd", paused: true });
+    expect(storedDefaultPolicySchema.parse({ exclude: ["tmp-*"], include: 7 })).toEqual({
+      exclude: ["tmp-*"],
+    });
+    expect(storedPolicySchema.parse(null)).toEqual({});
+  });
+
+  it("deletes nothing by rules of retention that are not all understood", () => {
+    const zeros = {
+      keepLast: 0,
+      keepHourly: 0,
+      keepDaily: 0,
+      keepWeekly: 0,
+      keepMonthly: 0,
+      keepYearly: 0,
+      keepWithinDays: 0,
+    };
+    const stored = { retention: { keepLast: 1, keepDecades: 3 } };
+    expect(storedPolicySchema.parse(stored)).toEqual({ retention: zeros });
   });
 });

@@ -5,7 +5,7 @@ export interface Spec {
   readonly minutes: readonly number[];
   /** Null: every hour. */
   readonly hours: readonly number[] | null;
-  /** Of the month, from 1. Null: any. */
+  /** Of the month, from 1. Null stands for all of them. */
   readonly days: readonly number[] | null;
   readonly months: readonly number[] | null;
   /** 0 is Sunday. */

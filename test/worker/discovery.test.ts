@@ -1,5 +1,6 @@
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { D1Rest } from "../../src/cloudflare/d1-rest.ts";
 import {
   createDatabase,
   deleteDatabase,
@@ -95,8 +96,10 @@ describe("a database that vanished from the account", () => {
     const keys = await keysOf(database.name);
     expect(keys.length).toBeGreaterThan(4);
     await deleteDatabase(database.id);
-    await moveTo(Date.now() + 5 * MINUTE);
-    await beat();
+    for (let beats = 0; beats < 2; beats++) {
+      await moveTo(Date.now() + 5 * MINUTE);
+      await beat();
+    }
     expect(await listed()).toMatchObject([{ name: database.name, goneAt: expect.any(String) }]);
     expect(await listed("&gone=false")).toEqual([]);
     for (let day = 0; day < 3; day++) await nightly([database], night + day * DAY);
@@ -108,6 +111,60 @@ describe("a database that vanished from the account", () => {
       nextAt: null,
       lastBackupId: expect.any(String),
     });
+  });
+
+  it("for one list that was wrong costs no slot, and is told nowhere", async () => {
+    const databases = [await createDatabase(TABLE), await createDatabase(TABLE)];
+    await nightly(databases, night - DAY);
+    for (const { id } of databases) await runSql(id, "INSERT INTO t VALUES ('two');");
+    const nothing = vi
+      .spyOn(D1Rest.prototype, "listDatabases")
+      .mockResolvedValueOnce({ ok: true, value: { databases: [], total: 0 } });
+    await nightly(databases, night);
+    expect(nothing).toHaveBeenCalled();
+    nothing.mockRestore();
+    await moveTo(Date.now() + 5 * MINUTE);
+    await beat();
+    await settle(databases);
+    for (const { id } of databases) expect(await runsOf(id)).toEqual(["complete", "complete"]);
+    expect((await listed()).map(({ goneAt }) => goneAt)).toEqual([null, null]);
+  });
+
+  it("is not taken for gone by a list that is shorter than it says", async () => {
+    const database = await createDatabase(TABLE);
+    await nightly([database], night - DAY);
+    const short = vi
+      .spyOn(D1Rest.prototype, "listDatabases")
+      .mockResolvedValue({ ok: true, value: { databases: [], total: 2 } });
+    for (let beats = 0; beats < 3; beats++) {
+      await moveTo(Date.now() + 5 * MINUTE);
+      await beat();
+    }
+    short.mockRestore();
+    expect(await listed()).toMatchObject([{ name: database.name, goneAt: null }]);
+    await runSql(database.id, "INSERT INTO t VALUES ('two');");
+    await nightly([database], night);
+    expect(await runsOf(database.id)).toEqual(["complete", "complete"]);
+  });
+
+  it("and is back is made up for once", async () => {
+    const database = await createDatabase(TABLE);
+    await nightly([database], night - DAY);
+    await runSql(database.id, "INSERT INTO t VALUES ('two');");
+    const nothing = vi
+      .spyOn(D1Rest.prototype, "listDatabases")
+      .mockResolvedValue({ ok: true, value: { databases: [], total: 0 } });
+    for (let beats = 0; beats < 3; beats++) {
+      await moveTo(Date.now() + 5 * MINUTE);
+      await beat();
+    }
+    await nightly([], night);
+    expect(await runsOf(database.id)).toEqual(["complete"]);
+    nothing.mockRestore();
+    await moveTo(night + HOUR);
+    await beat();
+    await settle([database]);
+    expect(await runsOf(database.id)).toEqual(["complete", "complete"]);
   });
 
   it("and was made anew under its name is another one", async () => {

@@ -152,6 +152,8 @@ describe("an account", () => {
     await hours(27);
     expect(await problemsAs(FAILING)).toHaveLength(2);
     await night();
+    await hours(1);
+    await night();
     expect(await problemsAs(DEGRADED)).toEqual([`database-gone ${name}`]);
     await hours(8 * 24);
     await night();

@@ -161,7 +161,12 @@ describe("PUT /api/databases/:db/policy", () => {
       "retention.keepDaily",
       /0 or more/,
     ],
-    ["a typo in retention (failure mode 22)", { retention: { keepDayly: 7 } }, "keepDayly", /not known/],
+    [
+      "a typo in retention (failure mode 22)",
+      { retention: { keepDayly: 7 } },
+      "retention.keepDayly",
+      /did you mean keepDaily/,
+    ],
     ["a limit of a second", { freshnessMs: 1_000 }, "freshnessMs", /3600000/],
     [
       "nothing left to export",

@@ -168,6 +168,12 @@ export async function keysOf(databaseName: string): Promise<string[]> {
   return (await env.BACKUPS.list({ prefix })).objects.map(({ key }) => key.slice(prefix.length));
 }
 
+/** The folders in which a database of this name has a manifest. */
+export async function stampsOf(databaseName: string): Promise<string[]> {
+  const keys = await keysOf(databaseName);
+  return keys.filter((key) => key.endsWith("/manifest.json")).map((key) => key.slice(0, key.indexOf("/")));
+}
+
 /** Both clocks: the Worker's and the emulator's. */
 export async function advanceDays(days: number): Promise<void> {
   vi.setSystemTime(Date.now() + days * 86_400_000);

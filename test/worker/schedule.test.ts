@@ -1,6 +1,7 @@
 import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { DueQueue } from "../../src/jobs/due-queue.ts";
 import { createDatabase, resetAccount, runSql, setFaults, settings, stateOf } from "./emulated-account.ts";
 import {
   account,
@@ -247,6 +248,22 @@ describe("a database that waits for its turn", () => {
     for (let other = 0; other < 6; other++) await account().release("export", `busy-${other}`);
     await settle([database]);
     expect(await runsOf(database.id)).toHaveLength(1);
+  });
+
+  it("by hand is not forgotten when its slot comes and its schedule is paused after that (failure mode 20)", async () => {
+    const by = (trigger: "manual" | "scheduled", key: string) => {
+      return { trigger, label: null, pinned: false, force: false, examine: false, key } as const;
+    };
+    const waits = await runInDurableObject(account(), (_, { storage }) => {
+      const queue = new DueQueue(storage.sql);
+      queue.add({ id: "a", name: "a" }, by("manual", "sweep-1"), false, 0);
+      queue.add({ id: "a", name: "a" }, by("scheduled", "slot-1"), false, 0);
+      queue.dropSlot("a");
+      const { request } = queue.toCompare(Number.MAX_SAFE_INTEGER, 1)[0] ?? {};
+      queue.drop("a");
+      return request;
+    });
+    expect(waits).toMatchObject({ trigger: "manual", key: "sweep-1" });
   });
 
   it("by hand is backed up although its schedule is paused meanwhile (failure mode 20)", async () => {
