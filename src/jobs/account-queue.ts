@@ -70,6 +70,7 @@ export function accountQueue<Env extends Cloudflare.Env>(options: AccountQueueOp
     readonly #memory: PolicyMemory;
     readonly #proofs: KeyProofs;
     readonly #comparisonsRest = { until: 0 };
+    #schedule: AccountSchedule | null = null;
 
     constructor(ctx: DurableObjectState, env: Env) {
       super(ctx, env);
@@ -320,8 +321,9 @@ export function accountQueue<Env extends Cloudflare.Env>(options: AccountQueueOp
       this.#calls.limit(apiBudget);
       const platform = { ...bare, api: meteredApi(bare.api, this, "work") };
       const comparisonApi = meteredApi(bare.api, this.#comparisonDesk, "work");
-      const schedule = new AccountSchedule(this.ctx.storage, this.#registry, this.#queue, bare.settings);
-      return ok({ platform, schedule, comparisonApi });
+      // One for all calls: what one of them sets, an alarm that is in the middle of its work must see.
+      this.#schedule ??= new AccountSchedule(this.ctx.storage, this.#registry, this.#queue, bare.settings);
+      return ok({ platform, schedule: this.#schedule, comparisonApi });
     }
 
     /** Comparisons leave room for the calls of runs that have begun. */

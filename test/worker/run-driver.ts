@@ -104,13 +104,22 @@ export const account = () => env.ACCOUNT_QUEUE.getByName("emulated-account");
 
 /** The account's object as in a new installation; whose keys were shown is remembered. */
 export async function forgetAccount(): Promise<void> {
-  await runInDurableObject(account(), async (_, { storage }) => {
+  const gone = runInDurableObject(account(), async (_, state) => {
+    const { storage } = state;
     for (const [key] of storage.kv.list()) storage.kv.delete(key);
-    for (const table of ["database", "due", "listed", "place", "untold", "waiting"])
+    for (const table of ["database", "due", "listed", "place", "policy_change", "untold", "waiting"])
       storage.sql.exec(`DELETE FROM ${table}`);
     await storage.deleteAlarm();
+    await storage.sync();
+    state.abort(FORGOTTEN);
+  });
+  await gone.catch((error: unknown) => {
+    if (!String(error).includes(FORGOTTEN)) throw error;
   });
 }
+
+/** What an object remembers in memory goes with it. */
+const FORGOTTEN = "the account is forgotten";
 
 /** A Cron Trigger of the Worker fires. */
 export async function fire(cron: string, scheduledTime = Date.now()): Promise<void> {
