@@ -352,6 +352,7 @@ describe("the preview", () => {
       ],
       timeZone: "Europe/Berlin",
       freshnessMs: 27 * HOUR,
+      note: null,
     });
   });
 
@@ -372,6 +373,7 @@ describe("the preview", () => {
       runs: [],
       timeZone: "UTC",
       freshnessMs: 26 * HOUR,
+      note: expect.stringContaining("No nightly trigger"),
     });
   });
 });
