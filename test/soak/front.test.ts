@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { backUp, dumpOf, worker } from "./behind-the-front.ts";
+import { backUp, dumpOf, worker } from "../e2e/behind-the-front.ts";
 
 // What only real sockets show: false lengths, bodies that end early, connections that drop. The Worker is the real one.
 
