@@ -37,6 +37,9 @@ import { PolicyMemory } from "./policy-memory.ts";
 /** While an alarm works, the next one is already set: if the object dies in between, that one goes on. */
 const WATCHDOG_MS = 30_000;
 
+/** The bucket is asked again for a policy that it did not give. */
+const RECALL_AGAIN_MS = 60_000;
+
 /** So many calls are left to runs that have begun, before the bookmark of another database is asked for. */
 const COMPARISON_SPARES = 24;
 
@@ -71,6 +74,7 @@ export function accountQueue<Env extends Cloudflare.Env>(options: AccountQueueOp
     readonly #proofs: KeyProofs;
     readonly #comparisonsRest = { until: 0 };
     #schedule: AccountSchedule | null = null;
+    #scheduleRestsUntil = 0;
 
     constructor(ctx: DurableObjectState, env: Env) {
       super(ctx, env);
@@ -283,9 +287,12 @@ export function accountQueue<Env extends Cloudflare.Env>(options: AccountQueueOp
       const work = this.#workOf(opened);
       await this.#rounds.goOn(opened, work);
       const recalled = await this.#memory.recallDefault(schedule, platform);
-      if (!recalled.ok) console.error({ event: "policy-not-recalled", code: recalled.failure.code });
       // Which databases are left out, and which are paused, must be known before any is started.
-      else schedule.enqueueDue(platform.now());
+      if (recalled.ok) schedule.enqueueDue(platform.now());
+      else {
+        this.#scheduleRestsUntil = platform.now() + RECALL_AGAIN_MS;
+        console.error({ event: "policy-not-recalled", code: recalled.failure.code });
+      }
       await work.compare();
       await work.start();
       if (this.ctx.storage.kv.get("look-after") === true) {
@@ -360,10 +367,11 @@ export function accountQueue<Env extends Cloudflare.Env>(options: AccountQueueOp
 
     #nextAt(): number | null {
       const now = Date.now();
+      const due = this.#registry.nextDueAt();
       const [toCompare, toStart] = [this.#queue.nextAt(false), this.#queue.nextAt(true)];
       const times = [
         this.#listing.underWay?.dueAt ?? null,
-        this.#registry.nextDueAt(),
+        due === null ? null : Math.max(due, this.#scheduleRestsUntil),
         toCompare === null ? null : Math.max(toCompare, this.#comparisonsRest.until),
         toStart === null ? null : Math.max(toStart, this.#places.lookAgainAt("export", now)),
         this.#telling.nextAt(),

@@ -81,6 +81,19 @@ describe("a new account's object on a bucket that is not new", () => {
     });
   });
 
+  it("starts nothing, and asks a while later, while the policy of all cannot be read", async () => {
+    const database = await createDatabase(TABLE);
+    await call("/api/policy", { method: "PUT", body: '{"exclude":["tmp-*"]}' });
+    await newAccount();
+    await env.BACKUPS.put("d1/_d1-nightly/policy.json", "no policy");
+    await fire(NIGHTLY);
+    await driveAccount();
+    expect(await storedRunOrNull(database.id)).toBeNull();
+    await call("/api/policy", { method: "PUT", body: "{}" });
+    await settle([database]);
+    expect(await storedRunOrNull(database.id)).toMatchObject({ phase: { at: "complete" } });
+  });
+
   it("deletes nothing and waits while the policy there cannot be read", async () => {
     const database = await createDatabase(TABLE);
     await setPolicy(database.id, { retention: { ...KEEP_ALL, keepLast: 1 } });
