@@ -123,6 +123,9 @@ describe("a database that vanished from the account", () => {
     await nightly(databases, night);
     expect(nothing).toHaveBeenCalled();
     nothing.mockRestore();
+    // Not only made up for later: neither gone meanwhile, nor late.
+    expect((await listed()).map(({ goneAt }) => goneAt)).toEqual([null, null]);
+    for (const { id } of databases) expect(await runsOf(id)).toEqual(["complete", "complete"]);
     await moveTo(Date.now() + 5 * MINUTE);
     await beat();
     await settle(databases);
