@@ -96,7 +96,8 @@ export default defineConfig({
   test: {
     reporters: report === undefined ? ["default"] : ["default", ["json", { outputFile: report }]],
     projects: [
-      { test: { name: "core", include: ["test/core/**/*.test.ts"] } },
+      // Pure: nothing to keep apart.
+      { test: { name: "core", isolate: false, include: ["test/core/**/*.test.ts"] } },
       workerProject("worker", async () => ({})),
       workerProject("encrypted", encryption),
       // What takes long, for the soak.

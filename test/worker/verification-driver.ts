@@ -12,7 +12,7 @@ export async function askToVerify(backupId: string): Promise<VerificationView> {
   if (Date.now() < NOT_YET) vi.setSystemTime(NOT_YET);
   const response = await call(`/api/backups/${encodeURIComponent(backupId)}/verify`, { method: "POST" });
   if (response.status !== 202) throw new Error(`${response.status} ${await response.text()}`);
-  // the product's own answer, whose shape test/worker/verify.test.ts checks
+  // the product's own answer, whose shape test/long/verify.test.ts checks
   const { verification } = (await response.json()) as { verification: VerificationView };
   return verification;
 }

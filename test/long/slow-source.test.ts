@@ -6,7 +6,7 @@ import {
   setFaults,
   stateOf,
   syntheticDump,
-} from "./emulated-account.ts";
+} from "../worker/emulated-account.ts";
 import {
   drive,
   dumpSql,
@@ -17,7 +17,7 @@ import {
   setPolicy,
   startBackup,
   viewOf,
-} from "./run-driver.ts";
+} from "../worker/run-driver.ts";
 
 const MIB = 1024 * 1024;
 

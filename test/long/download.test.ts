@@ -3,8 +3,8 @@ import fc from "fast-check";
 import { afterEach, beforeAll, beforeEach, describe, expect, it, vi, type MockInstance } from "vitest";
 import { JOINED_LIMIT } from "../../src/http/dump-download.ts";
 import type { Manifest } from "../../src/core/manifest.ts";
-import { createDatabase, dumpOf, syntheticDump } from "./emulated-account.ts";
-import { backUp, call, holdTheClock, manifestOf, setPolicy } from "./run-driver.ts";
+import { createDatabase, dumpOf, syntheticDump } from "../worker/emulated-account.ts";
+import { backUp, call, holdTheClock, manifestOf, setPolicy } from "../worker/run-driver.ts";
 
 const MIB = 1024 * 1024;
 

@@ -1,6 +1,13 @@
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { createDatabase, dumpOf, samples, setFaults, stateOf, syntheticDump } from "./emulated-account.ts";
+import {
+  createDatabase,
+  dumpOf,
+  samples,
+  setFaults,
+  stateOf,
+  syntheticDump,
+} from "../worker/emulated-account.ts";
 import {
   backUp,
   dumpSql,
@@ -12,7 +19,7 @@ import {
   setPolicy,
   startBackup,
   viewOf,
-} from "./run-driver.ts";
+} from "../worker/run-driver.ts";
 
 const MIB = 1024 * 1024;
 
