@@ -145,6 +145,9 @@ export function accountQueue<Env extends Cloudflare.Env>(options: AccountQueueOp
     async startAll(request: BackupRequest): Promise<Result<SweepAnswer>> {
       const opened = this.#open();
       if (!opened.ok) return opened;
+      // Which databases are left out must be known before all are started.
+      const recalled = await this.#memory.recallDefault(opened.value.schedule, opened.value.platform);
+      if (!recalled.ok) return recalled;
       await this.ctx.storage.setAlarm(opened.value.platform.now() + WATCHDOG_MS);
       const answer = await this.#rounds.startAll(request, opened.value, this.#workOf(opened.value));
       await this.#rearm();

@@ -67,6 +67,16 @@ describe("a new account's object on a bucket that is not new", () => {
     expect(runs.map((run) => run?.phase.at ?? null)).toEqual([null, null, "complete"]);
   });
 
+  it("starts nothing that is left out there when all are asked for", async () => {
+    const databases = [await createDatabase(TABLE, "tmp-2"), await createDatabase(TABLE, "forum")];
+    await call("/api/policy", { method: "PUT", body: '{"exclude":["tmp-*"]}' });
+    await newAccount();
+    const response = await call("/api/backups", { method: "POST", body: "{}" });
+    const { runs } = await response.json<{ runs: { databaseName: string }[] }>();
+    expect(runs.map(({ databaseName }) => databaseName)).toEqual(["forum"]);
+    await settle(databases);
+  });
+
   it("does not write its own ignorance over what lies there", async () => {
     const database = await createDatabase(TABLE);
     await setPolicy(database.id, { compression: "zstd" });
