@@ -1,0 +1,31 @@
+/** npm run guards -- --check: that each patch still applies where it says, and names a test that there is. Takes seconds. */
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { oldLines, type Guard } from "./patch.ts";
+import { namesATest } from "./titles.ts";
+import { folder, root, textOf } from "./tree.ts";
+
+/** What is wrong with the patches, a line each. */
+export function check(guards: readonly Guard[]): string[] {
+  return guards.flatMap((guard) => {
+    const wrong = troubleOf(guard);
+    return wrong === null ? [] : [`${guard.name}: ${wrong}`];
+  });
+}
+
+function troubleOf({ name, file, test, hunks }: Guard): string | null {
+  const applied = spawnSync("git", ["apply", "--check", join(folder, name)], { cwd: root, encoding: "utf8" });
+  if (applied.status !== 0) return `does not apply: ${applied.stderr.trim()}`;
+  // git takes the nearest of several places, which need not be the guard.
+  const ambiguous = hunks.find((hunk) => {
+    const text = `\n${textOf(hunk.file)}`;
+    const wanted = `\n${oldLines(hunk).join("\n")}\n`;
+    const stated = text.split("\n").slice(0, hunk.line).join("\n").length;
+    return !text.startsWith(wanted, stated) && text.indexOf(wanted) !== text.lastIndexOf(wanted);
+  });
+  if (ambiguous !== undefined)
+    return `stands in several places of ${ambiguous.file}, and in none at its line`;
+  if (!existsSync(join(root, file))) return `names ${file}, which is not there`;
+  return namesATest(file, test) ? null : `names no test of ${file}: ${JSON.stringify(test)}`;
+}
