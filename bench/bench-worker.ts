@@ -1,10 +1,10 @@
 import { join } from "node:path";
 import { z } from "zod";
 import { startWranglerDev, type WranglerDev } from "../scripts/wrangler-dev.ts";
-import type { Compression } from "../src/core/object-keys.ts";
+import type { Compression } from "../src/core/bucket/object-keys.ts";
 import type { Dump } from "./emulated-dumps.ts";
-import type { Stage } from "./stages.ts";
-import { watched, type Usage } from "./workerd-usage.ts";
+import type { Stage } from "./stage.ts";
+import { type Usage, watched } from "./workerd-usage.ts";
 
 /** One of the two ways of copying a dump. */
 export type Way =

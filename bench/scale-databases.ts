@@ -1,4 +1,4 @@
-import { isDue } from "../src/core/policy.ts";
+import { isDue } from "../src/core/schedule/spread.ts";
 import { seeded } from "./scale-clock.ts";
 
 const SECOND = 1_000;

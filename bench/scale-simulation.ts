@@ -6,12 +6,12 @@ import {
   LONGEST_WAIT_MS,
   pollDelayMs,
 } from "../src/core/backoff.ts";
-import { dueAt, SPREAD_MS } from "../src/core/due.ts";
+import type { D1Api } from "../src/core/d1/api.ts";
+import { EVERYTHING } from "../src/core/d1/export-options.ts";
 import type { Result } from "../src/core/failure.ts";
-import { EVERYTHING } from "../src/core/policy.ts";
-import type { D1Api } from "../src/core/ports.ts";
-import { drawDatabases, type Database, type Night } from "./scale-databases.ts";
-import { BrokenPromise, World, type Limits } from "./scale-world.ts";
+import { dueAt, SPREAD_MS } from "../src/core/schedule/schedule.ts";
+import { type Database, drawDatabases, type Night } from "./scale-databases.ts";
+import { BrokenPromise, type Limits, World } from "./scale-world.ts";
 
 /** As the product has them, and as it makes its calls: the steps below follow those of src/jobs. */
 const COMPARED_AT_ONCE = 9;

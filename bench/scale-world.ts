@@ -1,11 +1,10 @@
 import { DatabaseSync, type SQLInputValue } from "node:sqlite";
-import type { CallKind } from "../src/core/account.ts";
-import { exportPlaces, WINDOW_MS } from "../src/core/api-budget.ts";
-import { failed, ok, type Failure, type FailureCode, type Result } from "../src/core/failure.ts";
-import type { D1Api, ExportAnswer } from "../src/core/ports.ts";
-import { CallLedger } from "../src/jobs/call-ledger.ts";
-import { meteredApi, type CallDesk } from "../src/jobs/metered-api.ts";
-import { PlaceLedger, type Sql } from "../src/jobs/place-ledger.ts";
+import { type CallKind, exportPlaces, WINDOW_MS } from "../src/core/d1/api-budget.ts";
+import type { D1Api, ExportAnswer } from "../src/core/d1/api.ts";
+import { failed, type Failure, type FailureCode, ok, type Result } from "../src/core/failure.ts";
+import { CallLedger } from "../src/jobs/limits/api-rate-limiter.ts";
+import { PlaceLedger, type Sql } from "../src/jobs/limits/lease-table.ts";
+import { type CallDesk, meteredApi } from "../src/jobs/limits/metered-api.ts";
 import { seeded, VirtualClock } from "./scale-clock.ts";
 import type { Database } from "./scale-databases.ts";
 

@@ -1,22 +1,8 @@
-import { z } from "zod";
 import type { BenchWorker } from "./bench-worker.ts";
 import type { Dump } from "./emulated-dumps.ts";
+import { STAGES } from "./stage.ts";
 import { median } from "./statistics.ts";
 import { table } from "./table.ts";
-
-/** What the pipeline does to each byte, one thing at a time. */
-export const STAGES = [
-  "hash",
-  "scan",
-  "gzip",
-  "zstd",
-  "none + age",
-  "gzip + age",
-  "zstd + age",
-  "lean",
-] as const;
-export const stageSchema = z.enum(STAGES);
-export type Stage = z.infer<typeof stageSchema>;
 
 const MIB = 1024 * 1024;
 /** A lean step and one of the default size, which a plan's CPU has to suffice for. */

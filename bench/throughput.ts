@@ -1,4 +1,4 @@
-import { GZIP_LEVEL, ZSTD_LEVEL } from "../src/cloudflare/codecs.ts";
+import { GZIP_LEVEL, ZSTD_LEVEL } from "../src/cloudflare/codecs/codecs.ts";
 import type { BenchWorker, Measured, Way } from "./bench-worker.ts";
 import type { Dump } from "./emulated-dumps.ts";
 import { median } from "./statistics.ts";

@@ -1,16 +1,18 @@
 import { z } from "zod";
-import { codecs } from "../src/cloudflare/codecs.ts";
+import { codecs } from "../src/cloudflare/codecs/codecs.ts";
 import { connect } from "../src/connect.ts";
-import { NOTHING_SCANNED } from "../src/core/dump-checks.ts";
+import type { Volume } from "../src/core/backup/manifest.ts";
+import { COMPRESSIONS, volumeName } from "../src/core/bucket/object-keys.ts";
+import type { Gauge } from "../src/core/bucket/vault.ts";
+import { NOTHING_SCANNED } from "../src/core/dump/tally.ts";
 import type { Failure, Result } from "../src/core/failure.ts";
-import type { Volume } from "../src/core/manifest.ts";
-import { COMPRESSIONS, volumeName } from "../src/core/object-keys.ts";
-import { backupOptions, effectivePolicy } from "../src/core/policy.ts";
-import type { Gauge, Platform } from "../src/core/ports.ts";
-import type { Copy } from "../src/core/run.ts";
-import { copyVolume } from "../src/jobs/copy-volume.ts";
+import type { Platform } from "../src/core/platform.ts";
+import { backupOptions } from "../src/core/policy/backup-options.ts";
+import { effectivePolicy } from "../src/core/policy/effective-policy.ts";
+import type { Copy } from "../src/core/run/run.ts";
+import { copyVolume } from "../src/jobs/run/copy-volume.ts";
 import { fillCatalog, measureCatalog } from "./catalog-worker.ts";
-import { measureDueCheck, type DueCheckCalls } from "./due-check-worker.ts";
+import { type DueCheckCalls, measureDueCheck } from "./due-check-worker.ts";
 import { RECIPIENT, runStage } from "./stage-worker.ts";
 
 export { DueCheck } from "./due-check-worker.ts";

@@ -11,9 +11,9 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { FORMAT_VERSION } from "../src/core/manifest.ts";
-import type { Policy } from "../src/core/policy.ts";
-import { EmulatedAccount, LocalWorker, type Database } from "./real-backups.ts";
+import { FORMAT_VERSION } from "../src/core/backup/manifest.ts";
+import type { Policy } from "../src/core/policy/policy.ts";
+import { type Database, EmulatedAccount, LocalWorker } from "./real-backups.ts";
 
 // Makes the golden backups: folders as this release writes them, kept so that every later release can be held
 // against them. They are made once for a format version. Needs age-keygen.

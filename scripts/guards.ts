@@ -12,7 +12,7 @@
  * The first lines of a patch say what it takes out, and which test must notice:
  *   # guard: volumes are read back before the commit
  *   # project: worker
- *   # file: test/worker/failures.test.ts
+ *   # file: test/worker/run/failures.test.ts
  *   # test: a volume is altered
  */
 import { parseArgs } from "node:util";

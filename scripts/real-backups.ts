@@ -2,7 +2,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
-import type { Policy } from "../src/core/policy.ts";
+import type { Policy } from "../src/core/policy/policy.ts";
 import { HttpClient } from "./start/http-client.ts";
 import { readBack, type StoredBackup } from "./start/read-back.ts";
 import { runWrangler, startWranglerDev, type WranglerDev } from "./wrangler-dev.ts";

@@ -1,7 +1,7 @@
 import { z } from "zod";
-import { recipientProblem } from "./cloudflare/age.ts";
-import { DEFAULT_CALLS } from "./core/api-budget.ts";
-import { COMPRESSIONS, type Compression } from "./core/object-keys.ts";
+import { recipientProblem } from "./cloudflare/codecs/age.ts";
+import { type Compression, COMPRESSIONS } from "./core/bucket/object-keys.ts";
+import { DEFAULT_CALLS } from "./core/d1/api-budget.ts";
 
 /** The only reader of the environment. It names every problem and its fix, not the first one. */
 const MIB = 1024 * 1024;

@@ -1,14 +1,14 @@
-import { ciphers } from "./cloudflare/age.ts";
-import { codecs } from "./cloudflare/codecs.ts";
-import { D1Catalog } from "./cloudflare/catalog.ts";
-import { D1CatalogRepair } from "./cloudflare/catalog-repair.ts";
-import { D1Rest } from "./cloudflare/d1-rest.ts";
-import { D1DatabaseIndex } from "./cloudflare/database-index.ts";
-import { SignedUrlSource } from "./cloudflare/dump-source.ts";
-import { R2Vault } from "./cloudflare/vault.ts";
-import { readAccessConfig, readJobConfig, type ConfigProblem } from "./config.ts";
-import { failed, ok, type Failure, type Result } from "./core/failure.ts";
-import type { Platform } from "./core/ports.ts";
+import { R2Vault } from "./cloudflare/bucket/vault.ts";
+import { D1CatalogRepair } from "./cloudflare/catalog/catalog-repair.ts";
+import { D1Catalog } from "./cloudflare/catalog/catalog.ts";
+import { D1DatabaseIndex } from "./cloudflare/catalog/database-index.ts";
+import { ciphers } from "./cloudflare/codecs/age.ts";
+import { codecs } from "./cloudflare/codecs/codecs.ts";
+import { D1Rest } from "./cloudflare/d1/d1-rest.ts";
+import { SignedUrlSource } from "./cloudflare/d1/dump-source.ts";
+import { type ConfigProblem, readAccessConfig, readJobConfig } from "./config.ts";
+import { failed, type Failure, ok, type Result } from "./core/failure.ts";
+import type { Platform } from "./core/platform.ts";
 import type { AccessRules } from "./http/dependencies.ts";
 import packageJson from "../package.json" with { type: "json" };
 

@@ -1,19 +1,19 @@
 import { accessRules, connect } from "./connect.ts";
-import type { AccountDesk } from "./core/account.ts";
+import type { AccountDesk } from "./core/account/coordinator.ts";
 import { ok, type Result } from "./core/failure.ts";
-import type { Platform } from "./core/ports.ts";
-import type { Dependencies } from "./http/dependencies.ts";
+import type { Platform } from "./core/platform.ts";
 import { api } from "./http/api.ts";
-import { accountDesk } from "./jobs/account-desk.ts";
-import { accountQueue, type DailyCare } from "./jobs/account-queue.ts";
-import type { WakeableRuns } from "./jobs/account-work.ts";
-import { backupVerification } from "./jobs/backup-verification.ts";
-import { bucketCare } from "./jobs/bucket-care.ts";
+import type { Dependencies } from "./http/dependencies.ts";
+import { accountQueue, type DailyCare } from "./jobs/account-object.ts";
+import type { WakeableRuns } from "./jobs/account/work.ts";
 import { tellTrigger } from "./jobs/cron.ts";
-import { databaseBackups } from "./jobs/database-backups.ts";
-import { meteredApi } from "./jobs/metered-api.ts";
-import type { FolderCollector } from "./jobs/orphan-steps.ts";
-import type { PolicyKeeper } from "./jobs/rebuild-steps.ts";
+import { databaseBackups } from "./jobs/database-object.ts";
+import { accountDesk } from "./jobs/limits/coordinator-client.ts";
+import { meteredApi } from "./jobs/limits/metered-api.ts";
+import { bucketCare } from "./jobs/maintenance-object.ts";
+import type { FolderCollector } from "./jobs/maintenance/orphan-steps.ts";
+import type { PolicyKeeper } from "./jobs/maintenance/rebuild-steps.ts";
+import { backupVerification } from "./jobs/verification-object.ts";
 
 /** One object per database: the lock and the state machine of its runs. */
 export class DatabaseBackups extends databaseBackups<Env>({

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
-import { RUN_STATES } from "../../src/core/run-view.ts";
-import { Refusal, type HttpClient } from "./http-client.ts";
+import { RUN_STATES } from "../../src/core/run/run-view.ts";
+import { type HttpClient, Refusal } from "./http-client.ts";
 import { Trouble } from "./trouble.ts";
 
 const count = z.number().nullable();

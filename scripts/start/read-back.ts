@@ -2,14 +2,13 @@ import { createHash } from "node:crypto";
 import { createReadStream, createWriteStream } from "node:fs";
 import { mkdir, readFile, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import type { Duplex } from "node:stream";
-import { PassThrough } from "node:stream";
+import { type Duplex, PassThrough } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createGunzip, createZstdDecompress } from "node:zlib";
 import { z } from "zod";
-import { checksumHolds, readManifest, type Manifest, type Volume } from "../../src/core/manifest.ts";
-import { MANIFEST } from "../../src/core/object-keys.ts";
-import type { Digest } from "../../src/core/ports.ts";
+import { checksumHolds, type Manifest, readManifest, type Volume } from "../../src/core/backup/manifest.ts";
+import type { Digest } from "../../src/core/bucket/codecs.ts";
+import { MANIFEST } from "../../src/core/bucket/object-keys.ts";
 import type { HttpClient } from "./http-client.ts";
 import { Trouble } from "./trouble.ts";
 

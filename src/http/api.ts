@@ -1,18 +1,18 @@
 import { Hono } from "hono";
 import { describeException } from "../core/failure.ts";
 import { authenticate } from "./auth.ts";
-import { backups } from "./backups.ts";
-import { catalog } from "./catalog.ts";
-import { databases } from "./databases.ts";
 import type { ApiEnv } from "./dependencies.ts";
-import { health, healthz } from "./health.ts";
-import { keyProof } from "./key-proof.ts";
-import { orphans } from "./orphans.ts";
-import { policies } from "./policies.ts";
 import { failureProblem, problem } from "./problem.ts";
-import { retention } from "./retention.ts";
-import { runs } from "./runs.ts";
-import { verifications } from "./verifications.ts";
+import { backups } from "./routes/backups.ts";
+import { catalog } from "./routes/catalog.ts";
+import { databases } from "./routes/databases.ts";
+import { health, healthz } from "./routes/health.ts";
+import { keyProof } from "./routes/key-proof.ts";
+import { orphans } from "./routes/orphans.ts";
+import { policies } from "./routes/policies.ts";
+import { retention } from "./routes/retention.ts";
+import { runs } from "./routes/runs.ts";
+import { verifications } from "./routes/verifications.ts";
 
 const routes = new Hono<ApiEnv>()
   .use(authenticate)

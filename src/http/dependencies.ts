@@ -1,7 +1,9 @@
+import type { AccountRuns } from "../core/account/account.ts";
+import type { BackupVerifications } from "../core/backup/verification-view.ts";
+import type { BucketCareJobs } from "../core/bucket/maintenance.ts";
 import type { Result } from "../core/failure.ts";
-import type { AccountRuns } from "../core/account.ts";
-import type { BucketCareJobs } from "../core/bucket-care.ts";
-import type { BackupVerifications, DatabaseRuns, Platform } from "../core/ports.ts";
+import type { Platform } from "../core/platform.ts";
+import type { DatabaseRuns } from "../core/run/database-runs.ts";
 
 /** Who may call. Nothing set at all means that nobody may. */
 export interface AccessRules {

@@ -1,6 +1,7 @@
-import { readManifest, sha256Of, type Manifest } from "../core/manifest.ts";
-import { folderOfBackup, MANIFEST } from "../core/object-keys.ts";
-import type { Platform } from "../core/ports.ts";
+import { type Manifest, readManifest } from "../core/backup/manifest.ts";
+import { sha256Of } from "../core/bucket/codecs.ts";
+import { folderOfBackup, MANIFEST } from "../core/bucket/object-keys.ts";
+import type { Platform } from "../core/platform.ts";
 import { failureProblem, problem } from "./problem.ts";
 
 export interface FoundBackup {

@@ -1,6 +1,7 @@
 import { closestMatch } from "leven";
+import type { DatabaseSummary } from "../core/d1/api.ts";
 import type { Result } from "../core/failure.ts";
-import type { DatabaseSummary, Platform } from "../core/ports.ts";
+import type { Platform } from "../core/platform.ts";
 import { failureProblem, problem } from "./problem.ts";
 
 /** How many names are looked at for those closest to a misspelt one. */

@@ -1,8 +1,7 @@
 import type { Context } from "hono";
 import { closestMatch } from "leven";
 import { z } from "zod";
-import { decodeCursor, encodeCursor, type Cursor } from "../core/cursor.ts";
-import type { Page } from "../core/ports.ts";
+import { type Cursor, decodeCursor, encodeCursor, type Page } from "../core/page.ts";
 import type { ApiEnv } from "./dependencies.ts";
 import { problem } from "./problem.ts";
 

@@ -1,6 +1,6 @@
-import type { AccountRuns } from "../core/account.ts";
+import type { AccountRuns } from "../core/account/account.ts";
 import type { Result } from "../core/failure.ts";
-import type { Platform } from "../core/ports.ts";
+import type { Platform } from "../core/platform.ts";
 
 /**
  * A Cron Trigger fired: one call to the account's object, which does the rest from its own alarms. Throws when that

@@ -3,9 +3,9 @@ import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync }
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { checksumHolds, readManifest } from "../../src/core/manifest.ts";
-import type { Digest } from "../../src/core/ports.ts";
-import { runShell, toolbox, type Ran } from "./guide-runner.ts";
+import { checksumHolds, readManifest } from "../../src/core/backup/manifest.ts";
+import type { Digest } from "../../src/core/bucket/codecs.ts";
+import { type Ran, runShell, toolbox } from "./guide-runner.ts";
 
 // Backups that earlier releases have made, and that every release must be able to read. Never change them;
 // scripts/golden.ts makes those of a new format version.

@@ -1,19 +1,19 @@
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdtempSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { afterAll, describe, expect, it } from "vitest";
-import { sectionsOf, type UnsealedManifest } from "../../src/core/build-manifest.ts";
-import { NOTHING_SCANNED, Tally } from "../../src/core/dump-checks.ts";
-import { scanHazards } from "../../src/core/hazards.ts";
-import type { ExportOptions } from "../../src/core/manifest.ts";
-import { rowsOfDump } from "../../src/core/partial-export.ts";
-import { EVERYTHING } from "../../src/core/policy.ts";
-import { restoreGuide } from "../../src/core/restore-guide.ts";
-import { StatementScanner } from "../../src/core/statements.ts";
-import { unsealed, volume } from "../core/sample-manifest.ts";
+import type { UnsealedManifest } from "../../src/core/backup/manifest.ts";
+import { restoreGuide } from "../../src/core/backup/restore-guide.ts";
+import { EVERYTHING, type ExportOptions } from "../../src/core/d1/export-options.ts";
+import { scanHazards } from "../../src/core/dump/hazards.ts";
+import { rowsOfDump } from "../../src/core/dump/partial-export.ts";
+import { NOTHING_SCANNED, Tally } from "../../src/core/dump/tally.ts";
+import { sectionsOf } from "../../src/core/run/build-manifest.ts";
+import { StatementScanner } from "../../src/core/sql/statements.ts";
+import { unsealed, volume } from "../core/kit/sample-manifest.ts";
 import { commandsOf, runScript, toolbox } from "./guide-runner.ts";
 
 // RESTORE.md's commands for backups that do not hold everything, run as they are printed.

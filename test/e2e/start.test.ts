@@ -1,4 +1,4 @@
-import { execFile, spawn, type ChildProcess } from "node:child_process";
+import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { cpSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
@@ -11,9 +11,9 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
 import { HttpClient } from "../../scripts/start/http-client.ts";
 import { readBack, type StoredBackup } from "../../scripts/start/read-back.ts";
-import { manifestSchema, manifestText } from "../../src/core/manifest.ts";
-import type { Digest } from "../../src/core/ports.ts";
 import { accepts, freePort, groupMembers, startWranglerDev } from "../../scripts/wrangler-dev.ts";
+import { manifestSchema, manifestText } from "../../src/core/backup/manifest.ts";
+import type { Digest } from "../../src/core/bucket/codecs.ts";
 
 const data = mkdtempSync(join(tmpdir(), "d1-nightly-start-"));
 const run = promisify(execFile);

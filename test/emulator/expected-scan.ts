@@ -1,6 +1,6 @@
-import type { Scanned } from "../../src/core/dump-checks.ts";
-import { LONGEST_STATEMENT } from "../../src/core/hazards.ts";
-import type { StatementKind } from "../../src/core/statement-head.ts";
+import { LONGEST_STATEMENT } from "../../src/core/d1/limits.ts";
+import type { Scanned } from "../../src/core/dump/tally.ts";
+import type { StatementKind } from "../../src/core/sql/statement-head.ts";
 import { reference } from "./client.ts";
 import { identifier } from "./random-database.ts";
 

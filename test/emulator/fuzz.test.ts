@@ -1,20 +1,20 @@
 import { reset } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import fc from "fast-check";
 import { expect, it } from "vitest";
-import type { Scanned } from "../../src/core/dump-checks.ts";
-import { alteredQuestion } from "../../src/core/examine.ts";
-import { UNENDED_MARK } from "../../src/core/statements.ts";
-import { scanStatements, scanVolumes, type SeenStatement } from "../core/scan-dump.ts";
+import { alteredQuestion } from "../../src/core/dump/examine.ts";
+import type { Scanned } from "../../src/core/dump/tally.ts";
+import { UNENDED_MARK } from "../../src/core/sql/statements.ts";
+import { scanStatements, scanVolumes, type SeenStatement } from "../core/kit/scan-dump.ts";
 import { reference } from "./client.ts";
 import {
+  type DumpOptions,
   expectedScan,
   expectedStatements,
   rowsOf,
   storedColumns,
-  type DumpOptions,
 } from "./expected-scan.ts";
 import { identifier, randomDatabase, type RandomDatabase } from "./random-database.ts";
+import fc from "fast-check";
 
 /** How long to look for a database whose dump is not scanned exactly: some in `npm test`, many in `npm run soak`. */
 // The binding exists in the tests' configuration only.

@@ -1,12 +1,12 @@
 import { Decrypter, generateX25519Identity } from "age-encryption";
-import { chacha20poly1305 as reference } from "../../node_modules/@noble/ciphers/chacha.js";
-import { env } from "cloudflare:workers";
 import { runInDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
 import { gunzipSync, zstdDecompressSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { chacha20poly1305 } from "../../src/cloudflare/chacha20-poly1305.ts";
-import type { Run } from "../../src/core/run.ts";
-import { createDatabase, dumpOf, syntheticDump } from "../worker/emulated-account.ts";
+import { chacha20poly1305 as reference } from "../../node_modules/@noble/ciphers/chacha.js";
+import { chacha20poly1305 } from "../../src/cloudflare/codecs/chacha20-poly1305.ts";
+import type { Run } from "../../src/core/run/run.ts";
+import { createDatabase, dumpOf, syntheticDump } from "../worker/kit/emulated-account.ts";
 import {
   backUp,
   call,
@@ -18,7 +18,7 @@ import {
   setPolicy,
   startBackup,
   storedRun,
-} from "../worker/run-driver.ts";
+} from "../worker/kit/run-driver.ts";
 
 const MIB = 1024 * 1024;
 const identities = (env.TEST_IDENTITIES ?? "").split(",");

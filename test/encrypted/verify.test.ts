@@ -1,3 +1,3 @@
-import { everyDamageIsFound } from "../worker/damages.ts";
+import { everyDamageIsFound } from "../worker/kit/damages.ts";
 
 everyDamageIsFound("gzip", ".sql.gz.age");

@@ -1,8 +1,8 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
-import { codecs } from "../../src/cloudflare/codecs.ts";
-import { decodedObject } from "../../src/cloudflare/decompress.ts";
-import type { DecodedObject } from "../../src/core/ports.ts";
+import { decodedObject } from "../../src/cloudflare/bucket/decompress.ts";
+import { codecs } from "../../src/cloudflare/codecs/codecs.ts";
+import type { DecodedObject } from "../../src/core/bucket/vault.ts";
 
 const MIB = 1024 * 1024;
 const kinds = ["gzip", "zstd", "none"] as const;

@@ -1,10 +1,10 @@
 import { env } from "cloudflare:workers";
+import { afterEach, beforeAll, beforeEach, describe, expect, it, type MockInstance, vi } from "vitest";
+import type { Manifest } from "../../src/core/backup/manifest.ts";
+import { JOINED_LIMIT } from "../../src/http/routes/dump-download.ts";
+import { createDatabase, dumpOf, syntheticDump } from "../worker/kit/emulated-account.ts";
+import { backUp, call, holdTheClock, manifestOf, setPolicy } from "../worker/kit/run-driver.ts";
 import fc from "fast-check";
-import { afterEach, beforeAll, beforeEach, describe, expect, it, vi, type MockInstance } from "vitest";
-import { JOINED_LIMIT } from "../../src/http/dump-download.ts";
-import type { Manifest } from "../../src/core/manifest.ts";
-import { createDatabase, dumpOf, syntheticDump } from "../worker/emulated-account.ts";
-import { backUp, call, holdTheClock, manifestOf, setPolicy } from "../worker/run-driver.ts";
 
 const MIB = 1024 * 1024;
 

@@ -1,6 +1,6 @@
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { createDatabase, setFaults, stateOf, syntheticDump } from "../worker/emulated-account.ts";
+import { createDatabase, setFaults, stateOf, syntheticDump } from "../worker/kit/emulated-account.ts";
 import {
   backUp,
   holdTheClock,
@@ -10,7 +10,7 @@ import {
   startBackup,
   storedRun,
   viewOf,
-} from "../worker/run-driver.ts";
+} from "../worker/kit/run-driver.ts";
 
 const MIB = 1024 * 1024;
 const TABLE = "CREATE TABLE t (a TEXT); INSERT INTO t VALUES ('one'), ('two');";

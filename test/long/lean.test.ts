@@ -7,11 +7,11 @@ import {
   setFaults,
   stateOf,
   syntheticDump,
-} from "../worker/emulated-account.ts";
+} from "../worker/kit/emulated-account.ts";
 import {
   backUp,
-  dumpSql,
   drive,
+  dumpSql,
   holdTheClock,
   isOver,
   keysOf,
@@ -19,7 +19,7 @@ import {
   setPolicy,
   startBackup,
   viewOf,
-} from "../worker/run-driver.ts";
+} from "../worker/kit/run-driver.ts";
 
 const MIB = 1024 * 1024;
 

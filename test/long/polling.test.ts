@@ -1,8 +1,14 @@
 import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { expect, it, vi } from "vitest";
-import { createDatabase, setFaults, settings, stateOf, syntheticDump } from "../worker/emulated-account.ts";
-import { manifestOf, startBackup, viewOf } from "../worker/run-driver.ts";
+import {
+  createDatabase,
+  setFaults,
+  settings,
+  stateOf,
+  syntheticDump,
+} from "../worker/kit/emulated-account.ts";
+import { manifestOf, startBackup, viewOf } from "../worker/kit/run-driver.ts";
 
 // The real clock and the object's own alarms, as nobody but the platform drives them.
 it("a running export is polled often enough", async () => {

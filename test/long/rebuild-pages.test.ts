@@ -1,6 +1,7 @@
 import { evictDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { resetAccount } from "../worker/kit/emulated-account.ts";
 import {
   allKeys,
   backupRows,
@@ -12,9 +13,8 @@ import {
   putBackup,
   rebuildNow,
   withBucket,
-} from "../worker/care-driver.ts";
-import { resetAccount } from "../worker/emulated-account.ts";
-import { call, holdTheClock } from "../worker/run-driver.ts";
+} from "../worker/kit/maintenance-driver.ts";
+import { call, holdTheClock } from "../worker/kit/run-driver.ts";
 
 beforeEach(async () => {
   holdTheClock();

@@ -1,6 +1,6 @@
 import { exports } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
-import { call } from "../worker/run-driver.ts";
+import { call } from "../worker/kit/run-driver.ts";
 
 describe("who may rebuild", () => {
   it("is an admin; a viewer may look", async () => {

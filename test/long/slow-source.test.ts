@@ -6,7 +6,7 @@ import {
   setFaults,
   stateOf,
   syntheticDump,
-} from "../worker/emulated-account.ts";
+} from "../worker/kit/emulated-account.ts";
 import {
   drive,
   dumpSql,
@@ -17,7 +17,7 @@ import {
   setPolicy,
   startBackup,
   viewOf,
-} from "../worker/run-driver.ts";
+} from "../worker/kit/run-driver.ts";
 
 const MIB = 1024 * 1024;
 

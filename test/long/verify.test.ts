@@ -1,9 +1,9 @@
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { env, exports } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { createDatabase } from "../worker/emulated-account.ts";
-import { everyDamageIsFound, listing } from "../worker/damages.ts";
-import { backUp, call, holdTheClock } from "../worker/run-driver.ts";
+import { everyDamageIsFound, listing } from "../worker/kit/damages.ts";
+import { createDatabase } from "../worker/kit/emulated-account.ts";
+import { backUp, call, holdTheClock } from "../worker/kit/run-driver.ts";
 import {
   askToVerify,
   blamedIn,
@@ -14,7 +14,7 @@ import {
   verify,
   watchedBucket,
   withEnvironment,
-} from "../worker/verification-driver.ts";
+} from "../worker/kit/verification-driver.ts";
 
 everyDamageIsFound("gzip", ".sql.gz");
 everyDamageIsFound("none", ".sql");

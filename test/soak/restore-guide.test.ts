@@ -12,10 +12,10 @@ import {
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { EmulatedAccount, LocalWorker, type Database } from "../../scripts/real-backups.ts";
-import type { Policy } from "../../src/core/policy.ts";
-import { askEmulator, askFile, contentsOf, type Contents } from "../e2e/database-contents.ts";
-import { commandsOf, runScript, toolbox, type Ran } from "../e2e/guide-runner.ts";
+import { type Database, EmulatedAccount, LocalWorker } from "../../scripts/real-backups.ts";
+import type { Policy } from "../../src/core/policy/policy.ts";
+import { askEmulator, askFile, type Contents, contentsOf } from "../e2e/database-contents.ts";
+import { commandsOf, type Ran, runScript, toolbox } from "../e2e/guide-runner.ts";
 
 // RESTORE.md's commands, run as they are printed, with the tools that they name and no others.
 

@@ -1,7 +1,7 @@
 import { expect } from "vitest";
 import { z } from "zod";
-import { manifestSchema, type Manifest } from "../../../src/core/manifest.ts";
-import { eventually, type CrashRig } from "./crash-rig.ts";
+import { type Manifest, manifestSchema } from "../../../src/core/backup/manifest.ts";
+import { type CrashRig, eventually } from "./crash-rig.ts";
 import { measured, type SourceDatabase } from "./emulated-source.ts";
 
 const listedObjects = z.array(z.object({ key: z.string(), size: z.number() }));

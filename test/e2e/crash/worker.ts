@@ -1,13 +1,13 @@
 import { connect } from "../../../src/connect.ts";
+import type { AccountDesk } from "../../../src/core/account/coordinator.ts";
 import { ok } from "../../../src/core/failure.ts";
-import { copyOf, type Run } from "../../../src/core/run.ts";
-import type { AccountDesk } from "../../../src/core/account.ts";
-import type { Platform } from "../../../src/core/ports.ts";
-import product from "../../../src/index.ts";
-import { accountDesk } from "../../../src/jobs/account-desk.ts";
-import { databaseBackups } from "../../../src/jobs/database-backups.ts";
+import type { Platform } from "../../../src/core/platform.ts";
+import { copyOf, type Run } from "../../../src/core/run/run.ts";
+import { databaseBackups } from "../../../src/jobs/database-object.ts";
+import { accountDesk } from "../../../src/jobs/limits/coordinator-client.ts";
 import { bucketWindow } from "./bucket-window.ts";
 import type { Moment } from "./moments.ts";
+import product from "../../../src/index.ts";
 
 /** The product, with one thing added: it stops after each effect and each save until the test lets it go on. */
 export { AccountQueue, BackupVerification, BucketCare } from "../../../src/index.ts";

@@ -1,0 +1,180 @@
+import { createHash } from "node:crypto";
+import { answerOf, type DownloadRequest, wantedBytes } from "../../core/bucket/byte-range.ts";
+import type { Compression } from "../../core/bucket/object-keys.ts";
+import type {
+  DecodedObject,
+  Gauge,
+  Listing,
+  MeasuredObject,
+  StoredObject,
+  Vault,
+  VolumeWriter,
+} from "../../core/bucket/vault.ts";
+import { describeException, failed, ok, type Result } from "../../core/failure.ts";
+import { attempt, metadata } from "./attempt.ts";
+import { decodedObject } from "./decompress.ts";
+import { PartWriter } from "./part-writer.ts";
+
+/** Objects are read back in large pieces: as a stream of 4 KiB each, that costs several times what the hash does. */
+const READ_BYTES = 512 * 1024;
+const READ_AT_LEAST = 128 * 1024;
+
+/** A key in R2 is not longer. */
+const KEY_BYTES = 1_024;
+
+/** Enough of an object's beginning to tell what it is. */
+const OPENING_BYTES = 64;
+
+/** How a refusal for the sake of a lock rule reads; one of a busy database, "database is locked", is none. */
+const LOCKED =
+  /\b10069\b|\bobject is locked\b|\bbucket (policy|lock)|\block rule|\bretention (policy|period|rule)/i;
+
+/** The backups' bucket. */
+export class R2Vault implements Vault {
+  readonly #bucket: R2Bucket;
+
+  constructor(bucket: R2Bucket) {
+    this.#bucket = bucket;
+  }
+
+  async create(key: string, text: string): Promise<Result<"created" | "taken">> {
+    const created = await attempt<"created" | "taken">("creating", key, async () => {
+      const stored = await this.#bucket.put(key, text, {
+        onlyIf: { etagDoesNotMatch: "*" },
+        httpMetadata: metadata(key),
+      });
+      return stored === null ? "taken" : "created";
+    });
+    // A lock rule may refuse to touch what is there before the condition is looked at: then it is there.
+    if (created.ok || !LOCKED.test(created.failure.detail)) return created;
+    const there = await this.head(key);
+    return there.ok && there.value !== null ? ok("taken") : created;
+  }
+
+  async put(key: string, text: string): Promise<Result<void>> {
+    const put = await attempt("writing", key, async () => {
+      await this.#bucket.put(key, text, { httpMetadata: metadata(key) });
+    });
+    // A lock rule refuses the same text again, too: a step that is repeated after a crash has done it already.
+    if (put.ok || !LOCKED.test(put.failure.detail)) return put;
+    const there = await this.readText(key);
+    return there.ok && there.value === text ? ok(undefined) : put;
+  }
+
+  readText(key: string): Promise<Result<string | null>> {
+    return attempt("reading", key, async () => (await (await this.#bucket.get(key))?.text()) ?? null);
+  }
+
+  head(key: string): Promise<Result<StoredObject | null>> {
+    return attempt("looking at", key, async () => {
+      const object = await this.#bucket.head(key);
+      return object === null ? null : { bytes: object.size, etag: object.httpEtag };
+    });
+  }
+
+  openVolume(key: string, gauge: Gauge, begun: (uploadId: string) => Promise<void>): VolumeWriter {
+    return new PartWriter(this.#bucket, key, gauge, begun);
+  }
+
+  abortUpload(key: string, uploadId: string): Promise<Result<void>> {
+    return attempt("giving up an upload of", key, async () => {
+      try {
+        await this.#bucket.resumeMultipartUpload(key, uploadId).abort();
+      } catch (error) {
+        // Completed or aborted before: there is nothing left to give up.
+        if (!/does not exist|10024/i.test(describeException(error))) throw error;
+      }
+    });
+  }
+
+  measure(key: string): Promise<Result<MeasuredObject | null>> {
+    return attempt("reading back", key, async () => {
+      const object = await this.#bucket.get(key);
+      if (object === null) return null;
+      const reader: ReadableStreamBYOBReader = object.body.getReader({ mode: "byob" });
+      const digest = createHash("sha256");
+      let buffer = new ArrayBuffer(READ_BYTES);
+      let bytes = 0;
+      let opening: Uint8Array = new Uint8Array(0);
+      for (;;) {
+        const { done, value } = await reader.readAtLeast(READ_AT_LEAST, new Uint8Array(buffer));
+        if (value !== undefined) {
+          digest.update(value);
+          if (bytes === 0) opening = value.slice(0, OPENING_BYTES);
+          bytes += value.length;
+          buffer = value.buffer;
+        }
+        if (done) return { bytes, sha256: digest.digest("hex"), opening };
+      }
+    });
+  }
+
+  async remove(keys: readonly string[]): Promise<Result<void>> {
+    const removed = await attempt("deleting", keys[0] ?? "", async () => {
+      for (let from = 0; from < keys.length; from += 1_000)
+        await this.#bucket.delete(keys.slice(from, from + 1_000));
+    });
+    // R2 says "The object is locked by the bucket policy. (10069)".
+    if (removed.ok || !LOCKED.test(removed.failure.detail)) return removed;
+    return failed({
+      code: "stored-object-locked",
+      detail: removed.failure.detail,
+      hint: "A lock rule of the bucket protects it. It can be deleted when the rule lets go of it: `npx wrangler r2 bucket lock list BUCKET` shows the rules.",
+      retryable: false,
+    });
+  }
+
+  list(
+    prefix: string,
+    { folders, cursor }: { folders: boolean; cursor: string | null },
+  ): Promise<Result<Listing>> {
+    return attempt("listing", prefix, async () => {
+      const listed = await this.#bucket.list({
+        prefix,
+        ...(folders ? { delimiter: "/" } : {}),
+        ...(cursor === null ? {} : { cursor }),
+      });
+      return {
+        objects: listed.objects.map(({ key, size, httpEtag, uploaded }) => ({
+          key,
+          bytes: size,
+          etag: httpEtag,
+          uploadedAt: uploaded.getTime(),
+        })),
+        folders: listed.delimitedPrefixes,
+        cursor: listed.truncated ? listed.cursor : null,
+      };
+    });
+  }
+
+  download(key: string, request: DownloadRequest): Promise<Result<Response | null>> {
+    return attempt("reading", key, async () => {
+      // R2 takes such a key for a mistake; it is that of no object.
+      if (new TextEncoder().encode(key).length > KEY_BYTES) return null;
+      const stored = await this.#bucket.head(key);
+      if (stored === null) return null;
+      const file = { etag: stored.httpEtag, bytes: stored.size };
+      const wanted = wantedBytes(request, file);
+      const { status, headers: pairs } = answerOf(wanted, file, key.slice(key.lastIndexOf("/") + 1));
+      const headers = new Headers(pairs);
+      if (wanted.kind !== "whole" && wanted.kind !== "part") return new Response(null, { status, headers });
+      stored.writeHttpMetadata(headers);
+      if (request.method === "HEAD") return new Response(null, { status, headers });
+      const { offset, length } = wanted;
+      const object = await this.#bucket.get(key, {
+        onlyIf: { etagMatches: stored.etag },
+        ...(wanted.kind === "whole" ? {} : { range: { offset, length } }),
+      });
+      if (object === null) return null;
+      if (!("body" in object)) throw new Error("another version took its place meanwhile");
+      return new Response(object.body, { status, headers });
+    });
+  }
+
+  decoded(key: string, compression: Compression): Promise<Result<DecodedObject | null>> {
+    return attempt("reading", key, async () => {
+      const object = await this.#bucket.get(key);
+      return object === null ? null : decodedObject(object, compression);
+    });
+  }
+}

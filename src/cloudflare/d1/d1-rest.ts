@@ -1,0 +1,145 @@
+import { z } from "zod";
+import type { D1Api, DatabaseSummary, ExportAnswer, QueryAnswer, SchemaEntry } from "../../core/d1/api.ts";
+import type { ExportOptions } from "../../core/d1/export-options.ts";
+import { type RateSeen, readRate } from "../../core/d1/rate-headers.ts";
+import { describeException, failed, ok, type Result } from "../../core/failure.ts";
+import {
+  bookmarkSchema,
+  databaseSchema,
+  type Envelope,
+  openEnvelope,
+  queryRowsSchema,
+  readExport,
+  schemaRowsSchema,
+  unreadable,
+} from "./api-answers.ts";
+
+const ANSWER_TIMEOUT_MS = 30_000;
+
+/** D1's REST API, as far as backups need it. The token goes to `baseUrl` and nowhere else. */
+export class D1Rest implements D1Api {
+  readonly #account: readonly [baseUrl: string, accountId: string, token: string];
+  readonly #base: string;
+  readonly #observer: ((seen: RateSeen) => void) | null;
+
+  /** `observer` is told what each answer's headers say of Cloudflare's limits. */
+  constructor(
+    baseUrl: string,
+    accountId: string,
+    token: string,
+    observer: ((seen: RateSeen) => void) | null = null,
+  ) {
+    this.#account = [baseUrl, accountId, token];
+    this.#base = `${baseUrl.replace(/\/+$/, "")}/accounts/${encodeURIComponent(accountId)}/d1/database`;
+    this.#observer = observer;
+  }
+
+  watched(observer: (seen: RateSeen) => void): D1Rest {
+    return new D1Rest(...this.#account, observer);
+  }
+
+  async listDatabases(
+    page: number,
+    perPage: number,
+  ): Promise<Result<{ databases: DatabaseSummary[]; total: number | null }>> {
+    const what = "listing the databases";
+    const answer = await this.#call("GET", `?page=${page}&per_page=${perPage}`, null, what);
+    if (!answer.ok) return answer;
+    const rows = z.array(databaseSchema).safeParse(answer.value.result);
+    if (!rows.success) return failed(unreadable(what));
+    return ok({ databases: rows.data.map(summary), total: answer.value.result_info?.total_count ?? null });
+  }
+
+  async getDatabase(idOrName: string): Promise<Result<DatabaseSummary & { fileSize: number | null }>> {
+    const what = "reading the database's details";
+    const answer = await this.#call("GET", `/${encodeURIComponent(idOrName)}`, null, what);
+    if (!answer.ok) return answer;
+    const row = databaseSchema.safeParse(answer.value.result);
+    if (!row.success) return failed(unreadable(what));
+    return ok({ ...summary(row.data), fileSize: row.data.file_size ?? null });
+  }
+
+  async schema(databaseId: string): Promise<Result<SchemaEntry[]>> {
+    const what = "reading the database's schema";
+    const sql = "SELECT type, name, sql FROM sqlite_master ORDER BY rowid";
+    const answer = await this.#call("POST", `/${databaseId}/query`, { sql }, what);
+    if (!answer.ok) return answer;
+    const rows = schemaRowsSchema.safeParse(answer.value.result);
+    return rows.success ? ok(rows.data[0]?.results ?? []) : failed(unreadable(what));
+  }
+
+  async bookmark(databaseId: string): Promise<Result<string>> {
+    const what = "reading the database's bookmark";
+    const answer = await this.#call("GET", `/${databaseId}/time_travel/bookmark`, null, what);
+    if (!answer.ok) return answer;
+    const read = bookmarkSchema.safeParse(answer.value.result);
+    return read.success ? ok(read.data.bookmark) : failed(unreadable(what));
+  }
+
+  async query(databaseId: string, sql: string): Promise<Result<QueryAnswer>> {
+    const what = "asking the database";
+    const answer = await this.#call("POST", `/${databaseId}/query`, { sql }, what);
+    if (!answer.ok) return answer;
+    const [read] = queryRowsSchema.safeParse(answer.value.result).data ?? [];
+    if (read === undefined) return failed(unreadable(what));
+    return ok({ rows: read.results, rowsRead: read.meta?.rows_read ?? null });
+  }
+
+  startExport(databaseId: string, options: ExportOptions): Promise<Result<ExportAnswer>> {
+    return this.#export(databaseId, options, null, "starting the export");
+  }
+
+  pollExport(databaseId: string, options: ExportOptions, bookmark: string): Promise<Result<ExportAnswer>> {
+    return this.#export(databaseId, options, bookmark, "polling the export");
+  }
+
+  async #export(
+    databaseId: string,
+    options: ExportOptions,
+    bookmark: string | null,
+    what: string,
+  ): Promise<Result<ExportAnswer>> {
+    const body = {
+      // required on every poll too
+      output_format: "polling",
+      dump_options: { no_schema: options.noSchema, no_data: options.noData, tables: options.tables },
+      ...(bookmark === null ? {} : { current_bookmark: bookmark }),
+    };
+    const answer = await this.#call("POST", `/${databaseId}/export`, body, what);
+    return answer.ok ? readExport(answer.value.result, what) : answer;
+  }
+
+  async #call(method: string, path: string, body: unknown, what: string): Promise<Result<Envelope>> {
+    let status: number;
+    let retryAfter: string | null;
+    let rate: RateSeen | null;
+    let text: string;
+    try {
+      const response = await fetch(`${this.#base}${path}`, {
+        method,
+        headers: { Authorization: `Bearer ${this.#account[2]}`, "Content-Type": "application/json" },
+        // never follow: the token must not travel to another host
+        redirect: "manual",
+        signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS),
+        ...(body === null ? {} : { body: JSON.stringify(body) }),
+      });
+      status = response.status;
+      retryAfter = response.headers.get("retry-after");
+      rate = readRate(response.headers.get("ratelimit"), response.headers.get("ratelimit-policy"));
+      text = await response.text();
+    } catch (error) {
+      return failed({
+        code: "api-unreachable",
+        detail: `Cloudflare's API could not be reached (${what}): ${describeException(error)}`,
+        hint: "Usually passes by itself. If it stays, check CLOUDFLARE_API_BASE_URL.",
+        retryable: true,
+      });
+    }
+    if (rate !== null) this.#observer?.(rate);
+    return openEnvelope(status, retryAfter, text, what);
+  }
+}
+
+function summary(row: z.infer<typeof databaseSchema>): DatabaseSummary {
+  return { id: row.uuid, name: row.name, createdAt: row.created_at ?? null };
+}

@@ -1,0 +1,35 @@
+import type { SweepView } from "./sweep.ts";
+
+/** What the account's object adds to health. */
+export interface AccountHealth {
+  /** The latest complete list of the account's databases. */
+  readonly listing: {
+    readonly at: string;
+    readonly databases: number;
+    /** Since when the catalogue was to be told of it, or of what is told with it; null when it was. */
+    readonly untoldSince: string | null;
+  } | null;
+  /** Why the list of databases could not be read last; null when it could. */
+  readonly listingFailure: { readonly code: string; readonly detail: string; readonly hint: string } | null;
+  /** Databases that the account no longer has, for some days. */
+  readonly gone: readonly { readonly id: string; readonly name: string; readonly goneAt: string }[];
+  readonly triggers: TriggersView;
+  /** The latest request for every database. */
+  readonly sweep: SweepView | null;
+  /** Recipients whose private key nobody has shown. */
+  readonly unproven: readonly string[];
+}
+
+/** The Worker's Cron Triggers as they were seen to fire. */
+export interface TriggersView {
+  /** Databases follow these. */
+  readonly nightly: readonly string[];
+  /** None is known, though there should be one by now: they are gone, or none has ever fired. */
+  readonly nightlyMissing: boolean;
+  /** The last time that one fired which fires at least every 15 minutes. */
+  readonly heartbeatAt: string | null;
+  /** Whether that is later than it should be. */
+  readonly heartbeatLate: boolean;
+  /** Whether some database follows the nightly ones. */
+  readonly followed: boolean;
+}

@@ -1,0 +1,18 @@
+/** A backup that is to be deleted and is there still. */
+export interface DeletionView {
+  /** `refused`: by a lock rule of the bucket. It is tried again each day. */
+  readonly state: "pending" | "refused";
+  /** Why the latest try came to nothing; null before the first. */
+  readonly detail: string | null;
+  readonly since: string;
+}
+
+/** What came of a request to delete a backup. */
+export type DeletionAnswer =
+  | { readonly kind: "deleted" }
+  /** It goes on by itself. */
+  | { readonly kind: "begun"; readonly deletion: DeletionView }
+  /** Nothing was deleted: a lock rule of the bucket, in the bucket's own words. */
+  | { readonly kind: "refused"; readonly detail: string }
+  | { readonly kind: "pinned" }
+  | { readonly kind: "not-there" };

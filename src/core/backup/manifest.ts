@@ -1,0 +1,110 @@
+import { z } from "zod";
+import { type Codecs, sha256Of } from "../bucket/codecs.ts";
+import { COMPRESSIONS } from "../bucket/object-keys.ts";
+import { exportOptionsSchema } from "../d1/export-options.ts";
+import { partNotExportedSchema } from "../dump/partial-export.ts";
+import { hazardSchema } from "../dump/hazards.ts";
+import { SECTIONS } from "../dump/sections.ts";
+
+/** The version of the format that this code writes, and the highest that it reads. */
+export const FORMAT_VERSION = 1;
+
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
+export const count = z.number().int().nonnegative();
+const moment = z.iso.datetime();
+
+export const volumeSchema = z.object({
+  name: z.string(),
+  /** The stored object. */
+  bytes: count,
+  sha256,
+  /** The part of the dump inside. */
+  dumpBytes: count,
+  dumpSha256: sha256,
+  /** The ordinal of its first statement in the whole dump, from 1. */
+  firstStatement: count.nullable(),
+  statements: count.nullable(),
+});
+export type Volume = z.infer<typeof volumeSchema>;
+
+export const triggerSchema = z.enum(["scheduled", "manual"]);
+export type Trigger = z.infer<typeof triggerSchema>;
+
+/** manifest.json, the last object of a backup: without it there is no backup. See docs/format.md. */
+export const manifestSchema = z.object({
+  formatVersion: z.literal(FORMAT_VERSION),
+  backupId: z.string(),
+  runId: z.string(),
+  tool: z.object({ name: z.string(), version: z.string() }),
+  database: z.object({ id: z.string(), name: z.string(), accountId: z.string(), fileSize: count.nullable() }),
+  atBookmark: z.string(),
+  startedAt: moment,
+  finishedAt: moment,
+  trigger: triggerSchema,
+  label: z.string().nullable(),
+  exportOptions: exportOptionsSchema,
+  compression: z.enum(COMPRESSIONS),
+  /** Nothing was counted, and volumes are cut at fixed sizes, inside statements. */
+  lean: z.boolean(),
+  encryption: z.object({ format: z.string(), recipients: z.array(z.string()) }).nullable(),
+  /** `sha256` is null when there are several volumes: each states its own. */
+  dump: z.object({ bytes: count, sha256: sha256.nullable(), statements: count.nullable() }),
+  volumes: z.array(volumeSchema).min(1),
+  tables: z.array(z.object({ name: z.string(), rows: count.nullable() })),
+  notExported: z.array(partNotExportedSchema),
+  hazards: z.array(hazardSchema),
+  /** Where in the joined dump (bytes) each part begins that is not empty. */
+  sections: z.array(z.object({ kind: z.enum(SECTIONS), offset: count, bytes: count })).nullable(),
+  /** Offsets in the joined dump at which a semicolon is missing. */
+  missingSemicolons: z.array(count).nullable(),
+  /** The database itself was asked for values that its dump alters. */
+  examined: z.object({ at: moment, tables: count, rowsRead: count }).nullable(),
+  /** The other objects of the folder, as they must be. */
+  files: z.array(z.object({ name: z.string(), bytes: count, sha256 })),
+  timings: z.object({ exportMs: count, copyMs: count, verifyMs: count }),
+  previous: z.object({ backupId: z.string(), manifestSha256: sha256 }).nullable(),
+  /** SHA-256 of this file as it is with 64 zeros in this place. */
+  checksum: sha256,
+});
+export type Manifest = z.infer<typeof manifestSchema>;
+
+export type ManifestReading =
+  | { readonly kind: "manifest"; readonly manifest: Manifest }
+  | { readonly kind: "newer"; readonly formatVersion: number }
+  | { readonly kind: "invalid"; readonly problem: string };
+
+/** Reads a stored manifest. Fields that it does not know are ignored, a higher format version is refused. */
+export function readManifest(text: string): ManifestReading {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    return { kind: "invalid", problem: "it is not JSON" };
+  }
+  const version = z.object({ formatVersion: z.number().int().positive() }).safeParse(json);
+  if (version.success && version.data.formatVersion > FORMAT_VERSION) {
+    return { kind: "newer", formatVersion: version.data.formatVersion };
+  }
+  const parsed = manifestSchema.safeParse(json);
+  if (parsed.success) return { kind: "manifest", manifest: parsed.data };
+  const issue = parsed.error.issues[0];
+  return { kind: "invalid", problem: `${issue?.path.join(".") ?? ""}: ${issue?.message ?? "unreadable"}` };
+}
+
+const ZEROS = "0".repeat(64);
+
+/** The text of manifest.json, its own checksum filled in. */
+export function manifestText(manifest: Omit<Manifest, "checksum">, codecs: Pick<Codecs, "digest">): string {
+  const text = (checksum: string): string => `${JSON.stringify({ ...manifest, checksum }, null, 2)}\n`;
+  return text(sha256Of(text(ZEROS), codecs));
+}
+
+/** Whether a manifest's text is what was written, by the checksum in it. */
+export function checksumHolds(text: string, { checksum }: Manifest, codecs: Pick<Codecs, "digest">): boolean {
+  const at = text.lastIndexOf(checksum);
+  const unsealed = text.slice(0, at) + ZEROS + text.slice(at + ZEROS.length);
+  return at >= 0 && sha256Of(unsealed, codecs) === checksum;
+}
+
+/** A manifest before what stands beside it is known, and before its own checksum. */
+export type UnsealedManifest = Omit<Manifest, "files" | "checksum">;

@@ -1,0 +1,81 @@
+import type { Result } from "../failure.ts";
+
+/** Long work on the bucket, of which an account does one at a time. */
+export const CARE_KINDS = ["rebuild", "dry-run", "collect", "daily"] as const;
+export type CareKind = (typeof CARE_KINDS)[number];
+
+export interface CareView {
+  readonly id: string;
+  readonly kind: CareKind;
+  /** `queued` while other work on the bucket is under way. */
+  readonly state: "queued" | "running" | "complete" | "failed";
+  readonly askedAt: string;
+  readonly startedAt: string | null;
+  readonly finishedAt: string | null;
+  readonly progress: {
+    readonly step: string;
+    /** Looked at in the bucket so far. */
+    readonly objects: number;
+    readonly backups: number;
+  };
+  readonly error: { readonly code: string; readonly detail: string; readonly hint: string } | null;
+}
+
+/** The catalogue made anew from the bucket. */
+export interface RebuildView extends CareView {
+  readonly databases: number;
+  /** Rows of backups that the bucket no longer has. */
+  readonly removed: number;
+  /** Tables that were missing. */
+  readonly tables: readonly string[];
+  /** Manifests and records that cannot be read, or are of a newer format: they are left as they are, and not listed. */
+  readonly unreadable: {
+    readonly count: number;
+    /** The first of them. */
+    readonly items: readonly { readonly key: string; readonly problem: string }[];
+  };
+}
+
+/** What a run began and left behind: a folder that is claimed, old, and no backup. */
+export interface OrphanView {
+  readonly folder: string;
+  readonly runId: string;
+  readonly databaseId: string;
+  readonly objects: number;
+  readonly bytes: number;
+  /** When the newest of its objects was written. */
+  readonly since: string;
+  /** What became of it: handed to its database's object to be deleted, in use after all, or no orphan any more. */
+  readonly outcome: "collected" | "in-use" | "changed" | null;
+}
+
+export interface OrphansView {
+  /** When the latest complete dry run began; null when there was none. */
+  readonly listedAt: string | null;
+  readonly count: number;
+  readonly bytes: number;
+  /** The first of them. */
+  readonly items: readonly OrphanView[];
+  /** The latest work on them. */
+  readonly job: CareView | null;
+}
+
+export interface CareAnswer {
+  /** False when such work was under way already: it is answered with. */
+  readonly begun: boolean;
+  readonly job: CareView;
+}
+
+/** The account's object for long work on the bucket. Everything may be asked twice. */
+export interface BucketCareJobs {
+  /** Fills the catalogue from the bucket, which is the truth. */
+  rebuild(): Promise<Result<CareAnswer>>;
+  latestRebuild(): Promise<RebuildView | null>;
+  /** Looks through the bucket for what runs left behind, and deletes nothing. */
+  findOrphans(): Promise<Result<CareAnswer>>;
+  orphans(): Promise<OrphansView>;
+  /** Deletes what the latest dry run listed, after another look at each; null when there was no dry run. */
+  collectOrphans(): Promise<Result<CareAnswer | null>>;
+  /** Once a day: a dry run, the orphans that one of a day ago listed already, and runs of 90 days ago. */
+  daily(): Promise<void>;
+}

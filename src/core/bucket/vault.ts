@@ -1,0 +1,83 @@
+import type { Result } from "../failure.ts";
+import type { DownloadRequest } from "./byte-range.ts";
+import type { Compression } from "./object-keys.ts";
+
+/** Counts the bytes that the pipeline holds, so that "constant memory" is a figure. */
+export interface Gauge {
+  hold(bytes: number): void;
+  release(bytes: number): void;
+}
+
+export interface VolumeWriter {
+  /** Copies the bytes. Resolves when there is room for more. */
+  write(bytes: Uint8Array): Promise<Result<void>>;
+  /** Completes the object. It is not listed before. */
+  finish(): Promise<Result<void>>;
+  /** Gives up what was uploaded so far. */
+  abort(): Promise<void>;
+}
+
+export interface StoredObject {
+  readonly bytes: number;
+  readonly etag: string;
+}
+
+export interface Listing {
+  readonly objects: readonly ListedObject[];
+  /** Ends with a slash each. */
+  readonly folders: readonly string[];
+  /** Null at the end. */
+  readonly cursor: string | null;
+}
+
+export interface ListedObject {
+  readonly key: string;
+  readonly bytes: number;
+  readonly etag: string;
+  readonly uploadedAt: number;
+}
+
+export interface MeasuredObject {
+  readonly bytes: number;
+  readonly sha256: string;
+  /** The first bytes, up to 64 of them. */
+  readonly opening: Uint8Array;
+}
+
+export interface Vault {
+  /** Create-only. `taken` means that the key exists; nothing was changed then. */
+  create(key: string, text: string): Promise<Result<"created" | "taken">>;
+  /** Overwrites. */
+  put(key: string, text: string): Promise<Result<void>>;
+  readText(key: string): Promise<Result<string | null>>;
+  head(key: string): Promise<Result<StoredObject | null>>;
+  /** Opens a volume. `begun` is awaited with the upload's id before any part is sent. */
+  openVolume(key: string, gauge: Gauge, begun: (uploadId: string) => Promise<void>): VolumeWriter;
+  /** An upload that is gone already counts as aborted. */
+  abortUpload(key: string, uploadId: string): Promise<Result<void>>;
+  /** Size, SHA-256 and opening bytes, read from the bucket and not from its metadata; null when it is not there. */
+  measure(key: string): Promise<Result<MeasuredObject | null>>;
+  /** Missing keys are fine. A lock rule's refusal is `stored-object-locked`. */
+  remove(keys: readonly string[]): Promise<Result<void>>;
+  /**
+   * Up to 1,000 objects whose keys begin with `prefix`, in the order of their keys; of those with a further slash
+   * only the folder, when `folders` is set. `cursor` goes on where an earlier answer ended.
+   */
+  list(prefix: string, options: { folders: boolean; cursor: string | null }): Promise<Result<Listing>>;
+  /** Answers a download with the object's bytes, honouring Range and conditions; null when it is not there. */
+  download(key: string, request: DownloadRequest): Promise<Result<Response | null>>;
+  /** Opens an object, to be read decompressed; null when it is not there. */
+  decoded(key: string, compression: Compression): Promise<Result<DecodedObject | null>>;
+}
+
+export interface DecodedObject {
+  /** Of the object as it is stored, compressed. */
+  readonly storedBytes: number;
+  /**
+   * At least one byte; null at the end. The array may be reused by the next call. Rejects with nothing: what
+   * cannot be read or decompressed is a failed result.
+   */
+  read(): Promise<Result<Uint8Array | null>>;
+  /** Ends the reading, also at the end. */
+  cancel(): Promise<void>;
+}

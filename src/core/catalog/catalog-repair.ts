@@ -1,0 +1,31 @@
+import type { BackupRow } from "../backup/backup-row.ts";
+import type { Result } from "../failure.ts";
+import type { Notice } from "./database-row.ts";
+
+/** A database as the bucket tells of it. */
+export interface RestoredDatabase {
+  readonly id: string;
+  readonly name: string;
+  readonly firstSeenAt: string;
+  readonly freshAt: string | null;
+  readonly lastBackupId: string | null;
+  readonly notices: readonly Notice[];
+}
+
+/** What a rebuild asks of the catalogue beyond the rest. */
+export interface CatalogRepair {
+  /** Makes the tables that are missing, as the migrations make them; answers their names. */
+  restoreTables(): Promise<Result<string[]>>;
+  /** Writes the rows, over those of the same ids. All of them or none. */
+  saveBackups(rows: readonly BackupRow[]): Promise<Result<void>>;
+  /** In the order of their folders: those from `from` on, up to `before` (null: to the last one), `limit` of them. */
+  backupsByFolder(
+    from: string,
+    before: string | null,
+    limit: number,
+  ): Promise<Result<{ id: string; folder: string }[]>>;
+  /** What was written at `since` or later knows better, and stays. All of them or none. */
+  saveDatabases(rows: readonly RestoredDatabase[], since: string): Promise<Result<void>>;
+  /** Databases of which no backup is left are fresh no more; but for what was written at `since` or later. */
+  forgetFreshness(since: string): Promise<Result<void>>;
+}

@@ -1,0 +1,121 @@
+import type { Hazard } from "../dump/hazards.ts";
+import { type RunState, viewRun } from "../run/run-view.ts";
+import type { Run } from "../run/run.ts";
+import { iso } from "../time.ts";
+
+/** Something that health tells of a database whose latest run did not fail. */
+export interface Notice {
+  readonly kind: string;
+  readonly detail: string;
+}
+
+/** What a database's object tells of it when a run has ended. */
+export interface DatabaseRow {
+  readonly id: string;
+  readonly name: string;
+  /** Up to when its latest backup stands for it: that backup's start, or the latest check that found nothing written. */
+  readonly freshAt: string | null;
+  readonly lastBackupId: string | null;
+  readonly lastRunState: RunState;
+  /** The code of the latest run's failure. */
+  readonly lastRunError: string | null;
+  readonly notices: readonly Notice[];
+  readonly writtenAt: string;
+}
+
+/** A database that is overdue or in trouble, as far as health has to know it. */
+export interface TroubledDatabase {
+  readonly id: string;
+  readonly name: string;
+  readonly firstSeenAt: string;
+  readonly freshAt: string | null;
+  /** How old that may become; null when no listing has told. */
+  readonly freshnessMs: number | null;
+  readonly lastRunState: string | null;
+  readonly lastRunError: string | null;
+  readonly notices: readonly Notice[];
+}
+
+export interface TroubledDatabases {
+  /** The latest complete listing that the catalogue knows; null without one, or when that listing was empty. */
+  readonly listedAt: string | null;
+  /** Without a listing: since when some database is known from its runs. */
+  readonly knownSince: string | null;
+  /** The worst few. */
+  readonly databases: readonly TroubledDatabase[];
+  /** How many problems there are with all of them, those that are not among the few included. */
+  readonly problems: number;
+}
+
+/** What an object knows of its database beyond the run that has ended. */
+export interface KnownOfDatabase {
+  /** The row that it told last. */
+  readonly before: DatabaseRow | null;
+  readonly lastBackupId: string | null;
+  /** Why unchanged databases are no longer told by their bookmark; null while they are. */
+  readonly unchangedOff: string | null;
+}
+
+/** The row of a database whose run is over. A failed run changes nothing of what earlier ones have earned. */
+export function databaseRow(run: Run, known: KnownOfDatabase, now: number): DatabaseRow {
+  const { phase } = run;
+  const { before, lastBackupId, unchangedOff } = known;
+  const cancelled = phase.at === "cancelled";
+  const notices: Notice[] =
+    phase.at === "complete"
+      ? [...encryptionEnded(run.hazards), ...ofRetention(before?.notices ?? [])]
+      : withoutUnchangedOff(before?.notices ?? []);
+  if (unchangedOff !== null) notices.push({ kind: UNCHANGED_OFF, detail: unchangedOff });
+  return {
+    id: run.databaseId,
+    name: run.databaseName,
+    freshAt: freshness(run) ?? before?.freshAt ?? startOfBackup(lastBackupId),
+    lastBackupId: phase.at === "complete" || phase.at === "unchanged" ? phase.backupId : lastBackupId,
+    // Somebody who cancels a run has not mended what made the one before it fail.
+    lastRunState: cancelled ? (before?.lastRunState ?? "cancelled") : viewRun(run).state,
+    lastRunError: cancelled
+      ? (before?.lastRunError ?? null)
+      : phase.at === "failed"
+        ? phase.failure.code
+        : null,
+    notices,
+    writtenAt: iso(now),
+  };
+}
+
+/** The row once the comparison of bookmarks is switched on again. */
+export function comparingAgain(row: DatabaseRow, now: number): DatabaseRow {
+  return { ...row, notices: withoutUnchangedOff(row.notices), writtenAt: iso(now) };
+}
+
+export const UNCHANGED_OFF = "unchanged-off";
+
+/** Of a backup's hazards, what health goes on telling until the next backup. */
+export function encryptionEnded(hazards: readonly Hazard[]): Notice[] {
+  return hazards
+    .filter(({ kind }) => kind === "encryption-ended")
+    .map(({ kind, detail }) => ({ kind, detail }));
+}
+
+function withoutUnchangedOff(notices: readonly Notice[]): Notice[] {
+  return notices.filter(({ kind }) => kind !== UNCHANGED_OFF);
+}
+
+/** The moment whose state the latest backup stands for, if this run tells. */
+function freshness(run: Run): string | null {
+  if (run.phase.at === "complete") return iso(run.startedAt ?? run.createdAt);
+  return run.phase.at === "unchanged" ? iso(run.finishedAt ?? run.createdAt) : null;
+}
+
+/** A backup's id ends with the second in which the run's work began. */
+function startOfBackup(backupId: string | null): string | null {
+  const stamp = /\.(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/.exec(backupId ?? "");
+  if (stamp === null) return null;
+  const [, year, month, day, hour, minute, second] = stamp;
+  return `${year}-${month}-${day}T${hour}:${minute}:${second}.000Z`;
+}
+
+/** What retention tells is its own to take back. */
+function ofRetention(notices: readonly Notice[]): Notice[] {
+  return notices.filter(({ kind }) => /^(deletion|retention)-/.test(kind));
+}

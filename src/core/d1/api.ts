@@ -1,0 +1,51 @@
+import type { Result } from "../failure.ts";
+import type { ExportOptions } from "./export-options.ts";
+import type { RateSeen } from "./rate-headers.ts";
+
+export interface DatabaseSummary {
+  readonly id: string;
+  readonly name: string;
+  readonly createdAt: string | null;
+}
+
+export interface SchemaEntry {
+  readonly type: string;
+  readonly name: string;
+  readonly sql: string | null;
+}
+
+/** What D1 answers to an export's start and to each poll. */
+export type ExportAnswer =
+  | { readonly kind: "active"; readonly bookmark: string | null; readonly message: string | null }
+  | { readonly kind: "complete"; readonly bookmark: string; readonly signedUrl: string }
+  /** The export ended with an error of D1's. */
+  | { readonly kind: "error"; readonly message: string }
+  /** D1 knows of no such export: cancelled, forgotten, or told to be complete before. */
+  | { readonly kind: "lost" }
+  /** Another export of this database is under way. */
+  | { readonly kind: "busy" };
+
+export interface D1Api {
+  /** Pages count from 1. */
+  listDatabases(
+    page: number,
+    perPage: number,
+  ): Promise<Result<{ databases: DatabaseSummary[]; total: number | null }>>;
+  /** By UUID or name. `database-not-found` when there is none. */
+  getDatabase(idOrName: string): Promise<Result<DatabaseSummary & { fileSize: number | null }>>;
+  schema(databaseId: string): Promise<Result<SchemaEntry[]>>;
+  /** The database's bookmark of this moment: it moves with every write, and with nothing else. */
+  bookmark(databaseId: string): Promise<Result<string>>;
+  /** Runs one statement that only reads. */
+  query(databaseId: string, sql: string): Promise<Result<QueryAnswer>>;
+  startExport(databaseId: string, options: ExportOptions): Promise<Result<ExportAnswer>>;
+  pollExport(databaseId: string, options: ExportOptions, bookmark: string): Promise<Result<ExportAnswer>>;
+  /** The same API, which also tells what the headers of each answer say of Cloudflare's limits. */
+  watched?(observer: (seen: RateSeen) => void): D1Api;
+}
+
+export interface QueryAnswer {
+  readonly rows: Record<string, unknown>[];
+  /** Null when D1 does not tell. */
+  readonly rowsRead: number | null;
+}

@@ -1,0 +1,57 @@
+import { z } from "zod";
+import { LONGEST_STATEMENT } from "../d1/limits.ts";
+import type { SectionKind } from "./sections.ts";
+import type { Scanned } from "./tally.ts";
+
+export const hazardSchema = z.object({
+  kind: z.string(),
+  table: z.string().nullable(),
+  count: z.number().int().nonnegative().nullable(),
+  detail: z.string(),
+});
+
+const DETAIL: Record<Scanned["marks"][number][0], string> = {
+  oversize: `Statements of more than ${LONGEST_STATEMENT} bytes, which D1 refuses to load; sqlite3 loads them.`,
+  nul: "Rows with a NUL character in text, at which loading the dump into D1 or sqlite3 stops or cuts the text short.",
+  infinity: "Rows with an infinite number, which some readers of SQL do not take.",
+  rounded:
+    "Rows with a whole number beyond 2^53. As an integer it was rounded by D1's dump; as a floating-point number it is what it was.",
+};
+
+/** What the scanner has marked, as the manifest tells it. */
+export function scanHazards({ marks }: Scanned): Hazard[] {
+  return marks.map(([kind, table, count]) => ({ kind, table, count, detail: DETAIL[kind] }));
+}
+
+/** A lean backup has hazards that nobody has looked for: that is not none. */
+export function notScanned(): Hazard {
+  return {
+    kind: "not-scanned",
+    table: null,
+    count: null,
+    detail:
+      "A lean backup is not looked into: whether it holds what D1 does not take back, and how many rows, was not counted.",
+  };
+}
+
+/** Tables that were expected and are not in the dump. SQLite's names of tables know no case. */
+export function missingTables(expected: readonly string[], { rows }: Scanned): string[] {
+  const seen = new Set(rows.map(([name]) => name.toLowerCase()));
+  return expected.filter((name) => !seen.has(name.toLowerCase()));
+}
+
+/** Parts behind the tables that were expected and are not in the dump: they come last, so a dump cut short lacks them. */
+export function missingParts(expected: readonly SectionKind[], { starts }: Scanned): SectionKind[] {
+  return expected.filter((kind) => kind !== "tables" && starts[kind] === null);
+}
+
+/** Tables of which the dump holds another number of rows than the database counted in the same state. */
+export function miscountedTables(
+  counted: readonly (readonly [string, number])[],
+  rows: readonly (readonly [string, number | null])[],
+): string[] {
+  const dumped = new Map(rows);
+  return counted.filter(([table, count]) => dumped.get(table) !== count).map(([table]) => table);
+}
+
+export type Hazard = z.infer<typeof hazardSchema>;

@@ -1,0 +1,109 @@
+import type { SchemaEntry } from "../d1/api.ts";
+import type { Failure } from "../failure.ts";
+import { StatementScanner } from "../sql/statements.ts";
+import type { Hazard } from "./hazards.ts";
+import type { SectionKind } from "./sections.ts";
+
+/** D1 refuses to export a database with a virtual table, and such an attempt can leave it busy: so look before. */
+export function virtualTables(schema: readonly SchemaEntry[]): string[] {
+  return schema
+    .filter((entry) => /^\s*CREATE\s+VIRTUAL\s+TABLE/i.test(entry.sql ?? ""))
+    .map((entry) => entry.name);
+}
+
+/** The tables whose rows a dump must hold: all but those of SQLite's and of D1's own. */
+export function dumpedTables(schema: readonly SchemaEntry[]): string[] {
+  return schema
+    .filter(({ type, name }) => type === "table" && !/^(sqlite_|_cf_)/i.test(name))
+    .map(({ name }) => name);
+}
+
+/** The parts that a dump of this schema must have behind its tables. */
+export function dumpedParts(schema: readonly SchemaEntry[]): SectionKind[] {
+  const types = new Set(schema.filter(({ sql }) => sql !== null).map(({ type }) => type));
+  return PARTS.filter(([type]) => types.has(type)).map(([, part]) => part);
+}
+
+const PARTS = [
+  ["index", "indexes"],
+  ["trigger", "triggers"],
+  ["view", "views"],
+] as const satisfies [string, SectionKind][];
+
+export function virtualTablesFailure(names: readonly string[]): Failure {
+  const listed =
+    names.length > 5 ? `${names.slice(0, 5).join(", ")} and ${names.length - 5} more` : names.join(", ");
+  return {
+    code: "virtual-tables",
+    detail: `D1 cannot export a database with virtual tables (such as FTS5 search); here: ${listed}. No export was started.`,
+    hint: "This release does not cover such databases yet. Until then: move the virtual table into a database of its own, or drop it before and create it anew after a backup.",
+    retryable: false,
+  };
+}
+
+/** What swallows the rest of D1's dump: SQL that ends in a comment which nobody has closed. */
+export function openComments(schema: readonly SchemaEntry[]): string[] {
+  return schema
+    .filter(({ sql }) => sql !== null && scanned(sql).inBlockComment)
+    .map(({ name, type }) => `${type} ${name}`);
+}
+
+export function openCommentsFailure(entries: readonly string[]): Failure {
+  return {
+    code: "open-comment",
+    detail: `The SQL of ${entries.slice(0, 5).join(", ")} ends in a "/*" comment that is not closed: in D1's dump it swallows what follows. No export was started.`,
+    hint: "Create it anew without the comment, or with a */ at its end.",
+    retryable: false,
+  };
+}
+
+/**
+ * What D1's dump will hold but not give back. A view whose SQL ends in a line comment swallows its own semicolon in
+ * the dump, and with it the statement behind it.
+ */
+export function schemaHazards(schema: readonly SchemaEntry[]): Hazard[] {
+  return schema
+    .filter(({ sql }) => sql !== null && endsInComment(sql))
+    .map(({ name, type }) => ({
+      kind: "commented-semicolon",
+      table: name,
+      count: 1,
+      detail: `The ${type}'s SQL ends in a "--" comment, which swallows its semicolon in D1's dump. The commands in RESTORE.md put it back; without them, this statement and the next fail when the dump is loaded.`,
+    }));
+}
+
+/**
+ * SQL in which a line begins as a statement of a dump does. Restoring goes by lines where offsets are not known (lean),
+ * and where rows are picked out for D1; RESTORE.md says so when it cannot.
+ */
+export function lineHazards(schema: readonly SchemaEntry[]): Hazard[] {
+  return schema
+    .filter(({ type, sql }) => sql !== null && (FALSE_START.test(sql) || (type === "table" && misleads(sql))))
+    .map(({ name, type }) => ({
+      kind: AMBIGUOUS_LINES,
+      table: name,
+      count: 1,
+      detail: `The ${type}'s SQL has a line break in a name, or a line that begins as a statement does. The commands in RESTORE.md that go by lines (all of a lean backup's, and those for D1) need an eye on it.`,
+    }));
+}
+
+export const AMBIGUOUS_LINES = "ambiguous-lines";
+
+const FALSE_START = /\n(?:CREATE (?:TRIGGER|VIEW|INDEX|UNIQUE INDEX) )/;
+const FALSE_ROW = /\n(?:INSERT INTO "|DELETE FROM sqlite_sequence;|ANALYZE sqlite_schema;)/;
+const TOKEN = /"(?:[^"]|"")*"|'(?:[^']|'')*'|`(?:[^`]|``)*`|\[[^\]]*\]|--[^\n]*|\/\*[\s\S]*?\*\//g;
+
+function misleads(sql: string): boolean {
+  const names = (sql.match(TOKEN) ?? []).filter((token) => /^["`[]/.test(token));
+  return FALSE_ROW.test(sql) || names.some((name) => name.includes("\n"));
+}
+
+function endsInComment(sql: string): boolean {
+  return scanned(sql).endsInCommentedSemicolon;
+}
+
+function scanned(sql: string): StatementScanner {
+  const scanner = new StatementScanner(() => undefined);
+  scanner.scan(new TextEncoder().encode(`${sql};`));
+  return scanner;
+}

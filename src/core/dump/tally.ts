@@ -1,0 +1,111 @@
+import { z } from "zod";
+import { LONGEST_STATEMENT } from "../d1/limits.ts";
+import type { StatementKind } from "../sql/statement-head.ts";
+import { type StatementSink, UNENDED_MARK } from "../sql/statements.ts";
+import { INFINITY_MARK, NUL_MARK, ROUNDED_MARK } from "../sql/value-marks.ts";
+
+const count = z.number().int().nonnegative();
+
+/** What the scanner has seen of a dump, from its beginning to the end of the last finished volume. */
+export const scannedSchema = z.object({
+  /** Rows per table, in the order in which the dump creates the tables. */
+  rows: z.array(z.tuple([z.string(), count])),
+  /** Statements per kind of hazard and table. */
+  marks: z.array(z.tuple([z.enum(["oversize", "nul", "infinity", "rounded"]), z.string().nullable(), count])),
+  /** Where the first statement of each part stands in the dump; null when there is none so far. */
+  starts: z.object({
+    indexes: count.nullable(),
+    triggers: count.nullable(),
+    views: count.nullable(),
+  }),
+  /** Where a semicolon is missing because a comment has swallowed it. */
+  missingSemicolons: z.array(count),
+});
+export type Scanned = z.infer<typeof scannedSchema>;
+
+export const NOTHING_SCANNED: Scanned = {
+  rows: [],
+  marks: [],
+  starts: { indexes: null, triggers: null, views: null },
+  missingSemicolons: [],
+};
+
+type MarkKind = Scanned["marks"][number][0];
+
+const VALUE_MARKS = [
+  [NUL_MARK, "nul"],
+  [INFINITY_MARK, "infinity"],
+  [ROUNDED_MARK, "rounded"],
+] as const satisfies [number, MarkKind][];
+
+const SECTION_OF: Partial<Record<StatementKind, keyof Scanned["starts"]>> = {
+  index: "indexes",
+  trigger: "triggers",
+  view: "views",
+};
+
+/** Counts what the scanner sees of one volume, from where the volumes before have left off. */
+export class Tally {
+  statements = 0;
+  readonly #startsAt: number;
+  readonly #rows: Map<string, { rows: number }>;
+  readonly #marks = new Map<MarkKind, Map<string | null, number>>();
+  readonly #starts: Scanned["starts"];
+  readonly #missingSemicolons: number[];
+  /** The table of the last row, which is most often that of the next one. */
+  #table: string | null = null;
+  #counter = { rows: 0 };
+
+  /** `startsAt`: where in the dump the volume begins. */
+  constructor(before: Scanned, startsAt: number) {
+    this.#startsAt = startsAt;
+    this.#rows = new Map(before.rows.map(([table, rows]) => [table, { rows }]));
+    for (const [kind, table, rows] of before.marks) this.#mark(kind, table, rows);
+    this.#starts = { ...before.starts };
+    this.#missingSemicolons = [...before.missingSemicolons];
+  }
+
+  readonly count: StatementSink = (kind, table, start, bytes, marks) => {
+    this.statements++;
+    if (bytes > LONGEST_STATEMENT) this.#mark("oversize", kind === "insert" ? table : null, 1);
+    if (marks !== 0) {
+      for (const [mark, name] of VALUE_MARKS) if ((marks & mark) !== 0) this.#mark(name, table, 1);
+      if ((marks & UNENDED_MARK) !== 0) this.#missingSemicolons.push(this.#startsAt + start + bytes);
+    }
+    if (kind === "insert" || kind === "create-table") {
+      if (table !== this.#table) this.#turnTo(table);
+      if (kind === "insert") this.#counter.rows++;
+      return;
+    }
+    const section = SECTION_OF[kind];
+    if (section !== undefined) this.#starts[section] ??= this.#startsAt + start;
+  };
+
+  get scanned(): Scanned {
+    return {
+      rows: [...this.#rows].map(([table, { rows }]) => [table, rows]),
+      marks: [...this.#marks].flatMap(([kind, tables]) =>
+        [...tables].map(([table, rows]): Scanned["marks"][number] => [kind, table, rows]),
+      ),
+      starts: { ...this.#starts },
+      missingSemicolons: [...this.#missingSemicolons],
+    };
+  }
+
+  #turnTo(table: string | null): void {
+    this.#table = table;
+    this.#counter = (table === null ? undefined : this.#rows.get(table)) ?? { rows: 0 };
+    // Rows of nobody and of SQLite's own tables are counted too, but not told of.
+    if (table !== null && !isInternal(table)) this.#rows.set(table, this.#counter);
+  }
+
+  #mark(kind: MarkKind, table: string | null, rows: number): void {
+    const tables = this.#marks.get(kind) ?? new Map<string | null, number>();
+    this.#marks.set(kind, tables.set(table, (tables.get(table) ?? 0) + rows));
+  }
+}
+
+/** SQLite's own bookkeeping tables are part of the dump but nobody's data. */
+function isInternal(table: string): boolean {
+  return table.toLowerCase().startsWith("sqlite_");
+}

@@ -1,0 +1,105 @@
+import type { AccountHealth } from "../account/account-health.ts";
+import type { TroubledDatabases } from "../catalog/database-row.ts";
+import { FRESHNESS_LIMIT_MS, type HealthProblem } from "./problem.ts";
+
+/** How long the catalogue may take to be told of a listing before that counts as a trouble. */
+const TELLING_MS = 10 * 60_000;
+
+/** A list of databases that is not kept up hides those that are new. */
+export function listingProblems(
+  { listedAt, knownSince }: TroubledDatabases,
+  account: AccountHealth | null,
+  now: number,
+): HealthProblem[] {
+  const latest = account?.listing ?? null;
+  const anyListed = listedAt !== null || (latest !== null && latest.databases > 0);
+  const since = listedAt ?? latest?.at ?? knownSince;
+  if (since === null) return [NOTHING_YET];
+  if (!anyListed && latest !== null) return [];
+  const newest = latest !== null && Date.parse(latest.at) > Date.parse(since) ? latest.at : since;
+  if (now - Date.parse(newest) > FRESHNESS_LIMIT_MS) {
+    const detail = anyListed
+      ? `The account's databases were last listed in full at ${newest}.`
+      : `The account's databases were never listed in full; some are known since ${newest}.`;
+    return [{ code: "listing-stale", severity: "failing", detail, hint: LISTING_HINT }];
+  }
+  if (latest === null) return [];
+  // A catalogue that was made anew knows nothing of what it was told before.
+  const lost = listedAt === null && latest.untoldSince === null;
+  const untoldMs = latest.untoldSince === null ? 0 : now - Date.parse(latest.untoldSince);
+  if (!lost && untoldMs <= TELLING_MS) return [];
+  const tooOld = listedAt === null || now - Date.parse(listedAt) > FRESHNESS_LIMIT_MS;
+  return [
+    {
+      code: "catalog-behind",
+      severity: tooOld ? "failing" : "degraded",
+      detail: `The databases were listed at ${latest.at}, but the catalogue knows ${listedAt === null ? "no listing" : `only the listing of ${listedAt}`}: the freshness of some cannot be told.`,
+      hint: "It is told again by itself. If the catalogue was made anew, POST /api/catalog/rebuild fills it from the bucket.",
+    },
+  ];
+}
+
+/** A new installation: nothing is late, and nothing is safe either. */
+const NOTHING_YET: HealthProblem = {
+  code: "nothing-yet",
+  severity: "degraded",
+  detail: "No database has been listed or backed up so far.",
+  hint: "POST /api/backups makes the first backups; else the next trigger does.",
+};
+
+const LISTING_HINT = "Are the triggers in wrangler.jsonc deployed? POST /api/backups lists them now.";
+
+/** What the account's object itself tells of. */
+export function accountProblems({ listingFailure, gone, triggers }: AccountHealth): HealthProblem[] {
+  const problems: HealthProblem[] = [];
+  if (listingFailure !== null) {
+    const detail = `The list of databases could not be read: new ones stay unseen. ${listingFailure.detail}`;
+    problems.push({ code: "listing-failed", severity: "degraded", detail, hint: listingFailure.hint });
+  }
+  if (triggers.followed && triggers.nightlyMissing) problems.push(NO_TRIGGER);
+  if (triggers.heartbeatLate) {
+    const detail = `The heartbeat, a trigger that fires at least every 15 minutes, fired last at ${triggers.heartbeatAt}.`;
+    problems.push({ code: "heartbeat-late", severity: "degraded", detail, hint: HEARTBEAT_HINT });
+  }
+  for (const { id, name, goneAt } of gone) {
+    const detail = `The account has no database ${name} (${id}) any more, since ${goneAt} at the latest.`;
+    problems.push({
+      code: "database-gone",
+      severity: "degraded",
+      database: name,
+      databaseId: id,
+      detail,
+      hint: GONE_HINT,
+    });
+  }
+  return problems;
+}
+
+const NO_TRIGGER: HealthProblem = {
+  code: "no-trigger",
+  severity: "degraded",
+  detail: "Databases follow the Worker's Cron Triggers, and none but heartbeats has fired so far or lately.",
+  hint: "Is the nightly expression among triggers.crons in wrangler.jsonc, and deployed? After a first deployment this passes with its first night. Or give the databases a schedule of their own with PUT /api/policy.",
+};
+
+const HEARTBEAT_HINT =
+  'Is "*/5 * * * *" still among triggers.crons in wrangler.jsonc, and deployed? Without it new databases, catch-ups and stuck runs wait for other triggers.';
+
+const GONE_HINT =
+  "Its backups are kept, and never deleted by retention. If it was deleted by mistake, restore one. This is told for seven days.";
+
+export function unproven(recipient: string): HealthProblem {
+  return {
+    code: "key-unproven",
+    severity: "degraded",
+    detail: `Nobody has shown the private key of ${recipient}: if it is lost, what is encrypted to it alone is lost too.`,
+    hint: "GET /api/key-proof gives a challenge: decrypt it with `age -d -i key.txt` and send the text back with POST /api/key-proof.",
+  };
+}
+
+export const ACCOUNT_SILENT: HealthProblem = {
+  code: "account-silent",
+  severity: "failing",
+  detail: "The account's object did not answer.",
+  hint: "If it stays, look at the Worker's logs: its exceptions are written there.",
+};

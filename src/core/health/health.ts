@@ -1,0 +1,58 @@
+import type { AccountHealth } from "../account/account-health.ts";
+import type { TroubledDatabases } from "../catalog/database-row.ts";
+import type { Failure, Result } from "../failure.ts";
+import { iso } from "../time.ts";
+import { ACCOUNT_SILENT, accountProblems, listingProblems, unproven } from "./account-problems.ts";
+import { databaseProblems } from "./database-problems.ts";
+import type { HealthProblem, Severity } from "./problem.ts";
+
+/** At most so many problems are listed. */
+export const PROBLEMS_LISTED = 100;
+
+export interface Health {
+  readonly status: "ok" | Severity;
+  readonly asOf: string;
+  /** The failing ones first. */
+  readonly problems: readonly HealthProblem[];
+  /** How many there are beyond those listed. */
+  readonly moreProblems: number;
+}
+
+export interface HealthFacts {
+  readonly databases: Result<TroubledDatabases>;
+  /** Null when the account's object did not answer. */
+  readonly account: AccountHealth | null;
+}
+
+/** What the facts come to; a failure in their place is that of the configuration, without which nothing is backed up. */
+export function judgeHealth(facts: Result<HealthFacts>, now: number): Health {
+  if (!facts.ok) return health([failureProblem(facts.failure.code, facts.failure)], 0, now);
+  const { databases, account } = facts.value;
+  const general: HealthProblem[] = [];
+  if (account === null) general.push(ACCOUNT_SILENT);
+  else general.push(...account.unproven.map(unproven), ...accountProblems(account));
+  if (!databases.ok) general.push(failureProblem("catalog-unreadable", databases.failure));
+  else general.push(...listingProblems(databases.value, account, now));
+  const { databases: troubled, problems: counted } = databases.ok ? databases.value : NONE;
+  const single = troubled.flatMap((database) => databaseProblems(database, now));
+  return health([...general, ...single], counted - single.length, now);
+}
+
+const NONE = { databases: [], problems: 0 };
+
+function health(known: readonly HealthProblem[], uncounted: number, now: number): Health {
+  const failing = known.filter(({ severity }) => severity === "failing");
+  const degraded = known.filter(({ severity }) => severity === "degraded");
+  const problems = [...failing, ...degraded].slice(0, PROBLEMS_LISTED);
+  return {
+    status: problems[0]?.severity ?? "ok",
+    asOf: iso(now),
+    problems,
+    // A database that changed between being counted and being read must not make it less than none.
+    moreProblems: Math.max(0, known.length - problems.length + uncounted),
+  };
+}
+
+function failureProblem(code: string, { detail, hint }: Failure): HealthProblem {
+  return { code, severity: "failing", detail, hint };
+}

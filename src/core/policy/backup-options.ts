@@ -1,0 +1,30 @@
+import { z } from "zod";
+import { COMPRESSIONS } from "../bucket/object-keys.ts";
+import { EVERYTHING, exportOptionsSchema } from "../d1/export-options.ts";
+import { type FullPolicy, MIB } from "./policy.ts";
+
+/** What a lean volume holds, and a step of a lean run hashes: one part of an upload, some milliseconds of CPU. */
+export const LEAN_VOLUME_BYTES = 6 * MIB;
+
+/** What a run does with its dump: settled when its work begins, and the same to its end. */
+export const backupOptionsSchema = z.object({
+  compression: z.enum(COMPRESSIONS),
+  volumeBytes: z.number().int().positive(),
+  lean: z.boolean(),
+  /** age recipients; none means that the dump is stored readable. */
+  recipients: z.array(z.string()),
+  /** What D1 is asked to dump. Earlier releases stored none, and dumped everything. */
+  exportOptions: exportOptionsSchema.default(EVERYTHING),
+});
+
+export type BackupOptions = z.infer<typeof backupOptionsSchema>;
+
+export function backupOptions(policy: FullPolicy, recipients: readonly string[]): BackupOptions {
+  return {
+    lean: policy.lean,
+    compression: policy.lean ? "none" : policy.compression,
+    volumeBytes: policy.lean ? Math.min(policy.volumeBytes, LEAN_VOLUME_BYTES) : policy.volumeBytes,
+    recipients: [...recipients],
+    exportOptions: { ...policy.exportOptions, tables: [...new Set(policy.exportOptions.tables)] },
+  };
+}

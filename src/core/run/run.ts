@@ -1,0 +1,247 @@
+import { z } from "zod";
+import { RUN_DEADLINE_MS } from "../backoff.ts";
+import { manifestSchema, triggerSchema, volumeSchema } from "../backup/manifest.ts";
+import { backupIdOf, volumeName } from "../bucket/object-keys.ts";
+import { hazardSchema } from "../dump/hazards.ts";
+import { SECTIONS } from "../dump/sections.ts";
+import { scannedSchema } from "../dump/tally.ts";
+import { FAILURE_CODES } from "../failure.ts";
+import { type BackupOptions, backupOptionsSchema } from "../policy/backup-options.ts";
+import type { BackupRequest } from "./request.ts";
+
+/**
+ * A run as it is stored between two alarms: everything that the next step needs, and nothing else remembered
+ * anywhere. Times are milliseconds since the epoch. Change the shape, change the number: a deploy in the
+ * middle of a run that does not know its state begins that run anew.
+ */
+export const STATE_VERSION = 2;
+
+const at = z.number().int();
+const count = z.number().int().nonnegative();
+
+const failureSchema = z.object({
+  code: z.enum(FAILURE_CODES),
+  detail: z.string(),
+  hint: z.string(),
+  retryable: z.boolean(),
+  retryAfterMs: z.number().optional(),
+});
+
+const finishedExportSchema = z.object({
+  bookmark: z.string(),
+  /** A secret for as long as it is valid: stored here, shown nowhere. */
+  signedUrl: z.string(),
+  exportMs: count,
+});
+
+/** What has been copied so far. All of it comes from one export: `source` is compared at each read. */
+const copySchema = z.object({
+  startedAt: at,
+  /** The folder's timestamp. Ours once `claimed`. */
+  stamp: z.string(),
+  claimed: z.boolean(),
+  source: z.object({ totalBytes: count, etag: z.string().nullable() }).nullable(),
+  volumes: z.array(volumeSchema),
+  /** A multipart upload that was begun and not completed. A resumed step aborts it before it opens another. */
+  upload: z.object({ key: z.string(), uploadId: z.string() }).nullable(),
+  scanned: scannedSchema,
+  /** Fresh addresses asked for since the last finished volume. */
+  renewals: count,
+});
+
+const phaseSchema = z.discriminatedUnion("at", [
+  z.object({ at: z.literal("queued") }),
+  z.object({ at: z.literal("preflight") }),
+  z.object({
+    at: z.literal("exporting"),
+    startedAt: at,
+    /** Null until D1 has told it: the export has then still to be started. */
+    bookmark: z.string().nullable(),
+    polls: count,
+    busySince: at.nullable(),
+    message: z.string().nullable(),
+    /**
+     * What was copied before. With `discard`, its export is gone and its volumes are deleted before the next one
+     * starts; else its address expired, and it goes on if a poll gives a fresh address of the same export.
+     */
+    copy: copySchema.nullable(),
+    discard: z.boolean(),
+  }),
+  z.object({
+    at: z.literal("examining"),
+    dump: finishedExportSchema,
+    copy: copySchema,
+    startedAt: at,
+    /** So many of the tables have been asked. */
+    asked: count,
+    rowsRead: count,
+    found: z.array(hazardSchema),
+    rows: z.array(z.tuple([z.string(), count])),
+  }),
+  z.object({
+    at: z.literal("copying"),
+    dump: finishedExportSchema,
+    copy: copySchema,
+    /** The places to copy are taken. */
+    waiting: z.boolean(),
+  }),
+  z.object({
+    at: z.literal("verifying"),
+    dump: finishedExportSchema,
+    copy: copySchema,
+    copiedAt: at,
+    verified: count,
+  }),
+  z.object({
+    at: z.literal("committing"),
+    dump: finishedExportSchema,
+    copy: copySchema,
+    copiedAt: at,
+    verifiedAt: at,
+  }),
+  z.object({ at: z.literal("complete"), backupId: z.string() }),
+  /** Nothing was written since this backup, which still stands. */
+  z.object({ at: z.literal("unchanged"), backupId: z.string() }),
+  z.object({ at: z.literal("failed"), failure: failureSchema }),
+  z.object({
+    at: z.literal("cancelled"),
+    /** What it was doing then. */
+    during: z.string(),
+    /** D1 was exporting, which nobody can cancel: it ends when nobody polls it any more. */
+    exporting: z.boolean(),
+  }),
+]);
+
+export const runSchema = z.object({
+  version: z.literal(STATE_VERSION),
+  /** Goes up with each save: a step that finds another number in storage stops without effect. */
+  revision: count,
+  id: z.string(),
+  databaseId: z.string(),
+  databaseName: z.string(),
+  accountId: z.string(),
+  trigger: triggerSchema,
+  label: z.string().nullable(),
+  pinned: z.boolean(),
+  force: z.boolean(),
+  /** What asked for it, such as one firing of the schedule: the same key never makes a second run. */
+  key: z.string().nullable(),
+  /** The request asks for the database to be examined, whether that is due or not. */
+  examine: z.boolean(),
+  /** The request has found it to be written to since its latest backup. */
+  written: z.boolean().default(false),
+  /** Settled by the preflight. */
+  options: backupOptionsSchema.nullable(),
+  createdAt: at,
+  startedAt: at.nullable(),
+  finishedAt: at.nullable(),
+  fileSize: count.nullable(),
+  /** Tables, and parts of a dump, that the preflight has seen to be there; null before it. */
+  tables: z.array(z.string()).nullable(),
+  parts: z.array(z.enum(SECTIONS)).nullable(),
+  hazards: z.array(hazardSchema),
+  /** What the database holds and the export is not asked for. */
+  notExported: manifestSchema.shape.notExported.default([]),
+  /** What asking the database itself has found; `at` is null when that did not come to its end. */
+  examined: z
+    .object({
+      at: z.string().nullable(),
+      tables: count,
+      rowsRead: count,
+      found: z.array(hazardSchema),
+      /** Rows per table, when they are those of the very state that was dumped. */
+      rows: z.array(z.tuple([z.string(), count])),
+    })
+    .nullable(),
+  exportsStarted: count,
+  /** Failures since the last progress, and the latest of them. */
+  attempt: count,
+  lastFailure: failureSchema.nullable(),
+  /** The last time that the run moved on: another phase, a poll that was answered, a volume. Earlier releases did not say. */
+  progressedAt: at.default(0),
+  wakeAt: at,
+  phase: phaseSchema,
+});
+
+export type Run = z.infer<typeof runSchema>;
+export type Phase = Run["phase"];
+export type PhaseOf<At extends Phase["at"]> = Extract<Phase, { at: At }>;
+export type Copy = z.infer<typeof copySchema>;
+
+export function newRun(
+  id: string,
+  database: { id: string; name: string; accountId: string },
+  request: BackupRequest,
+  now: number,
+): Run {
+  return {
+    version: STATE_VERSION,
+    revision: 0,
+    id,
+    databaseId: database.id,
+    databaseName: database.name,
+    accountId: database.accountId,
+    ...request,
+    written: request.written ?? false,
+    options: null,
+    createdAt: now,
+    startedAt: null,
+    finishedAt: null,
+    fileSize: null,
+    tables: null,
+    parts: null,
+    hazards: [],
+    notExported: [],
+    examined: null,
+    exportsStarted: 0,
+    attempt: 0,
+    lastFailure: null,
+    progressedAt: now,
+    wakeAt: now,
+    phase: { at: "queued" },
+  };
+}
+
+export function isOver(run: Run): boolean {
+  return OVER.includes(run.phase.at);
+}
+
+const OVER: readonly Phase["at"][] = ["complete", "unchanged", "failed", "cancelled"];
+
+/**
+ * A run that should have failed at its deadline and did not, because nothing has worked on it since: no alarm lives as
+ * long as this. Whoever wants to start the next one need not wait for it.
+ */
+export function isDead(run: Run, now: number): boolean {
+  const { startedAt, progressedAt } = run;
+  if (isOver(run) || startedAt === null) return false;
+  return now - startedAt > RUN_DEADLINE_MS + DEAD_AFTER_MS && now - progressedAt > DEAD_AFTER_MS;
+}
+
+const DEAD_AFTER_MS = 15 * 60_000;
+
+/** What the run does with its dump. Throws before the preflight, which settles it. */
+export function optionsOf(run: Run): BackupOptions {
+  if (run.options === null) throw new Error("the run's options are not settled yet");
+  return run.options;
+}
+
+/** What the run has copied, or may have. */
+export function copyOf(run: Run): Copy | null {
+  return "copy" in run.phase ? run.phase.copy : null;
+}
+
+/** The objects that this run may have written so far, the volume under way included. */
+export function volumesWritten(run: Run, copy: Copy): string[] {
+  const numbers = Array.from({ length: copy.volumes.length + 1 }, (_, index) => index + 1);
+  const { compression, recipients } = optionsOf(run);
+  return numbers.map((number) => volumeName(run.databaseName, number, compression, recipients.length > 0));
+}
+
+export function bytesCopied(copy: Copy): number {
+  return copy.volumes.reduce((sum, volume) => sum + volume.dumpBytes, 0);
+}
+
+export function backupIdOfRun(run: Run, copy: Copy): string {
+  return backupIdOf(run.databaseName, copy.stamp);
+}

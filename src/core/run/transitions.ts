@@ -1,0 +1,92 @@
+import { RUN_DEADLINE_MS } from "../backoff.ts";
+import { stampOf } from "../bucket/object-keys.ts";
+import { NOTHING_SCANNED } from "../dump/tally.ts";
+import type { Failure } from "../failure.ts";
+import { type Copy, copyOf, type Phase, type PhaseOf, type Run } from "./run.ts";
+
+export function deadlineExceeded(run: Run): Failure {
+  return {
+    code: "deadline-exceeded",
+    detail: `The run was not done after ${RUN_DEADLINE_MS / 3_600_000} hours (it was ${run.phase.at}).`,
+    hint: run.lastFailure?.hint ?? "Look at the run's progress: which step took so long?",
+    retryable: false,
+  };
+}
+
+/** The run moved on to `phase`: its failures so far no longer count. */
+export function advance(run: Run, phase: Phase, now: number, delayMs = 0): Run {
+  return { ...run, phase, attempt: 0, lastFailure: null, progressedAt: now, wakeAt: now + delayMs };
+}
+
+/** The same step again, later. */
+export function retry(run: Run, failure: Failure, now: number, delayMs: number): Run {
+  return { ...run, attempt: run.attempt + 1, lastFailure: { ...failure }, wakeAt: now + delayMs };
+}
+
+/** The same step again, later, and no attempt the poorer: it was not its turn. */
+export function waitForBudget(run: Run, failure: Failure, now: number): Run {
+  return { ...run, lastFailure: { ...failure }, wakeAt: now + (failure.retryAfterMs ?? BUDGET_WAIT_MS) };
+}
+
+const BUDGET_WAIT_MS = 15_000;
+
+export function fail(run: Run, failure: Failure, now: number): Run {
+  return { ...run, phase: { at: "failed", failure: { ...failure } }, finishedAt: now, wakeAt: now };
+}
+
+/** `stepping`: a step of it is under way, and may have started an export that nobody was told of yet. */
+export function cancel(run: Run, stepping: boolean, now: number): Run {
+  const { phase } = run;
+  const exporting =
+    phase.at === "exporting" &&
+    (phase.bookmark !== null || stepping) &&
+    // a finished export that is only asked for a fresh address
+    (phase.copy === null || phase.copy.renewals === 0);
+  const cancelled: Phase = { at: "cancelled", during: phase.at, exporting };
+  return { ...run, phase: cancelled, lastFailure: null, finishedAt: now, wakeAt: now };
+}
+
+/** A new export from the first volume on: two exports are never mixed in one backup. */
+export function exportAnew(run: Run, failure: Failure, now: number, delayMs: number): Run {
+  return {
+    ...run,
+    attempt: 0,
+    lastFailure: { ...failure },
+    progressedAt: now,
+    wakeAt: now + delayMs,
+    // The answers belonged to the export that is given up.
+    examined: null,
+    phase: freshExport(now, copyOf(run)),
+  };
+}
+
+export function freshExport(now: number, stale: Copy | null = null): PhaseOf<"exporting"> {
+  return {
+    at: "exporting",
+    startedAt: now,
+    bookmark: null,
+    polls: 0,
+    busySince: null,
+    message: null,
+    copy: stale,
+    discard: stale !== null,
+  };
+}
+
+export function newCopy(run: Run, now: number): Copy {
+  return {
+    startedAt: now,
+    stamp: stampOf(run.startedAt ?? now),
+    claimed: false,
+    source: null,
+    volumes: [],
+    upload: null,
+    scanned: NOTHING_SCANNED,
+    renewals: 0,
+  };
+}
+
+/** The folder stays claimed; nothing of what was copied into it counts any more. */
+export function emptied(copy: Copy): Copy {
+  return { ...copy, source: null, volumes: [], upload: null, scanned: NOTHING_SCANNED, renewals: 0 };
+}

@@ -1,0 +1,62 @@
+import type { Manifest } from "../backup/manifest.ts";
+import { sameExport, sameSet } from "../d1/export-options.ts";
+import type { BackupOptions } from "../policy/backup-options.ts";
+import type { FullPolicy } from "../policy/policy.ts";
+import { isDue } from "../schedule/spread.ts";
+
+/**
+ * Whether a database needs no new backup, because nothing was written to it since the last one. D1's bookmark moves
+ * with every write; that an equal one means an equal dump is our inference, so a full backup is made now and then all
+ * the same, and compared.
+ */
+export interface UnchangedQuestion {
+  readonly databaseId: string;
+  readonly databaseName: string;
+  readonly request: {
+    readonly label: string | null;
+    readonly pinned: boolean;
+    readonly force: boolean;
+    readonly examine: boolean;
+    /** Its bookmark was compared by who asks, and is another one now. */
+    readonly written?: boolean;
+  };
+  readonly policy: FullPolicy;
+  readonly options: BackupOptions;
+  /** The comparison has failed once: bookmarks are no longer relied on. */
+  readonly off: boolean;
+  /** The database's bookmark now; null when D1 did not tell. */
+  readonly bookmark: string | null;
+  /** The last committed backup's manifest, as it lies in the bucket now; null when it does not, or is altered. */
+  readonly manifest: Manifest | null;
+  readonly now: number;
+}
+
+/** Why a full backup is made; null when the last one still stands. */
+export function reasonForFullBackup(question: UnchangedQuestion): string | null {
+  const { request, policy, options, manifest, bookmark, now } = question;
+  if (request.label !== null) return "labelled";
+  if (request.pinned) return "pinned";
+  if (request.force) return "forced";
+  if (request.examine) return "to be examined";
+  if (policy.maxUnchangedDays === 0) return "the policy wants every backup in full";
+  if (question.off) return "bookmarks are not relied on";
+  if (manifest === null) return "no last backup";
+  if (request.written === true) return "written to";
+  if (manifest.database.id !== question.databaseId) return "another database";
+  // Its folder bears the old name: somebody who looks for the new one must find a backup.
+  if (manifest.database.name !== question.databaseName) return "renamed";
+  if (!sameOptions(manifest, options)) return "other options";
+  if (isDue(question.databaseId, policy.maxUnchangedDays, Date.parse(manifest.startedAt), now)) return "due";
+  // Last, because it costs a call of the API to know: what the others decide need not be asked for.
+  if (bookmark === null) return "no bookmark";
+  return manifest.atBookmark === bookmark ? null : "written to";
+}
+
+function sameOptions(manifest: Manifest, options: BackupOptions): boolean {
+  return (
+    manifest.compression === options.compression &&
+    manifest.lean === options.lean &&
+    sameSet(manifest.encryption?.recipients ?? [], options.recipients) &&
+    sameExport(manifest.exportOptions, options.exportOptions)
+  );
+}

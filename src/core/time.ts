@@ -1,0 +1,8 @@
+/** Times are milliseconds since the epoch, durations milliseconds. */
+
+export function iso(moment: number): string {
+  return new Date(moment).toISOString();
+}
+export const MINUTE_MS = 60_000;
+export const HOUR_MS = 60 * MINUTE_MS;
+export const DAY_MS = 24 * HOUR_MS;

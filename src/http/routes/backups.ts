@@ -1,0 +1,132 @@
+import { Hono } from "hono";
+import { z } from "zod";
+import { backupRow, type BackupRow } from "../../core/backup/backup-row.ts";
+import type { DeletionView } from "../../core/backup/deletion.ts";
+import { PINNED } from "../../core/bucket/object-keys.ts";
+import type { Failure } from "../../core/failure.ts";
+import type { ApiEnv, Dependencies } from "../dependencies.ts";
+import { findBackup, type FoundBackup, noSuchBackup } from "../find-backup.ts";
+import { failureProblem, problem } from "../problem.ts";
+import { pageBody, paging, readBody, readQuery } from "../requests.ts";
+import { downloadDump, inWords } from "./dump-download.ts";
+
+const backupsQuery = z.object({ ...paging, database: z.string().min(1).optional() });
+
+const pinBody = z.strictObject({ pinned: z.boolean({ error: "must be true or false" }) });
+
+export const backups = new Hono<ApiEnv>()
+  .get("/backups", async (context) => {
+    const query = readQuery(context, backupsQuery);
+    if (!query.ok) return query.response;
+    const { database = null, limit, cursor = null } = query.value;
+    const listed = await context.get("platform").catalog.backups({ database }, limit, cursor);
+    return listed.ok ? context.json(pageBody(listed.value)) : failureProblem(listed.failure);
+  })
+  .get("/backups/:id", async (context) => {
+    const platform = context.get("platform");
+    const found = await findBackup(platform, context.req.param("id"));
+    if (found instanceof Response) return found;
+    const pinned = await platform.vault.head(found.folder + PINNED);
+    if (!pinned.ok) return failureProblem(pinned.failure);
+    return context.json(await viewOf(found, pinned.value !== null, context.env));
+  })
+  .put("/backups/:id/pin", async (context) => {
+    const body = await readBody(context, pinBody, "required");
+    if (!body.ok) return body.response;
+    const id = context.req.param("id");
+    const found = await findBackup(context.get("platform"), id);
+    if (found instanceof Response) return found;
+    const { pinned } = body.value;
+    const databaseId = found.manifest.database.id;
+    const set = await context.env.databaseRuns(databaseId).setPinned(databaseId, id, pinned);
+    if (!set.ok) return deletionProblem(set.failure);
+    return set.value === "not-there"
+      ? noSuchBackup(id)
+      : context.json(await viewOf(found, pinned, context.env));
+  })
+  .delete("/backups/:id", async (context) => {
+    const id = context.req.param("id");
+    const found = await findBackup(context.get("platform"), id);
+    if (found instanceof Response) return found;
+    // The database's own object does it, so that it does not come between two effects of a run.
+    const databaseId = found.manifest.database.id;
+    const answer = await context.env.databaseRuns(databaseId).deleteBackup(databaseId, id);
+    if (!answer.ok) return deletionProblem(answer.failure);
+    switch (answer.value.kind) {
+      case "deleted":
+        return context.body(null, 204);
+      case "begun":
+        return context.json({ id, deletion: answer.value.deletion }, 202);
+      case "not-there":
+        return noSuchBackup(id);
+      case "pinned":
+        return pinnedProblem(id);
+      case "refused":
+        return lockedProblem(answer.value.detail);
+    }
+  })
+  .get("/backups/:id/files/:name", async (context) => {
+    const { id, name } = context.req.param();
+    const platform = context.get("platform");
+    const found = await findBackup(platform, id);
+    if (found instanceof Response) return found;
+    if (name.includes("/")) return noSuchFile(name);
+    const file = await platform.vault.download(found.folder + name, context.req.raw);
+    if (!file.ok) return failureProblem(file.failure);
+    return file.value === null ? noSuchFile(name) : inWords(file.value);
+  })
+  .get("/backups/:id/dump.sql", async (context) => {
+    const platform = context.get("platform");
+    const found = await findBackup(platform, context.req.param("id"));
+    return found instanceof Response ? found : downloadDump(platform, found, context.req.raw);
+  });
+
+/** A backup as the API tells it. */
+async function viewOf(
+  { manifest, manifestSha256, folder }: FoundBackup,
+  pinned: boolean,
+  dependencies: Dependencies,
+): Promise<BackupRow & { deletion: DeletionView | null; manifest: FoundBackup["manifest"] }> {
+  const row = backupRow(manifest, manifestSha256, folder, pinned);
+  const deletion = await dependencies.databaseRuns(row.databaseId).deletionOf(row.id);
+  return { ...row, deletion, manifest };
+}
+
+function deletionProblem(failure: Failure): Response {
+  if (failure.code === "stored-object-locked") return lockedProblem(failure.detail);
+  if (failure.code !== "manifest-conflict" && failure.code !== "stored-object-altered")
+    return failureProblem(failure);
+  const { code, detail, hint } = failure;
+  return problem({ title: "It is not as it should be", status: 409, code, detail, hint });
+}
+
+function pinnedProblem(id: string): Response {
+  return problem({
+    title: "The backup is pinned",
+    status: 409,
+    code: "backup-pinned",
+    detail: `Backup ${id} is pinned, so that nothing deletes it.`,
+    hint: `Take the pin away first: PUT /api/backups/${encodeURIComponent(id)}/pin with {"pinned":false}.`,
+  });
+}
+
+/** In the bucket's own words, which name the object. */
+function lockedProblem(detail: string): Response {
+  return problem({
+    title: "The bucket refuses",
+    status: 409,
+    code: "stored-object-locked",
+    detail: `A lock rule of the bucket protects it, and nothing was changed. ${detail}`,
+    hint: "Ask again when the rule lets go of it: `npx wrangler r2 bucket lock list BUCKET` shows the rules.",
+  });
+}
+
+function noSuchFile(name: string): Response {
+  return problem({
+    title: "No such file",
+    status: 404,
+    code: "file-not-found",
+    detail: `The backup has no file ${name.slice(0, 200)}.`,
+    hint: "Its manifest names the volumes; beside them stand SHA256SUMS, RESTORE.md and manifest.json.",
+  });
+}

@@ -1,0 +1,67 @@
+import { Hono } from "hono";
+import type { AccountHealth } from "../../core/account/account-health.ts";
+import { describeException, ok, type Result } from "../../core/failure.ts";
+import { type Health, type HealthFacts, judgeHealth, PROBLEMS_LISTED } from "../../core/health/health.ts";
+import { iso } from "../../core/time.ts";
+import type { ApiEnv, Dependencies } from "../dependencies.ts";
+
+/** Everybody may ask for the status, so it is looked up once in so many milliseconds and not for each request. */
+export const STATUS_KEPT_MS = 10_000;
+
+/** The status that this isolate has looked up last, of which account and recipients it is, and until when it holds. */
+let kept: { of: string; status: Health["status"]; until: number } | null = null;
+
+/** For monitors, without a token: the status and nothing more. */
+export const healthz = new Hono<ApiEnv>().get("/healthz", async (context) => {
+  const status = await currentStatus(context.env);
+  return context.json({ status }, status === "failing" ? 503 : 200, { "Cache-Control": "no-store" });
+});
+
+export const health = new Hono<ApiEnv>().get("/health", async (context) =>
+  context.json(await look(context.env, PROBLEMS_LISTED), 200, { "Cache-Control": "no-store" }),
+);
+
+async function currentStatus(dependencies: Dependencies): Promise<Health["status"]> {
+  const { platform } = dependencies;
+  // A broken configuration is known without asking anybody.
+  if (!platform.ok || !dependencies.access.ok) return "failing";
+  const { accountId, recipients } = platform.value.settings;
+  const of = [accountId, ...recipients].join();
+  const now = platform.value.now();
+  if (kept?.of === of && now < kept.until) return kept.status;
+  // Those who ask while we look get the last answer, unless that is too old.
+  if (kept?.of === of && now < kept.until + STATUS_KEPT_MS) kept.until = now + STATUS_KEPT_MS;
+  const { status } = await look(dependencies, 1);
+  kept = { of, status, until: now + STATUS_KEPT_MS };
+  return status;
+}
+
+/** The worst database alone decides the status, so that one is enough where nothing else is told. */
+async function look(dependencies: Dependencies, limit: number): Promise<Health> {
+  const now = dependencies.platform.ok ? dependencies.platform.value.now() : Date.now();
+  return judgeHealth(await factsOf(dependencies, now, limit), now);
+}
+
+async function factsOf(dependencies: Dependencies, now: number, limit: number): Promise<Result<HealthFacts>> {
+  const { access, platform } = dependencies;
+  if (!platform.ok) return platform;
+  if (!access.ok) return access;
+  const [databases, account] = await Promise.all([
+    platform.value.databases.troubled(iso(now), limit),
+    accountOf(dependencies, platform.value.settings),
+  ]);
+  return ok({ databases, account });
+}
+
+/** Null when the account's object does not answer: health says so, instead of failing itself. */
+async function accountOf(
+  dependencies: Dependencies,
+  { accountId, recipients }: { accountId: string; recipients: readonly string[] },
+): Promise<AccountHealth | null> {
+  try {
+    return await dependencies.accountRuns(accountId).health(recipients);
+  } catch (error) {
+    console.error({ event: "account-silent", detail: describeException(error) });
+    return null;
+  }
+}

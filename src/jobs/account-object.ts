@@ -1,0 +1,383 @@
+import { DAY_MS } from "../core/time.ts";
+import { DurableObject } from "cloudflare:workers";
+import type { AccountHealth } from "../core/account/account-health.ts";
+import type { AccountDatabase, AccountRuns, DefaultPolicyView } from "../core/account/account.ts";
+import type { AccountDesk, DatabaseReport, PlaceKind } from "../core/account/coordinator.ts";
+import type { KeyProof } from "../core/account/key-proof.ts";
+import type { SweepAnswer, SweepView } from "../core/account/sweep.ts";
+import { DEFAULT_POLICY } from "../core/bucket/object-keys.ts";
+import { type CallKind, exportPlaces } from "../core/d1/api-budget.ts";
+import { describeException, ok, type Result } from "../core/failure.ts";
+import type { Connect, Platform } from "../core/platform.ts";
+import type { MirroredDatabase } from "../core/policy/policy-copy.ts";
+import type { DefaultPolicy, FullPolicy, Policy } from "../core/policy/policy.ts";
+import type { BackupRequest } from "../core/run/request.ts";
+import type { Trigger } from "../core/schedule/cron-triggers.ts";
+import { KeyProofs } from "./account/key-proofs.ts";
+import { AccountRounds, type Opened } from "./account/rounds.ts";
+import { defaultPolicyView, healthOf, viewDatabase } from "./account/views.ts";
+import { AccountWork, type WakeableRuns } from "./account/work.ts";
+import { CallLedger } from "./limits/api-rate-limiter.ts";
+import { PlaceLedger } from "./limits/lease-table.ts";
+import { type CallDesk, meteredApi } from "./limits/metered-api.ts";
+import { AccountTelling } from "./registry/account-outbox.ts";
+import { AccountSchedule } from "./registry/account-schedule.ts";
+import { DatabaseRegistry, newlyRegistered } from "./registry/database-registry.ts";
+import { DueQueue } from "./registry/due-queue.ts";
+import { ListingLedger } from "./registry/listing-store.ts";
+import { PolicyMemory } from "./registry/policy-copies.ts";
+
+/** While an alarm works, the next one is already set: if the object dies in between, that one goes on. */
+const WATCHDOG_MS = 30_000;
+
+/** The bucket is asked again for a policy that it did not give. */
+const RECALL_AGAIN_MS = 60_000;
+
+/** So many calls are left to runs that have begun, before the bookmark of another database is asked for. */
+const COMPARISON_SPARES = 24;
+
+/** Who looks after the bucket once a day. */
+export interface DailyCare {
+  daily(): Promise<void>;
+}
+
+export interface AccountQueueOptions<Env> {
+  readonly connect: Connect<Env>;
+  readonly database: (env: Env, id: string) => WakeableRuns;
+  readonly care: (env: Env, accountId: string) => DailyCare;
+}
+
+/**
+ * The account's one object. It knows the databases and their policies, asks at every alarm whose turn it is, compares
+ * bookmarks, and starts those that were written to as places become free. It gives out those places, and the budget of
+ * calls of Cloudflare's API.
+ */
+export function accountQueue<Env extends Cloudflare.Env>(options: AccountQueueOptions<Env>) {
+  return class AccountQueue extends DurableObject<Env> implements AccountRuns, AccountDesk {
+    readonly #places: PlaceLedger;
+    readonly #calls: CallLedger;
+    readonly #listing: ListingLedger;
+    readonly #rounds: AccountRounds;
+    readonly #registry: DatabaseRegistry;
+    readonly #queue: DueQueue;
+    readonly #telling: AccountTelling;
+    readonly #memory: PolicyMemory;
+    readonly #proofs: KeyProofs;
+    readonly #comparisonsRest = { until: 0 };
+    #schedule: AccountSchedule | null = null;
+    #scheduleRestsUntil = 0;
+
+    constructor(ctx: DurableObjectState, env: Env) {
+      super(ctx, env);
+      const { storage } = ctx;
+      this.#places = new PlaceLedger(storage.sql);
+      this.#calls = new CallLedger(storage);
+      this.#listing = new ListingLedger(storage);
+      this.#registry = new DatabaseRegistry(storage.sql);
+      this.#queue = new DueQueue(storage.sql);
+      this.#telling = new AccountTelling(storage, this.#registry);
+      this.#memory = new PolicyMemory(storage, this.#registry);
+      this.#rounds = new AccountRounds(storage, this.#listing, this.#queue, this.#telling);
+      this.#proofs = new KeyProofs(storage.sql);
+    }
+
+    async take(kind: PlaceKind, databaseId: string): Promise<boolean> {
+      const now = Date.now();
+      this.#registry.sign(databaseId, now);
+      return this.#places.take(kind, databaseId, now);
+    }
+
+    async release(kind: PlaceKind, databaseId: string): Promise<void> {
+      const next = this.#places.release(kind, databaseId, Date.now());
+      if (kind === "export" && this.#queue.nextAt(true) !== null) await this.#wakeBy(Date.now());
+      // A call that is lost is made good by the waiting object, which asks again by itself.
+      await Promise.allSettled(next.map((id) => options.database(this.env, id).wake()));
+    }
+
+    async admit(kind: CallKind): Promise<number> {
+      return this.#calls.admit(kind, this.#places.held("export", Date.now()), Date.now());
+    }
+
+    async slowDown(forMs: number, left: number | null = null): Promise<void> {
+      const now = Date.now();
+      this.#calls.slowDown(forMs, now, left, this.#places.held("export", now));
+    }
+
+    async policy(databaseId: string): Promise<Result<FullPolicy>> {
+      const opened = this.#open();
+      if (!opened.ok) return opened;
+      const { schedule, platform } = opened.value;
+      const recalled = await this.#memory.recall(databaseId, schedule, platform);
+      if (!recalled.ok) return recalled;
+      return ok(schedule.policyOf(this.#registry.get(databaseId)?.policy ?? {}));
+    }
+
+    async report(report: DatabaseReport): Promise<void> {
+      const opened = this.#open();
+      if (!opened.ok) throw new Error(opened.failure.detail);
+      const now = Date.now();
+      opened.value.schedule.register({ id: report.databaseId, name: report.databaseName }, now);
+      this.#registry.report(report, now);
+      await this.#wakeBy(this.#nextAt() ?? now + WATCHDOG_MS);
+    }
+
+    async tick(cron: string, scheduledTime: number): Promise<Result<void>> {
+      const opened = this.#open();
+      if (!opened.ok) return opened;
+      const { schedule, platform } = opened.value;
+      const now = platform.now();
+      if (schedule.saw(cron, scheduledTime, now)) this.#telling.oweListing(now);
+      this.#rounds.list(Math.min(scheduledTime, now) - 1, now);
+      this.ctx.storage.kv.put("look-after", true);
+      await this.#wakeBy(now);
+      return ok(undefined);
+    }
+
+    async startAll(request: BackupRequest): Promise<Result<SweepAnswer>> {
+      const opened = this.#open();
+      if (!opened.ok) return opened;
+      // Which databases are left out must be known before all are started.
+      const recalled = await this.#memory.recallDefault(opened.value.schedule, opened.value.platform);
+      if (!recalled.ok) return recalled;
+      await this.ctx.storage.setAlarm(opened.value.platform.now() + WATCHDOG_MS);
+      const answer = await this.#rounds.startAll(request, opened.value, this.#workOf(opened.value));
+      await this.#rearm();
+      return answer;
+    }
+
+    async latestSweep(): Promise<SweepView | null> {
+      return this.#rounds.sweep;
+    }
+
+    async triggers(): Promise<Result<readonly Trigger[]>> {
+      const opened = this.#open();
+      return opened.ok ? ok(opened.value.schedule.triggers) : opened;
+    }
+
+    async defaultPolicy(): Promise<Result<DefaultPolicyView>> {
+      const opened = this.#open();
+      if (!opened.ok) return opened;
+      const recalled = await this.#memory.recallDefault(opened.value.schedule, opened.value.platform);
+      if (!recalled.ok) return recalled;
+      return ok(defaultPolicyView(opened.value.schedule, this.#registry.changes(DEFAULT_POLICY)));
+    }
+
+    async setDefaultPolicy(policy: DefaultPolicy, who: string): Promise<Result<DefaultPolicyView>> {
+      const opened = this.#open();
+      if (!opened.ok) return opened;
+      const now = opened.value.platform.now();
+      opened.value.schedule.setDefaultPolicy(policy, who, now);
+      this.#telling.oweListing(now);
+      this.#telling.owePolicy(now);
+      await this.#wakeBy(now);
+      return this.defaultPolicy();
+    }
+
+    async database(nameOrId: string): Promise<Result<AccountDatabase | null>> {
+      const opened = this.#open();
+      if (!opened.ok) return opened;
+      const { schedule, platform } = opened.value;
+      const found = this.#registry.find(nameOrId);
+      if (found === null) return ok(null);
+      const recalled = await this.#memory.recall(found.id, schedule, platform);
+      if (!recalled.ok) return recalled;
+      const entry = this.#registry.get(found.id) ?? found;
+      return ok(viewDatabase(entry, this.#registry.changes(entry.id), schedule, platform.now()));
+    }
+
+    async describe(database: { id: string; name: string }): Promise<Result<AccountDatabase>> {
+      const opened = this.#open();
+      if (!opened.ok) return opened;
+      const { schedule, platform } = opened.value;
+      const recalled = await this.#memory.recall(database.id, schedule, platform);
+      if (!recalled.ok) return recalled;
+      const now = platform.now();
+      const entry = this.#registry.get(database.id) ?? newlyRegistered(database, now, now);
+      const named = { ...entry, name: database.name };
+      return ok(viewDatabase(named, this.#registry.changes(entry.id), schedule, now));
+    }
+
+    async setPolicy(
+      database: { id: string; name: string },
+      policy: Policy,
+      who: string,
+    ): Promise<Result<AccountDatabase>> {
+      const opened = this.#open();
+      if (!opened.ok) return opened;
+      const { schedule, platform } = opened.value;
+      const now = platform.now();
+      const entry = schedule.setPolicy(database, policy, who, now);
+      this.#telling.oweListing(now);
+      await this.#wakeBy(now);
+      return ok(viewDatabase(entry, this.#registry.changes(entry.id), schedule, now));
+    }
+
+    async restorePolicies(mirrors: readonly MirroredDatabase[]): Promise<void> {
+      const opened = this.#open();
+      if (!opened.ok) throw new Error(opened.failure.detail);
+      const { schedule, platform } = opened.value;
+      for (const mirror of mirrors) schedule.restore(mirror, platform.now());
+      await this.#wakeBy(platform.now());
+    }
+
+    async catalogRebuilt(policy: DefaultPolicy | null): Promise<void> {
+      const opened = this.#open();
+      if (!opened.ok) throw new Error(opened.failure.detail);
+      const { schedule, platform } = opened.value;
+      const now = platform.now();
+      if (policy !== null) schedule.restoreDefault(policy, now);
+      this.#telling.oweListing(now);
+      await this.#wakeBy(now);
+    }
+
+    async keyProofs(recipients: readonly string[]): Promise<Result<KeyProof[]>> {
+      const connected = options.connect(this.env);
+      if (!connected.ok) return connected;
+      this.#proofs.keepOnly(recipients);
+      return ok(await this.#proofs.items(recipients, connected.value));
+    }
+
+    async proveKeys(
+      recipients: readonly string[],
+      answers: readonly string[],
+    ): Promise<Result<{ items: KeyProof[]; refused: number[] }>> {
+      const connected = options.connect(this.env);
+      if (!connected.ok) return connected;
+      this.#proofs.keepOnly(recipients);
+      const refused = this.#proofs.answer(answers, connected.value);
+      return ok({ items: await this.#proofs.items(recipients, connected.value), refused });
+    }
+
+    async health(recipients: readonly string[]): Promise<AccountHealth> {
+      const opened = this.#open();
+      if (!opened.ok) throw new Error(opened.failure.detail);
+      this.#proofs.keepOnly(recipients);
+      return healthOf({
+        listing: this.#listing,
+        untoldSince: this.#telling.listingOwedSince,
+        sweep: await this.latestSweep(),
+        unproven: this.#proofs.unproven(recipients),
+        registry: this.#registry,
+        schedule: opened.value.schedule,
+        now: opened.value.platform.now(),
+      });
+    }
+
+    override async alarm(): Promise<void> {
+      await this.ctx.storage.setAlarm(Date.now() + WATCHDOG_MS);
+      const opened = this.#open();
+      if (!opened.ok) return;
+      try {
+        await this.#work(opened.value);
+        await this.#rearm();
+      } catch (error) {
+        // Nothing may be thrown out of an alarm; the watchdog repeats the step.
+        console.error({ event: "alarm-exception", detail: describeException(error) });
+      }
+    }
+
+    async #work(opened: Opened): Promise<void> {
+      const { schedule, platform } = opened;
+      const work = this.#workOf(opened);
+      await this.#rounds.goOn(opened, work);
+      const recalled = await this.#memory.recallDefault(schedule, platform);
+      // Which databases are left out, and which are paused, must be known before any is started.
+      if (recalled.ok) schedule.enqueueDue(platform.now());
+      else {
+        this.#scheduleRestsUntil = platform.now() + RECALL_AGAIN_MS;
+        console.error({ event: "policy-not-recalled", code: recalled.failure.code });
+      }
+      await work.compare();
+      await work.start();
+      if (this.ctx.storage.kv.get("look-after") === true) {
+        this.ctx.storage.kv.delete("look-after");
+        await work.revive();
+        await this.#daily(platform);
+      }
+      this.#rounds.settle(platform.now());
+      await this.#telling.flush(platform, schedule, this.#memory);
+    }
+
+    async #daily(platform: Platform): Promise<void> {
+      const { kv } = this.ctx.storage;
+      const last = Number(kv.get("cared-at") ?? 0);
+      const now = platform.now();
+      if (now - last < DAY_MS && now >= last) return;
+      try {
+        await options.care(this.env, platform.settings.accountId).daily();
+        kv.put("cared-at", now);
+      } catch (error) {
+        // The next heartbeat asks again; nothing else waits for it.
+        console.error({ event: "care-not-begun", detail: describeException(error) });
+      }
+    }
+
+    /** The platform, its calls admitted here, and the schedule over its settings. */
+    #open(): Result<Opened> {
+      const connected = options.connect(this.env);
+      if (!connected.ok) return connected;
+      const bare = connected.value;
+      const { exportsAtOnce, apiBudget } = bare.settings;
+      this.#places.limit("export", exportPlaces(exportsAtOnce, apiBudget));
+      this.#calls.limit(apiBudget);
+      const platform = { ...bare, api: meteredApi(bare.api, this, "work") };
+      const comparisonApi = meteredApi(bare.api, this.#comparisonDesk, "work");
+      // One for all calls: what one of them sets, an alarm that is in the middle of its work must see.
+      this.#schedule ??= new AccountSchedule(this.ctx.storage, this.#registry, this.#queue, bare.settings);
+      return ok({ platform, schedule: this.#schedule, comparisonApi });
+    }
+
+    /** Comparisons leave room for the calls of runs that have begun. */
+    get #comparisonDesk(): CallDesk {
+      return {
+        admit: async (kind) => {
+          const now = Date.now();
+          return this.#calls.admit(kind, this.#places.held("export", now), now, COMPARISON_SPARES);
+        },
+        slowDown: (forMs, left) => this.slowDown(forMs, left),
+      };
+    }
+
+    #workOf({ platform, schedule, comparisonApi }: Opened): AccountWork {
+      return new AccountWork({
+        registry: this.#registry,
+        queue: this.#queue,
+        places: this.#places,
+        telling: this.#telling,
+        schedule,
+        platform,
+        memory: this.#memory,
+        comparisonApi,
+        comparisonsRest: this.#comparisonsRest,
+        database: (id) => options.database(this.env, id),
+      });
+    }
+
+    /** Sees to it that an alarm comes at this time or before. */
+    async #wakeBy(time: number): Promise<void> {
+      const next = await this.ctx.storage.getAlarm();
+      if (next === null || next > time) await this.ctx.storage.setAlarm(time);
+    }
+
+    #nextAt(): number | null {
+      const now = Date.now();
+      const due = this.#registry.nextDueAt();
+      const [toCompare, toStart] = [this.#queue.nextAt(false), this.#queue.nextAt(true)];
+      const times = [
+        this.#listing.underWay?.dueAt ?? null,
+        due === null ? null : Math.max(due, this.#scheduleRestsUntil),
+        toCompare === null ? null : Math.max(toCompare, this.#comparisonsRest.until),
+        toStart === null ? null : Math.max(toStart, this.#places.lookAgainAt("export", now)),
+        this.#telling.nextAt(),
+        this.ctx.storage.kv.get("look-after") === true ? now : null,
+      ].filter((time) => time !== null);
+      return times.length === 0 ? null : Math.min(...times);
+    }
+
+    async #rearm(): Promise<void> {
+      const next = this.#nextAt();
+      if (next === null) return this.ctx.storage.deleteAlarm();
+      return this.ctx.storage.setAlarm(next);
+    }
+  };
+}

@@ -1,0 +1,98 @@
+import type { AccountHealth, TriggersView } from "../../core/account/account-health.ts";
+import type { AccountDatabase, DefaultPolicyView } from "../../core/account/account.ts";
+import type { SweepView } from "../../core/account/sweep.ts";
+import { lastHeartbeat, scheduleTriggers } from "../../core/schedule/cron-triggers.ts";
+import { freshnessLimitMs } from "../../core/schedule/schedule.ts";
+import { iso } from "../../core/time.ts";
+import { shownFindings } from "../registry/account-outbox.ts";
+import type { AccountSchedule } from "../registry/account-schedule.ts";
+import type { DatabaseRegistry, PolicyChange, RegisteredDatabase } from "../registry/database-registry.ts";
+import type { ListingLedger } from "../registry/listing-store.ts";
+
+/** A database that the account has lost is told for so long. */
+const GONE_TOLD_MS = 7 * 24 * 60 * 60_000;
+
+/** Two beats of the slowest heartbeat there is. */
+const HEARTBEAT_LIMIT_MS = 30 * 60_000;
+
+/** What the account's object knows of a database, as others are told of it. */
+export function viewDatabase(
+  entry: RegisteredDatabase,
+  changes: readonly PolicyChange[],
+  schedule: AccountSchedule,
+  now: number,
+): AccountDatabase {
+  const policy = schedule.policyOf(entry.policy);
+  const nextAt = schedule.nextAt(entry);
+  return {
+    id: entry.id,
+    name: entry.name,
+    goneAt: entry.goneAt === null ? null : iso(entry.goneAt),
+    policy,
+    ownPolicy: entry.policy,
+    policyChanges: changes.map(shownChange),
+    nextAt: nextAt === null ? null : iso(nextAt),
+    freshnessMs: freshnessLimitMs(policy, schedule.triggers, now),
+    watched: schedule.isWatched(entry),
+    lastBackupId: entry.last?.backupId ?? null,
+    ...shownFindings(entry),
+  };
+}
+
+export function defaultPolicyView(
+  schedule: AccountSchedule,
+  changes: readonly PolicyChange[],
+): DefaultPolicyView {
+  return {
+    policy: schedule.defaultPolicy,
+    effective: schedule.policyOf({}),
+    policyChanges: changes.map(shownChange),
+  };
+}
+
+/** What the account's object adds to health. */
+export function healthOf(known: {
+  readonly listing: ListingLedger;
+  readonly untoldSince: number | null;
+  readonly sweep: SweepView | null;
+  readonly unproven: readonly string[];
+  readonly registry: DatabaseRegistry;
+  readonly schedule: AccountSchedule;
+  readonly now: number;
+}): AccountHealth {
+  const { listing, untoldSince, registry, schedule, now } = known;
+  const { listed, failure } = listing;
+  return {
+    listing:
+      listed === null
+        ? null
+        : {
+            at: iso(listed.at),
+            databases: listed.databases,
+            untoldSince: untoldSince === null ? null : iso(untoldSince),
+          },
+    listingFailure:
+      failure === null ? null : { code: failure.code, detail: failure.detail, hint: failure.hint },
+    gone: registry
+      .goneSince(now - GONE_TOLD_MS)
+      .map(({ id, name, goneAt }) => ({ id, name, goneAt: iso(goneAt ?? now) })),
+    triggers: triggersView(schedule, now),
+    sweep: known.sweep,
+    unproven: known.unproven,
+  };
+}
+
+function triggersView(schedule: AccountSchedule, now: number): TriggersView {
+  const heartbeatAt = lastHeartbeat(schedule.triggers);
+  return {
+    nightly: scheduleTriggers(schedule.triggers).map(({ cron }) => cron),
+    nightlyMissing: schedule.isNightlyMissing(now),
+    heartbeatAt: heartbeatAt === null ? null : iso(heartbeatAt),
+    heartbeatLate: heartbeatAt !== null && now - heartbeatAt > HEARTBEAT_LIMIT_MS,
+    followed: schedule.isFollowed,
+  };
+}
+
+function shownChange({ at, who, policy }: PolicyChange): { at: string; who: string; policy: unknown } {
+  return { at: iso(at), who, policy };
+}

@@ -1,0 +1,198 @@
+import { z } from "zod";
+import type { BackupRow } from "../../core/backup/backup-row.ts";
+import { type CommittedBackup, committedSchema } from "../../core/backup/committed-backup.ts";
+import type { DatabaseRow } from "../../core/catalog/database-row.ts";
+import { RUN_STATES, type RunView } from "../../core/run/run-view.ts";
+import { newRun, type Run, runSchema } from "../../core/run/run.ts";
+
+/** Storage holds another revision of the run: this step's world is gone, and it stops without effect. */
+export class Superseded extends Error {
+  override readonly name = "Superseded";
+}
+
+const leftoverSchema = z.object({
+  folder: z.string(),
+  volumes: z.array(z.string()),
+  upload: z.object({ key: z.string(), uploadId: z.string() }).nullable(),
+  attempt: z.number().int(),
+  dueAt: z.number().int(),
+});
+export type Leftover = z.infer<typeof leftoverSchema>;
+
+const outboxSchema = z.object({
+  // rows are written and read by the same deployment or the next one, and only passed on
+  runs: z.record(z.string(), z.object({ revision: z.number().int(), row: z.custom<RunView>() })),
+  backups: z.record(z.string(), z.custom<BackupRow>()),
+  database: z.custom<DatabaseRow>().nullable().default(null),
+  attempt: z.number().int(),
+  dueAt: z.number().int(),
+});
+export type Outbox = z.infer<typeof outboxSchema>;
+
+const pruneSchema = z.object({ databaseId: z.string(), backupIds: z.array(z.string()) });
+
+const rowSchema = z.object({
+  id: z.string(),
+  name: z.string(),
+  freshAt: z.string().nullable(),
+  lastBackupId: z.string().nullable(),
+  lastRunState: z.enum(RUN_STATES),
+  lastRunError: z.string().nullable(),
+  notices: z.array(z.object({ kind: z.string(), detail: z.string() })),
+  writtenAt: z.string(),
+});
+
+/** Enough of a stored run of any version to begin it anew. */
+const anyRunSchema = z.object({
+  id: z.string(),
+  revision: z.number().int().catch(0),
+  databaseId: z.string(),
+  databaseName: z.string(),
+  accountId: z.string().catch(""),
+  trigger: z.enum(["scheduled", "manual"]).catch("manual"),
+  label: z.string().nullable().catch(null),
+  pinned: z.boolean().catch(false),
+  force: z.boolean().catch(false),
+  examine: z.boolean().catch(false),
+  key: z.string().nullable().catch(null),
+  createdAt: z.number().int(),
+});
+
+const phaseOfAnyVersion = z.object({ phase: z.object({ at: z.string() }) });
+
+/** An upload that it had begun, which nothing but its id can end, and what it had written beside. */
+const uploadOfAnyVersion = z.object({
+  phase: z.object({
+    copy: z.object({
+      claimed: z.literal(true),
+      volumes: z.array(z.object({ name: z.string() })),
+      upload: z.object({ key: z.string(), uploadId: z.string() }),
+    }),
+  }),
+});
+
+export class RunStore {
+  readonly #storage: DurableObjectStorage;
+
+  constructor(storage: DurableObjectStorage) {
+    this.#storage = storage;
+  }
+
+  /** The current or latest run. */
+  run(now: number): Run | null {
+    const stored = this.#storage.kv.get("run");
+    if (stored === undefined) return null;
+    const run = runSchema.safeParse(stored);
+    return run.success ? run.data : this.#adopt(stored, now);
+  }
+
+  /**
+   * A run that another release has stored and this one cannot read. When it is over, the catalogue and the bucket
+   * know it; one in the middle begins anew under its own id, in another folder. The old folder is deleted if the stored
+   * run can be read that far; else it is found by its RUN.json and the missing manifest.
+   */
+  #adopt(stored: unknown, now: number): Run | null {
+    const phase = phaseOfAnyVersion.safeParse(stored);
+    if (phase.success && ["complete", "failed", "cancelled", "unchanged"].includes(phase.data.phase.at))
+      return null;
+    const readable = anyRunSchema.safeParse(stored);
+    if (!readable.success) {
+      // Not even whose it was: the next request must not fail for it.
+      console.error({ event: "stored-run-unreadable" });
+      this.#storage.kv.delete("run");
+      return null;
+    }
+    const old = readable.data;
+    const database = { id: old.databaseId, name: old.databaseName, accountId: old.accountId };
+    const begun = newRun(old.id, database, old, now);
+    const begunAnew = { ...begun, revision: old.revision, createdAt: old.createdAt };
+    this.together(() => {
+      this.#storage.kv.put("run", begunAnew);
+      this.#leaveBehind(stored, now);
+    });
+    return begunAnew;
+  }
+
+  #leaveBehind(stored: unknown, now: number): void {
+    const copy = uploadOfAnyVersion.safeParse(stored).data?.phase.copy;
+    if (copy === undefined) return;
+    const { key } = copy.upload;
+    const slash = key.lastIndexOf("/") + 1;
+    const volumes = [...copy.volumes.map(({ name }) => name), key.slice(slash)];
+    const leftover = { folder: key.slice(0, slash), volumes, upload: copy.upload, attempt: 0, dueAt: now };
+    this.leftovers = [...this.leftovers, leftover];
+  }
+
+  /** Saves the next revision of the run; `Superseded` when storage holds another one than `run` came from. */
+  save(run: Run, now: number): Run {
+    const stored = this.run(now);
+    if (stored !== null && (stored.id !== run.id || stored.revision !== run.revision)) throw new Superseded();
+    const next = { ...run, revision: run.revision + 1 };
+    this.#storage.kv.put("run", next);
+    return next;
+  }
+
+  /** Several changes that are stored together or not at all. */
+  together(changes: () => void): void {
+    this.#storage.transactionSync(changes);
+  }
+
+  /** Puts a new run in the place of one that is over. */
+  replace(run: Run): void {
+    this.#storage.kv.put("run", run);
+  }
+
+  get last(): CommittedBackup | null {
+    const stored = this.#storage.kv.get("last");
+    return stored === undefined ? null : committedSchema.parse(stored);
+  }
+
+  set last(backup: CommittedBackup | null) {
+    if (backup === null) this.#storage.kv.delete("last");
+    else this.#storage.kv.put("last", backup);
+  }
+
+  /** Retention follows a run that is complete, and never another one: called with each commit and nowhere else. */
+  wantPruning(databaseId: string, backupId: string): void {
+    const backupIds = [...(this.pruningWanted?.backupIds ?? []), backupId];
+    this.#storage.kv.put("prune", { databaseId, backupIds });
+  }
+
+  /** The backups that were committed since retention has last begun. */
+  get pruningWanted(): { databaseId: string; backupIds: string[] } | null {
+    return pruneSchema.safeParse(this.#storage.kv.get("prune")).data ?? null;
+  }
+
+  pruningBegun(): void {
+    this.#storage.kv.delete("prune");
+  }
+
+  get leftovers(): Leftover[] {
+    const stored = this.#storage.kv.get("leftovers");
+    return stored === undefined ? [] : z.array(leftoverSchema).parse(stored);
+  }
+
+  set leftovers(leftovers: Leftover[]) {
+    if (leftovers.length === 0) this.#storage.kv.delete("leftovers");
+    else this.#storage.kv.put("leftovers", leftovers);
+  }
+
+  get row(): DatabaseRow | null {
+    const stored = this.#storage.kv.get("row");
+    return stored === undefined ? null : rowSchema.parse(stored);
+  }
+
+  set row(row: DatabaseRow) {
+    this.#storage.kv.put("row", row);
+  }
+
+  get outbox(): Outbox | null {
+    const stored = this.#storage.kv.get("outbox");
+    return stored === undefined ? null : outboxSchema.parse(stored);
+  }
+
+  set outbox(outbox: Outbox | null) {
+    if (outbox === null) this.#storage.kv.delete("outbox");
+    else this.#storage.kv.put("outbox", outbox);
+  }
+}

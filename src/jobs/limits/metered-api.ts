@@ -1,0 +1,71 @@
+import type { AccountDesk } from "../../core/account/coordinator.ts";
+import { type CallKind, exportPlaces, isShort } from "../../core/d1/api-budget.ts";
+import type { D1Api } from "../../core/d1/api.ts";
+import { callsLeft } from "../../core/d1/rate-headers.ts";
+import { failed, type Failure, type Result } from "../../core/failure.ts";
+
+/** Who counts the calls. */
+export type CallDesk = Pick<AccountDesk, "admit" | "slowDown">;
+
+/** More exports than any budget lets run at once. */
+const MOST_EXPORTS = exportPlaces(Infinity, 1_200);
+
+/**
+ * The API, each call of it admitted first: one that is refused is a failure that says when to come back. Polls are
+ * counted and never wait, not even for the count. When nobody can be asked the call is made: no backup is lost to
+ * bookkeeping. What Cloudflare says of its own limits is passed on.
+ */
+export function meteredApi(api: D1Api, desk: CallDesk, kind: Exclude<CallKind, "poll">): D1Api {
+  const pass = (forMs: number, left?: number): void => {
+    // Told again by the next answer, should this be lost.
+    void quietly(() => desk.slowDown(forMs, left), undefined);
+  };
+  const watched =
+    api.watched?.((seen) => {
+      const left = callsLeft(seen);
+      // How many exports run, the account's object knows: asked only when that can matter.
+      if (isShort(left, seen.resetMs, MOST_EXPORTS)) pass(seen.resetMs, left);
+    }) ?? api;
+
+  async function metered<T>(make: () => Promise<Result<T>>): Promise<Result<T>> {
+    const waitMs = await quietly(() => desk.admit(kind), 0);
+    return waitMs > 0 ? failed(budgetSpent(waitMs)) : answered(await make());
+  }
+
+  function answered<T>(answer: Result<T>): Result<T> {
+    if (!answer.ok && answer.failure.code === "api-rate-limited") pass(answer.failure.retryAfterMs ?? 60_000);
+    return answer;
+  }
+
+  return {
+    listDatabases: (page, perPage) => metered(() => watched.listDatabases(page, perPage)),
+    getDatabase: (idOrName) => metered(() => watched.getDatabase(idOrName)),
+    schema: (id) => metered(() => watched.schema(id)),
+    bookmark: (id) => metered(() => watched.bookmark(id)),
+    query: (id, sql) => metered(() => watched.query(id, sql)),
+    startExport: (id, options) => metered(() => watched.startExport(id, options)),
+    async pollExport(id, options, bookmark) {
+      void quietly(() => desk.admit("poll"), 0);
+      return answered(await watched.pollExport(id, options, bookmark));
+    },
+  };
+}
+
+/** What the desk says, or `otherwise` when it cannot be reached. */
+async function quietly<T>(ask: () => Promise<T>, otherwise: T): Promise<T> {
+  try {
+    return await ask();
+  } catch {
+    return otherwise;
+  }
+}
+
+function budgetSpent(waitMs: number): Failure {
+  return {
+    code: "api-budget-spent",
+    detail: "The calls of Cloudflare's API that this Worker allows itself in 5 minutes are used up.",
+    hint: "Nothing to do: it goes on as soon as calls are free again. Polls of running exports come first. API_CALLS_PER_5_MINUTES sets the budget.",
+    retryable: true,
+    retryAfterMs: waitMs,
+  };
+}

@@ -1,0 +1,248 @@
+import { DurableObject } from "cloudflare:workers";
+import { attemptLimit, backoffMs } from "../core/backoff.ts";
+import type {
+  BucketCareJobs,
+  CareAnswer,
+  CareKind,
+  CareView,
+  OrphansView,
+  OrphanView,
+  RebuildView,
+} from "../core/bucket/maintenance.ts";
+import { describeException, failed, type Failure, ok, type Result } from "../core/failure.ts";
+import type { Connect, Platform } from "../core/platform.ts";
+import { iso } from "../core/time.ts";
+import { type CareStep, listPage } from "./maintenance/bucket-walk.ts";
+import {
+  type CareJob,
+  ended,
+  newJob,
+  viewJob,
+  viewQueued,
+  viewRebuild,
+  walkAnew,
+} from "./maintenance/maintenance-job.ts";
+import { CareLedger, type Orphan } from "./maintenance/maintenance-store.ts";
+import { collectNext, type FolderCollector, forgetRuns, readClaims } from "./maintenance/orphan-steps.ts";
+import {
+  compareRows,
+  type PolicyKeeper,
+  readBackups,
+  restoreTables,
+  tellDatabases,
+} from "./maintenance/rebuild-steps.ts";
+
+/** While an alarm works, the next one is already set: if the object dies in between, that one goes on. */
+const WATCHDOG_MS = 60_000;
+
+/** Before work goes on that a broken configuration stopped. */
+const REST_MS = 60_000;
+
+/** The free plan allows 50 subrequests an invocation; a step takes up to 13 of them. */
+const CALLS_AN_ALARM = 28;
+const STEPS_AN_ALARM = 40;
+
+/** A cursor that fails so often is taken to lead nowhere any more; and so often the walk begins anew. */
+const CURSOR_TRIES = 3;
+const RESTARTS = 3;
+
+/** So many orphans are shown. */
+const ORPHANS_SHOWN = 1_000;
+
+export interface BucketCareOptions<Env> {
+  readonly connect: Connect<Env>;
+  readonly account: (env: Env, accountId: string) => PolicyKeeper;
+  readonly database: (env: Env, databaseId: string) => FolderCollector;
+}
+
+/**
+ * One object for the account: long work on the bucket, one piece at a time, page by page from its alarms. Each step
+ * saves what it has come to, and may be repeated.
+ */
+export function bucketCare<Env extends Cloudflare.Env>(options: BucketCareOptions<Env>) {
+  return class BucketCare extends DurableObject<Env> implements BucketCareJobs {
+    readonly #ledger: CareLedger;
+
+    constructor(ctx: DurableObjectState, env: Env) {
+      super(ctx, env);
+      this.#ledger = new CareLedger(ctx.storage);
+    }
+
+    rebuild(): Promise<Result<CareAnswer>> {
+      return this.#ask("rebuild", ["rebuild"]);
+    }
+
+    async latestRebuild(): Promise<RebuildView | null> {
+      const underWay = this.#underWay(["rebuild"]);
+      const job = this.#ledger.latestRebuild;
+      if (underWay?.state === "queued") return viewRebuild(underWay, null);
+      return job === null ? null : viewRebuild(viewJob(job), job);
+    }
+
+    findOrphans(): Promise<Result<CareAnswer>> {
+      return this.#ask("dry-run", ["dry-run", "collect", "daily"]);
+    }
+
+    async orphans(): Promise<OrphansView> {
+      const { searchedAt, latestSearch } = this.#ledger;
+      const queued = this.#underWay(["dry-run", "collect", "daily"]);
+      return {
+        listedAt: searchedAt === null ? null : iso(searchedAt),
+        ...this.#ledger.orphanTotals(),
+        items: this.#ledger.orphans(ORPHANS_SHOWN).map(shown),
+        job: queued ?? (latestSearch === null ? null : viewJob(latestSearch)),
+      };
+    }
+
+    async collectOrphans(): Promise<Result<CareAnswer | null>> {
+      if (this.#ledger.searchedAt === null) return ok(null);
+      return this.#ask("collect", ["dry-run", "collect", "daily"]);
+    }
+
+    async daily(): Promise<void> {
+      const now = Date.now();
+      if (this.#underWay(["daily"]) === null)
+        this.#ledger.waiting = [...this.#ledger.waiting, { kind: "daily", askedAt: now }];
+      await this.#wakeBy(now);
+    }
+
+    /** Work that waits or is under way of one of these kinds is answered with. */
+    async #ask(kind: CareKind, sameAs: readonly CareKind[]): Promise<Result<CareAnswer>> {
+      const connected = options.connect(this.env);
+      if (!connected.ok) return connected;
+      const now = connected.value.now();
+      const underWay = this.#underWay(sameAs);
+      if (underWay === null) this.#ledger.waiting = [...this.#ledger.waiting, { kind, askedAt: now }];
+      // Also where it is under way: an alarm that got lost, for whatever reason, must not leave it so for ever.
+      await this.#wakeBy(now);
+      return ok({ begun: underWay === null, job: underWay ?? viewQueued(kind, now) });
+    }
+
+    #underWay(kinds: readonly CareKind[]): CareView | null {
+      const { job, waiting } = this.#ledger;
+      if (job !== null && job.finishedAt === null && kinds.includes(job.kind)) return viewJob(job);
+      const queued = waiting.find(({ kind }) => kinds.includes(kind));
+      return queued === undefined ? null : viewQueued(queued.kind, queued.askedAt);
+    }
+
+    async #wakeBy(time: number): Promise<void> {
+      const next = await this.ctx.storage.getAlarm();
+      if (next === null) await this.ctx.storage.setAlarm(time);
+    }
+
+    override async alarm(): Promise<void> {
+      await this.ctx.storage.setAlarm(Date.now() + WATCHDOG_MS);
+      try {
+        await this.#work();
+      } catch (error) {
+        // Nothing may be thrown out of an alarm; the watchdog repeats the step.
+        console.error({ event: "alarm-exception", detail: describeException(error) });
+        return;
+      }
+      // No await between looking for what is next and setting the alarm: a request could come in between.
+      const { job, waiting } = this.#ledger;
+      const wakeAt = job?.finishedAt === null ? job.wakeAt : waiting.length > 0 ? Date.now() : null;
+      if (wakeAt === null) await this.ctx.storage.deleteAlarm();
+      else await this.ctx.storage.setAlarm(wakeAt);
+    }
+
+    /** As many steps as one invocation may do. Only alarms change the job, one after the other. */
+    async #work(): Promise<void> {
+      let job = this.#current();
+      if (job === null || job.wakeAt > Date.now()) return;
+      const connected = options.connect(this.env);
+      if (!connected.ok) {
+        this.#ledger.save({ ...job, wakeAt: Date.now() + REST_MS });
+        return;
+      }
+      const platform = connected.value;
+      for (let calls = 0, steps = 0; calls <= CALLS_AN_ALARM && steps < STEPS_AN_ALARM; steps++) {
+        const stepped = await this.#guarded(job, platform);
+        if (!stepped.ok) {
+          this.#ledger.save(afterFailure(job, stepped.failure, platform));
+          return;
+        }
+        const { changes } = stepped.value;
+        const next: CareJob = { ...stepped.value.job, wakeAt: platform.now() };
+        job = next.step === "done" ? ended(next, null, platform.now()) : next;
+        const saved = job;
+        this.#ledger.together(() => {
+          changes?.();
+          this.#ledger.save(saved);
+        });
+        if (job.finishedAt !== null) return;
+        calls += stepped.value.calls;
+      }
+    }
+
+    /** The work under way; else the next that waits, which is begun. */
+    #current(): CareJob | null {
+      const { job, waiting } = this.#ledger;
+      if (job !== null && job.finishedAt === null) return job;
+      const [next, ...later] = waiting;
+      if (next === undefined) return null;
+      const now = Date.now();
+      const begun = newJob(next.kind, next.askedAt, now);
+      this.#ledger.together(() => {
+        this.#ledger.waiting = later;
+        this.#ledger.save(begun);
+      });
+      return begun;
+    }
+
+    /** An exception is a bug: it ends the work after a few tries, and never the alarm. */
+    async #guarded(job: CareJob, platform: Platform): Promise<Result<CareStep>> {
+      try {
+        return await this.#step(job, platform);
+      } catch (error) {
+        return failed({
+          code: "internal-error",
+          detail: `The step "${job.step}" threw: ${describeException(error)}`,
+          hint: "This is a defect of d1-nightly; please report it with this text.",
+          retryable: job.attempt < 2,
+        });
+      }
+    }
+
+    #step(job: CareJob, platform: Platform): Promise<Result<CareStep>> {
+      const ledger = this.#ledger;
+      switch (job.step) {
+        case "tables":
+          return restoreTables(job, platform);
+        case "listing":
+          return listPage(job, ledger, platform);
+        case "reading":
+          return job.kind === "rebuild"
+            ? readBackups(job, ledger, platform)
+            : readClaims(job, ledger, platform);
+        case "comparing":
+          return compareRows(job, ledger, platform);
+        case "databases":
+          return tellDatabases(job, ledger, platform, options.account(this.env, platform.settings.accountId));
+        case "collecting":
+          return collectNext(job, ledger, platform, (id) => options.database(this.env, id));
+        case "forgetting":
+          return forgetRuns(job, platform);
+        case "done":
+          return Promise.resolve(ok({ job, calls: 0 }));
+      }
+    }
+  };
+}
+
+/** The same step again later, the walk anew when its cursor seems to lead nowhere, or the end of the work. */
+function afterFailure(job: CareJob, failure: Failure, platform: Platform): CareJob {
+  const now = platform.now();
+  const wakeAt = now + backoffMs(job.attempt, platform.random());
+  const stuck = job.step === "listing" && job.cursor !== null && job.attempt + 1 >= CURSOR_TRIES;
+  if (stuck && job.restarts < RESTARTS) return { ...walkAnew(job), wakeAt };
+  if (failure.retryable && job.attempt + 1 < attemptLimit(failure.code))
+    return { ...job, attempt: job.attempt + 1, wakeAt };
+  console.error({ event: "bucket-work-failed", work: job.id, code: failure.code, detail: failure.detail });
+  return ended(job, failure, now);
+}
+
+function shown(orphan: Orphan): OrphanView {
+  const { folder, runId, databaseId, objects, bytes, since, outcome } = orphan;
+  return { folder, runId, databaseId, objects, bytes, since, outcome };
+}

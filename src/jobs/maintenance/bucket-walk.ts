@@ -1,0 +1,69 @@
+import { type BucketFolder, groupPage, mayBeOrphan } from "../../core/bucket/folders.ts";
+import { CLAIM, MANIFEST } from "../../core/bucket/object-keys.ts";
+import { ok, type Result } from "../../core/failure.ts";
+import type { Platform } from "../../core/platform.ts";
+import { iso } from "../../core/time.ts";
+import type { CareJob } from "./maintenance-job.ts";
+import type { CareLedger, ToRead } from "./maintenance-store.ts";
+
+/** What a step comes to. */
+export interface CareStep {
+  /** As it is to be saved. */
+  readonly job: CareJob;
+  /** Of those the free plan allows 50 an invocation. */
+  readonly calls: number;
+  /** What is stored together with the job. */
+  readonly changes?: () => void;
+}
+
+/** One, and some of the time that an invocation may take. */
+const CALLS_A_PAGE = 3;
+
+/** Reads the next page of the bucket's listing, and notes what of it has to be read, by what the walk is for. */
+export async function listPage(
+  job: CareJob,
+  ledger: CareLedger,
+  platform: Platform,
+): Promise<Result<CareStep>> {
+  const { vault, settings } = platform;
+  const { keyPrefix } = settings;
+  const listed = await vault.list(keyPrefix, { folders: false, cursor: job.cursor });
+  if (!listed.ok) return listed;
+  const { objects, cursor } = listed.value;
+  const last = cursor === null;
+  const { complete, open, records } = groupPage(keyPrefix, job.open, objects, last);
+  const rebuilds = job.kind === "rebuild";
+  const now = platform.now();
+  const suspects = rebuilds ? [] : complete.filter((folder) => mayBeOrphan(keyPrefix, folder, now));
+  const next: CareJob = {
+    ...job,
+    // Most pages of a search hold nothing that would have to be read.
+    step: rebuilds || last || suspects.length > 0 ? "reading" : "listing",
+    attempt: 0,
+    cursor,
+    open,
+    listed: last,
+    objects: job.objects + objects.length,
+    // What the listing has gone past is complete, but for the folder that it may go on in.
+    compareUntil: last ? null : (open?.folder ?? objects.at(-1)?.key ?? job.comparedTo),
+  };
+  const changes = (): void => {
+    if (job.cursor === null) ledger.beginWalk();
+    for (const folder of suspects) {
+      ledger.addCandidate(folder, iso(folder.newestAt));
+      ledger.addToRead(fileOf(folder, CLAIM, folder.claim ?? 0));
+    }
+    if (!rebuilds) return;
+    for (const folder of complete.filter(({ manifest }) => manifest !== null)) {
+      ledger.addBackupFolder(folder.folder);
+      ledger.addToRead(fileOf(folder, MANIFEST, folder.manifest ?? 0));
+    }
+    for (const { key, databaseId } of records)
+      ledger.addToRead({ key, bytes: 0, folder: null, record: databaseId, pinned: false });
+  };
+  return ok({ job: next, calls: CALLS_A_PAGE, changes });
+}
+
+function fileOf({ folder, pinned }: BucketFolder, name: string, bytes: number): ToRead {
+  return { key: folder + name, bytes, folder, record: null, pinned };
+}

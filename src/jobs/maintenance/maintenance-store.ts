@@ -1,0 +1,257 @@
+import { z } from "zod";
+import type { Manifest } from "../../core/backup/manifest.ts";
+import type { BucketFolder } from "../../core/bucket/folders.ts";
+import { CARE_KINDS, type CareKind, type OrphanView } from "../../core/bucket/maintenance.ts";
+import {
+  type FoundDatabase,
+  foundDatabaseSchema,
+  newlyFound,
+  withBackup,
+} from "../../core/catalog/restored-database.ts";
+import type { BucketRecord } from "../../core/policy/policy-copy.ts";
+import { type CareJob, careJobSchema } from "./maintenance-job.ts";
+
+const waitingSchema = z.array(z.object({ kind: z.enum(CARE_KINDS), askedAt: z.number() }));
+
+const entrySchema = z.object({
+  key: z.string(),
+  bytes: z.number(),
+  folder: z.string().nullable(),
+  record: z.string().nullable(),
+  pinned: z.number(),
+});
+
+/** Something of the page under way that has to be read: a manifest, a claim or a database's record. */
+export interface ToRead {
+  readonly key: string;
+  readonly bytes: number;
+  /** The folder of a manifest or a claim; null for a record. */
+  readonly folder: string | null;
+  /** The database of a record. */
+  readonly record: string | null;
+  readonly pinned: boolean;
+}
+
+const orphanSchema = z.object({
+  folder: z.string(),
+  run_id: z.string(),
+  database_id: z.string(),
+  objects: z.number(),
+  bytes: z.number(),
+  since: z.string(),
+  first_listed_at: z.number(),
+  outcome: z.enum(["collected", "in-use", "changed"]).nullable(),
+});
+
+export interface Orphan extends OrphanView {
+  /** When a dry run listed it first, in milliseconds since the epoch. */
+  readonly firstListedAt: number;
+}
+
+/** Long work on the bucket, and what it has found so far, in its object's SQLite. */
+export class CareLedger {
+  readonly #storage: DurableObjectStorage;
+  readonly #sql: SqlStorage;
+
+  constructor(storage: DurableObjectStorage) {
+    this.#storage = storage;
+    this.#sql = storage.sql;
+    // folder: those of the page under way that hold a manifest. to_read: what has still to be read of that page.
+    for (const table of [
+      "folder (folder TEXT PRIMARY KEY)",
+      "to_read (key TEXT PRIMARY KEY, bytes INTEGER NOT NULL, folder TEXT, record TEXT, pinned INTEGER NOT NULL)",
+      "found (id TEXT PRIMARY KEY, told INTEGER NOT NULL DEFAULT 0, entry TEXT NOT NULL)",
+      `orphan (folder TEXT PRIMARY KEY, run_id TEXT NOT NULL, database_id TEXT NOT NULL, objects INTEGER NOT NULL,
+         bytes INTEGER NOT NULL, since TEXT NOT NULL, first_listed_at INTEGER NOT NULL, outcome TEXT)`,
+      `candidate (folder TEXT PRIMARY KEY, run_id TEXT, database_id TEXT, objects INTEGER NOT NULL,
+         bytes INTEGER NOT NULL, since TEXT NOT NULL)`,
+    ])
+      this.#sql.exec(`CREATE TABLE IF NOT EXISTS ${table}`);
+  }
+
+  /** The work under way or the latest. What another release has stored and this one cannot read counts as none. */
+  get job(): CareJob | null {
+    return this.#job("job");
+  }
+
+  get latestRebuild(): CareJob | null {
+    return this.#job("rebuild");
+  }
+
+  /** The latest work on orphans. */
+  get latestSearch(): CareJob | null {
+    return this.#job("search");
+  }
+
+  #job(name: string): CareJob | null {
+    const stored = this.#storage.kv.get(name);
+    const read = careJobSchema.safeParse(stored);
+    if (!read.success && stored !== undefined) console.error({ event: "stored-bucket-work-unreadable" });
+    return read.data ?? null;
+  }
+
+  save(job: CareJob): void {
+    this.together(() => {
+      this.#storage.kv.put("job", job);
+      this.#storage.kv.put(job.kind === "rebuild" ? "rebuild" : "search", job);
+    });
+  }
+
+  together(changes: () => void): void {
+    this.#storage.transactionSync(changes);
+  }
+
+  /** What is to be done when the work under way is over, in its order. */
+  get waiting(): { kind: CareKind; askedAt: number }[] {
+    return waitingSchema.safeParse(this.#storage.kv.get("waiting")).data ?? [];
+  }
+
+  set waiting(waiting: { kind: CareKind; askedAt: number }[]) {
+    this.#storage.kv.put("waiting", waiting);
+  }
+
+  /** Forgets what an earlier walk had found so far. */
+  beginWalk(): void {
+    for (const table of ["folder", "to_read", "found", "candidate"]) this.#sql.exec(`DELETE FROM ${table}`);
+  }
+
+  /** Forgets the page that was dealt with. */
+  endPage(): void {
+    for (const table of ["folder", "to_read"]) this.#sql.exec(`DELETE FROM ${table}`);
+  }
+
+  addBackupFolder(folder: string): void {
+    this.#sql.exec("INSERT OR IGNORE INTO folder (folder) VALUES (?)", folder);
+  }
+
+  holdsBackup(folder: string): boolean {
+    return this.#sql.exec("SELECT 1 FROM folder WHERE folder = ?", folder).toArray().length > 0;
+  }
+
+  addToRead({ key, bytes, folder, record, pinned }: ToRead): void {
+    this.#sql.exec(
+      "INSERT OR IGNORE INTO to_read (key, bytes, folder, record, pinned) VALUES (?, ?, ?, ?, ?)",
+      key,
+      bytes,
+      folder,
+      record,
+      pinned ? 1 : 0,
+    );
+  }
+
+  toRead(limit: number): ToRead[] {
+    return this.#sql
+      .exec("SELECT key, bytes, folder, record, pinned FROM to_read ORDER BY key LIMIT ?", limit)
+      .toArray()
+      .map((row) => {
+        const entry = entrySchema.parse(row);
+        return { ...entry, pinned: entry.pinned !== 0 };
+      });
+  }
+
+  wasRead(keys: readonly string[]): void {
+    for (const key of keys) this.#sql.exec("DELETE FROM to_read WHERE key = ?", key);
+  }
+
+  foundBackup(manifest: Manifest): void {
+    this.#saveFound(withBackup(this.#found(manifest.database.id), manifest));
+  }
+
+  foundRecord(record: BucketRecord): void {
+    this.#saveFound({ ...this.#found(record.databaseId), record });
+  }
+
+  #found(id: string): FoundDatabase {
+    const row = this.#sql.exec<{ entry: string }>("SELECT entry FROM found WHERE id = ?", id).toArray()[0];
+    return row === undefined ? newlyFound(id) : foundDatabaseSchema.parse(JSON.parse(row.entry));
+  }
+
+  #saveFound(found: FoundDatabase): void {
+    this.#sql.exec("INSERT OR REPLACE INTO found (id, entry) VALUES (?, ?)", found.id, JSON.stringify(found));
+  }
+
+  /** Databases that have not been told of yet. */
+  untold(limit: number): FoundDatabase[] {
+    return this.#sql
+      .exec<{ entry: string }>("SELECT entry FROM found WHERE told = 0 ORDER BY id LIMIT ?", limit)
+      .toArray()
+      .map(({ entry }) => foundDatabaseSchema.parse(JSON.parse(entry)));
+  }
+
+  told(ids: readonly string[]): void {
+    for (const id of ids) this.#sql.exec("UPDATE found SET told = 1 WHERE id = ?", id);
+  }
+
+  addCandidate({ folder, objects, bytes }: BucketFolder, since: string): void {
+    this.#sql.exec(
+      "INSERT OR REPLACE INTO candidate (folder, objects, bytes, since) VALUES (?, ?, ?, ?)",
+      folder,
+      objects,
+      bytes,
+      since,
+    );
+  }
+
+  /** What a candidate's RUN.json says: null when it is none of ours, and the folder no orphan of ours. */
+  judgeCandidate(folder: string, claim: { runId: string; databaseId: string } | null): void {
+    if (claim === null) {
+      this.#sql.exec("DELETE FROM candidate WHERE folder = ?", folder);
+      return;
+    }
+    const sql = "UPDATE candidate SET run_id = ?, database_id = ? WHERE folder = ?";
+    this.#sql.exec(sql, claim.runId, claim.databaseId, folder);
+  }
+
+  get searchedAt(): number | null {
+    return z.number().safeParse(this.#storage.kv.get("searched-at")).data ?? null;
+  }
+
+  /** The walk is complete: its list takes the place of the one before, which it goes on with where they agree. */
+  listOrphans(startedAt: number): void {
+    this.together(() => {
+      this.#sql.exec(
+        `INSERT INTO orphan (folder, run_id, database_id, objects, bytes, since, first_listed_at)
+         SELECT folder, run_id, database_id, objects, bytes, since, ? FROM candidate WHERE run_id IS NOT NULL
+         ON CONFLICT (folder) DO UPDATE SET first_listed_at = iif(run_id = excluded.run_id, first_listed_at, excluded.first_listed_at),
+           run_id = excluded.run_id, database_id = excluded.database_id, objects = excluded.objects,
+           bytes = excluded.bytes, since = excluded.since, outcome = NULL`,
+        startedAt,
+      );
+      this.#sql.exec(
+        "DELETE FROM orphan WHERE folder NOT IN (SELECT folder FROM candidate WHERE run_id IS NOT NULL)",
+      );
+      this.#sql.exec("DELETE FROM candidate");
+      this.#storage.kv.put("searched-at", startedAt);
+    });
+  }
+
+  orphans(limit: number): Orphan[] {
+    return this.#orphans("ORDER BY folder LIMIT ?", limit);
+  }
+
+  orphanTotals(): { count: number; bytes: number } {
+    const sql = "SELECT count(*) AS count, coalesce(sum(bytes), 0) AS bytes FROM orphan";
+    return this.#sql.exec<{ count: number; bytes: number }>(sql).one();
+  }
+
+  /** The next one to collect, of those that were listed first by then. */
+  nextOrphan(listedBy: number): Orphan | null {
+    const where = "WHERE outcome IS NULL AND first_listed_at <= ? ORDER BY folder LIMIT 1";
+    return this.#orphans(where, listedBy)[0] ?? null;
+  }
+
+  settleOrphan(folder: string, outcome: OrphanView["outcome"]): void {
+    this.#sql.exec("UPDATE orphan SET outcome = ? WHERE folder = ?", outcome, folder);
+  }
+
+  #orphans(rest: string, binding: number): Orphan[] {
+    const sql = `SELECT folder, run_id, database_id, objects, bytes, since, first_listed_at, outcome FROM orphan ${rest}`;
+    return this.#sql
+      .exec(sql, binding)
+      .toArray()
+      .map((row) => {
+        const { run_id, database_id, first_listed_at, ...same } = orphanSchema.parse(row);
+        return { ...same, runId: run_id, databaseId: database_id, firstListedAt: first_listed_at };
+      });
+  }
+}

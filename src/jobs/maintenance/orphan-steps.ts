@@ -1,0 +1,125 @@
+import { readClaim } from "../../core/bucket/claim.ts";
+import { groupPage, isOurs, mayBeOrphan } from "../../core/bucket/folders.ts";
+import { CLAIM } from "../../core/bucket/object-keys.ts";
+import type { ListedObject } from "../../core/bucket/vault.ts";
+import { describeException, failed, ok, type Result } from "../../core/failure.ts";
+import type { Platform } from "../../core/platform.ts";
+import type { DatabaseRuns } from "../../core/run/database-runs.ts";
+import { iso } from "../../core/time.ts";
+import type { CareStep } from "./bucket-walk.ts";
+import type { CareJob } from "./maintenance-job.ts";
+import type { CareLedger, Orphan } from "./maintenance-store.ts";
+
+const READS = 10;
+
+/** RUN.json has some hundred bytes: what is much longer is none of ours. */
+const CLAIM_BYTES = 4_096;
+
+/** Between the dry run that listed an orphan first and the one that lets it be collected with nobody asking. */
+const TWICE_AFTER_MS = 24 * 60 * 60_000;
+
+/** A look at the list and the claim, and the call that hands it over: with a list of two pages. */
+const CALLS_A_FOLDER = 4;
+
+const RUNS_KEPT_MS = 90 * 24 * 60 * 60_000;
+
+export type FolderCollector = Pick<DatabaseRuns, "collectFolder">;
+
+/** Reads the next RUN.json; what they do not show to be ours is no orphan. */
+export async function readClaims(
+  job: CareJob,
+  ledger: CareLedger,
+  { vault }: Platform,
+): Promise<Result<CareStep>> {
+  const next = ledger.toRead(READS);
+  const claims: { folder: string; claim: ReturnType<typeof readClaim> }[] = [];
+  for (const { key, bytes, folder } of next) {
+    if (folder === null) continue;
+    const text = bytes > CLAIM_BYTES ? ok(null) : await vault.readText(key);
+    if (!text.ok) return text;
+    claims.push({ folder, claim: readClaim(text.value ?? "") });
+  }
+  const pageDone = next.length < READS;
+  const step = !pageDone ? "reading" : !job.listed ? "listing" : job.kind === "daily" ? "collecting" : "done";
+  const changes = (): void => {
+    for (const { folder, claim } of claims) ledger.judgeCandidate(folder, claim);
+    ledger.wasRead(next.map(({ key }) => key));
+    if (pageDone && job.listed) ledger.listOrphans(job.startedAt);
+  };
+  return ok({ job: { ...job, step, attempt: 0 }, calls: next.length, changes });
+}
+
+/** Looks at the next orphan again, and hands it to the object of its database, which deletes it. */
+export async function collectNext(
+  job: CareJob,
+  ledger: CareLedger,
+  platform: Platform,
+  database: (id: string) => FolderCollector,
+): Promise<Result<CareStep>> {
+  // What is collected with nobody asking was listed by a dry run of a day ago, too.
+  const listedBy = job.kind === "daily" ? job.startedAt - TWICE_AFTER_MS : job.startedAt;
+  const orphan = ledger.nextOrphan(listedBy);
+  if (orphan === null) {
+    const step = job.kind === "daily" ? "forgetting" : "done";
+    return ok({ job: { ...job, step, attempt: 0 }, calls: 0 });
+  }
+  const looked = await lookAgain(orphan, platform);
+  if (!looked.ok) return looked;
+  let outcome: Orphan["outcome"] = "changed";
+  if (looked.value !== null) {
+    const collected = await handOver(orphan, looked.value, database);
+    if (!collected.ok) return collected;
+    outcome = collected.value;
+  }
+  return ok({
+    job: { ...job, attempt: 0 },
+    calls: CALLS_A_FOLDER,
+    changes: () => ledger.settleOrphan(orphan.folder, outcome),
+  });
+}
+
+/** The names of what lies in the folder and is ours; null when it is no orphan any more. */
+async function lookAgain(
+  { folder, runId, databaseId }: Orphan,
+  { vault, settings, ...platform }: Platform,
+): Promise<Result<string[] | null>> {
+  const objects: ListedObject[] = [];
+  for (let cursor: string | null = null, more = true; more;) {
+    const page = await vault.list(folder, { folders: false, cursor });
+    if (!page.ok) return page;
+    objects.push(...page.value.objects);
+    ({ cursor } = page.value);
+    more = cursor !== null;
+  }
+  const [found] = groupPage(settings.keyPrefix, null, objects, true).complete;
+  if (found === undefined || !mayBeOrphan(settings.keyPrefix, found, platform.now())) return ok(null);
+  const text = await vault.readText(folder + CLAIM);
+  if (!text.ok) return text;
+  const claim = readClaim(text.value ?? "");
+  if (claim?.runId !== runId || claim.databaseId !== databaseId) return ok(null);
+  return ok(objects.map(({ key }) => key.slice(folder.length)).filter((name) => isOurs(folder, name)));
+}
+
+async function handOver(
+  { folder, runId, databaseId }: Orphan,
+  names: readonly string[],
+  database: (id: string) => FolderCollector,
+): Promise<Result<"collected" | "in-use">> {
+  try {
+    return await database(databaseId).collectFolder(folder, runId, names);
+  } catch (error) {
+    return failed({
+      code: "internal-error",
+      detail: `The object of database ${databaseId} did not answer: ${describeException(error)}`,
+      hint: "It is tried again. If it stays, look at the Worker's logs.",
+      retryable: true,
+    });
+  }
+}
+
+/** Takes some of the runs of long ago out of the catalogue. */
+export async function forgetRuns(job: CareJob, { catalog }: Platform): Promise<Result<CareStep>> {
+  const forgotten = await catalog.forgetRuns(iso(job.startedAt - RUNS_KEPT_MS));
+  if (!forgotten.ok) return forgotten;
+  return ok({ job: { ...job, step: forgotten.value ? "done" : "forgetting", attempt: 0 }, calls: 1 });
+}

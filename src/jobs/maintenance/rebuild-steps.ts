@@ -1,0 +1,217 @@
+import { z } from "zod";
+import type { AccountRuns } from "../../core/account/account.ts";
+import { type BackupRow, backupRow } from "../../core/backup/backup-row.ts";
+import { checksumHolds, type Manifest, readManifest } from "../../core/backup/manifest.ts";
+import { sha256Of } from "../../core/bucket/codecs.ts";
+import { DEFAULT_POLICY, folderOfBackup, MANIFEST, recordKey } from "../../core/bucket/object-keys.ts";
+import { restoredDatabase } from "../../core/catalog/restored-database.ts";
+import { describeException, failed, ok, type Result } from "../../core/failure.ts";
+import type { Platform } from "../../core/platform.ts";
+import { type BucketRecord, type MirroredDatabase, readRecord } from "../../core/policy/policy-copy.ts";
+import { type DefaultPolicy, defaultPolicySchema } from "../../core/policy/policy.ts";
+import { iso } from "../../core/time.ts";
+import type { CareStep } from "./bucket-walk.ts";
+import { type CareJob, withUnreadable } from "./maintenance-job.ts";
+import type { CareLedger, ToRead } from "./maintenance-store.ts";
+
+/** So many objects are read at a time, and no more of their bytes than this: they are held in memory. */
+const READS = 10;
+const READ_BYTES = 16 * 1024 * 1024;
+
+/** The manifest of 10,000 volumes is far shorter: what is longer is none of ours. */
+const MANIFEST_BYTES = 16 * 1024 * 1024;
+
+const ROWS_COMPARED = 200;
+const DATABASES_TOLD = 100;
+
+export type PolicyKeeper = Pick<AccountRuns, "restorePolicies" | "catalogRebuilt">;
+
+/** Makes tables that are missing. */
+export async function restoreTables(job: CareJob, { repair }: Platform): Promise<Result<CareStep>> {
+  const restored = await repair.restoreTables();
+  if (!restored.ok) return restored;
+  return ok({ job: { ...job, step: "listing", attempt: 0, tables: restored.value }, calls: 4 });
+}
+
+/** What was read of one object of the bucket. */
+type Read =
+  | { readonly kind: "backup"; readonly row: BackupRow; readonly manifest: Manifest }
+  | { readonly kind: "record"; readonly record: BucketRecord }
+  | { readonly kind: "unreadable"; readonly key: string; readonly problem: string }
+  | { readonly kind: "gone" };
+
+/** Reads the next manifests and records, and tells the catalogue of the backups. */
+export async function readBackups(
+  job: CareJob,
+  ledger: CareLedger,
+  platform: Platform,
+): Promise<Result<CareStep>> {
+  const entries = withinBytes(ledger.toRead(READS));
+  if (entries.length === 0) {
+    return ok({ job: { ...job, step: "comparing", attempt: 0 }, calls: 0 });
+  }
+  const reads: Read[] = [];
+  for (const answer of await Promise.all(entries.map((entry) => readEntry(entry, platform)))) {
+    if (!answer.ok) return answer;
+    reads.push(answer.value);
+  }
+  const backups = reads.filter((read) => read.kind === "backup");
+  const told = await platform.repair.saveBackups(backups.map(({ row }) => row));
+  if (!told.ok) return told;
+  const unreadable = reads.filter((read) => read.kind === "unreadable");
+  const next: CareJob = {
+    ...job,
+    attempt: 0,
+    backups: job.backups + backups.length,
+    unreadable: withUnreadable(
+      job,
+      unreadable.map(({ key, problem }) => ({ key, problem })),
+    ),
+  };
+  const changes = (): void => {
+    for (const { manifest } of backups) ledger.foundBackup(manifest);
+    for (const read of reads) if (read.kind === "record") ledger.foundRecord(read.record);
+    ledger.wasRead(entries.map(({ key }) => key));
+  };
+  return ok({ job: next, calls: entries.length + 1, changes });
+}
+
+/** As many as may be held in memory at once, but one at least. */
+function withinBytes(entries: readonly ToRead[]): ToRead[] {
+  let bytes = 0;
+  return entries.filter((entry, index) => {
+    bytes += Math.min(entry.bytes, MANIFEST_BYTES);
+    return index === 0 || bytes <= READ_BYTES;
+  });
+}
+
+async function readEntry(entry: ToRead, platform: Platform): Promise<Result<Read>> {
+  const { key, folder, record } = entry;
+  if (entry.bytes > MANIFEST_BYTES)
+    return ok({ kind: "unreadable", key, problem: `it has ${entry.bytes} bytes, which no manifest has` });
+  const text = await platform.vault.readText(key);
+  if (!text.ok) return text;
+  if (text.value === null) return ok({ kind: "gone" });
+  if (folder !== null) return ok(judgeManifest(text.value, { ...entry, folder }, platform));
+  const read = readRecord(record ?? "", text.value);
+  return ok(
+    typeof read === "string" ? { kind: "unreadable", key, problem: read } : { kind: "record", record: read },
+  );
+}
+
+function judgeManifest(
+  text: string,
+  { key, folder, pinned }: ToRead & { folder: string },
+  { codecs, settings }: Platform,
+): Read {
+  const unreadable = (problem: string): Read => ({ kind: "unreadable", key, problem });
+  const reading = readManifest(text);
+  if (reading.kind === "invalid") return unreadable(reading.problem);
+  if (reading.kind === "newer")
+    return unreadable(`it has formatVersion ${reading.formatVersion}, which this release does not know`);
+  const { manifest } = reading;
+  if (folderOfBackup(settings.keyPrefix, manifest.backupId) !== folder)
+    return unreadable(`it is that of ${manifest.backupId.slice(0, 200)}, which has another folder`);
+  if (!checksumHolds(text, manifest, codecs))
+    return unreadable("it is not as it was written: its own checksum does not hold");
+  return { kind: "backup", manifest, row: backupRow(manifest, sha256Of(text, codecs), folder, pinned) };
+}
+
+/**
+ * Compares the catalogue's rows with the part of the bucket that the listing has gone past. A row is removed only when
+ * the bucket, asked once more, has no manifest there: a run may have written both in the meantime.
+ */
+export async function compareRows(
+  job: CareJob,
+  ledger: CareLedger,
+  { repair, vault, catalog }: Platform,
+): Promise<Result<CareStep>> {
+  const rows = await repair.backupsByFolder(job.comparedTo, job.compareUntil, ROWS_COMPARED);
+  if (!rows.ok) return rows;
+  let calls = 1;
+  let removed = 0;
+  let comparedTo = job.comparedTo;
+  let finished = rows.value.length < ROWS_COMPARED;
+  for (const { id, folder } of rows.value) {
+    if (!ledger.holdsBackup(folder)) {
+      if (calls > READS) {
+        finished = false;
+        break;
+      }
+      const manifest = await vault.head(folder + MANIFEST);
+      if (!manifest.ok) return manifest;
+      calls += 1;
+      if (manifest.value === null) {
+        const gone = await catalog.removeBackup(id);
+        if (!gone.ok) return gone;
+        calls += 1;
+        removed += 1;
+      }
+    }
+    comparedTo = `${folder}\u0000`;
+  }
+  const next: CareJob = { ...job, attempt: 0, removed: job.removed + removed, comparedTo };
+  if (!finished) return ok({ job: next, calls });
+  const step = job.listed ? "databases" : "listing";
+  const onwards: CareJob = { ...next, step, comparedTo: job.compareUntil ?? comparedTo };
+  return ok({ job: onwards, calls, changes: () => ledger.endPage() });
+}
+
+/** Tells the catalogue of the next databases, and the account's object of what policies the bucket remembers of them. */
+export async function tellDatabases(
+  job: CareJob,
+  ledger: CareLedger,
+  platform: Platform,
+  account: PolicyKeeper,
+): Promise<Result<CareStep>> {
+  const since = iso(job.startedAt);
+  const found = ledger.untold(DATABASES_TOLD);
+  if (found.length === 0) {
+    const cleared = await platform.repair.forgetFreshness(since);
+    if (!cleared.ok) return cleared;
+    const shared = await mirroredPolicy(platform);
+    if (!shared.ok) return shared;
+    const told = await quietly(() => account.catalogRebuilt(shared.value));
+    return told.ok ? ok({ job: { ...job, step: "done", attempt: 0 }, calls: 3 }) : told;
+  }
+  const rows = found.map(restoredDatabase).filter((row) => row !== null);
+  const told = await platform.repair.saveDatabases(rows, since);
+  if (!told.ok) return told;
+  const mirrors = found.flatMap(({ record }) => (record === null ? [] : [mirrorOf(record)]));
+  if (mirrors.length > 0) {
+    const restored = await quietly(() => account.restorePolicies(mirrors));
+    if (!restored.ok) return restored;
+  }
+  const next: CareJob = { ...job, attempt: 0, databases: job.databases + rows.length };
+  return ok({ job: next, calls: 2, changes: () => ledger.told(found.map(({ id }) => id)) });
+}
+
+/** The default policy, as the bucket remembers it; null when it does not, or in a form that is not known here. */
+async function mirroredPolicy({ vault, settings }: Platform): Promise<Result<DefaultPolicy | null>> {
+  const text = await vault.readText(recordKey(settings.keyPrefix, DEFAULT_POLICY));
+  if (!text.ok || text.value === null) return text.ok ? ok(null) : text;
+  try {
+    const mirror = z.object({ policy: defaultPolicySchema }).safeParse(JSON.parse(text.value));
+    return ok(mirror.success ? mirror.data.policy : null);
+  } catch {
+    return ok(null);
+  }
+}
+
+/** What the account's object was told, or a failure that is tried again. */
+async function quietly(tell: () => Promise<void>): Promise<Result<void>> {
+  try {
+    return ok(await tell());
+  } catch (error) {
+    return failed({
+      code: "account-silent",
+      detail: `The account's object did not take the policies: ${describeException(error)}`,
+      hint: "It is tried again. If it stays, look at the Worker's logs.",
+      retryable: true,
+    });
+  }
+}
+
+function mirrorOf({ databaseId, databaseName, policy, unchanged }: BucketRecord): MirroredDatabase {
+  return { databaseId, databaseName, policy, unchanged };
+}

@@ -1,0 +1,95 @@
+import { z } from "zod";
+import type { DatabaseSummary } from "../../core/d1/api.ts";
+
+/** One reading of the account's list of databases, as stored between alarms. */
+const listingSchema = z.object({
+  /** Databases that are new are served from here on. */
+  anchor: z.number(),
+  /** The page to read next, and how often the list has been gone through. */
+  page: z.number().int(),
+  passes: z.number().int(),
+  /** So many were read in this pass. */
+  seen: z.number().int(),
+  attempt: z.number().int(),
+  dueAt: z.number(),
+  startedAt: z.number(),
+});
+export type ListingUnderWay = z.infer<typeof listingSchema>;
+
+const listedSchema = z.object({ at: z.number().int(), databases: z.number().int() });
+export type Listed = z.infer<typeof listedSchema>;
+
+const failureSchema = z.object({ at: z.number(), code: z.string(), detail: z.string(), hint: z.string() });
+export type ListingFailure = z.infer<typeof failureSchema>;
+
+/** The reading under way and what it has found so far, and how the latest ones ended, in the account object's SQLite. */
+export class ListingLedger {
+  readonly #storage: DurableObjectStorage;
+  readonly #sql: SqlStorage;
+
+  constructor(storage: DurableObjectStorage) {
+    this.#storage = storage;
+    this.#sql = storage.sql;
+    this.#sql.exec("CREATE TABLE IF NOT EXISTS listed (database_id TEXT PRIMARY KEY, name TEXT NOT NULL)");
+  }
+
+  get underWay(): ListingUnderWay | null {
+    return listingSchema.safeParse(this.#storage.kv.get("listing-under-way")).data ?? null;
+  }
+
+  begin(anchor: number, now: number): ListingUnderWay {
+    const begun = { anchor, page: 1, passes: 0, seen: 0, attempt: 0, dueAt: now, startedAt: now };
+    this.#storage.transactionSync(() => {
+      this.#sql.exec("DELETE FROM listed");
+      this.save(begun);
+    });
+    return begun;
+  }
+
+  save(listing: ListingUnderWay): void {
+    this.#storage.kv.put("listing-under-way", listing);
+  }
+
+  /** Remembers the databases of one page together with what comes next. Those known already stay as they are. */
+  savePage(databases: readonly DatabaseSummary[], listing: ListingUnderWay): void {
+    this.#storage.transactionSync(() => {
+      for (const { id, name } of databases) {
+        this.#sql.exec("INSERT OR IGNORE INTO listed (database_id, name) VALUES (?, ?)", id, name);
+      }
+      this.save(listing);
+    });
+  }
+
+  /** All but the catalogue itself, which is never backed up: it can be rebuilt. */
+  found(catalogDatabaseName: string): { id: string; name: string }[] {
+    const sql = "SELECT database_id AS id, name FROM listed WHERE name <> ? ORDER BY name";
+    return this.#sql.exec<{ id: string; name: string }>(sql, catalogDatabaseName).toArray();
+  }
+
+  count(): number {
+    return this.#sql.exec<{ n: number }>("SELECT count(*) AS n FROM listed").one().n;
+  }
+
+  /** The list is complete. */
+  complete(databases: number, now: number): void {
+    const listed: Listed = { at: now, databases };
+    this.#storage.kv.put("listed", listed);
+    this.#storage.kv.delete("listing-failure");
+    this.#storage.kv.delete("listing-under-way");
+  }
+
+  fail(failure: ListingFailure): void {
+    this.#storage.kv.put("listing-failure", failure);
+    this.#storage.kv.delete("listing-under-way");
+  }
+
+  /** The latest complete list. */
+  get listed(): Listed | null {
+    return listedSchema.safeParse(this.#storage.kv.get("listed")).data ?? null;
+  }
+
+  /** Why the latest reading failed; null when it did not. */
+  get failure(): ListingFailure | null {
+    return failureSchema.safeParse(this.#storage.kv.get("listing-failure")).data ?? null;
+  }
+}

@@ -1,0 +1,170 @@
+import type { AccountDesk } from "../../core/account/coordinator.ts";
+import { backupRow } from "../../core/backup/backup-row.ts";
+import type { DeletionAnswer } from "../../core/backup/deletion.ts";
+import { type Manifest, readManifest } from "../../core/backup/manifest.ts";
+import { retain, type Retention, type RetentionPlan } from "../../core/backup/retention.ts";
+import { sha256Of } from "../../core/bucket/codecs.ts";
+import { folderName, folderOfBackup, MANIFEST, PINNED, recordKey } from "../../core/bucket/object-keys.ts";
+import { failed, type Failure, ok, type Result } from "../../core/failure.ts";
+import type { Platform } from "../../core/platform.ts";
+import { readRecord } from "../../core/policy/policy-copy.ts";
+import { CatalogOutbox } from "../database/catalog-outbox.ts";
+import type { RunStore } from "../database/run-store.ts";
+import { idOfFolder, isWalked, nameOfFolder, type Walk } from "./backup-store.ts";
+import type { DatabaseRetention } from "./database-retention.ts";
+import { viewDeletion } from "./deletion-store.ts";
+
+/** What somebody asks of a database's object about its backups. */
+export interface Asked {
+  readonly retention: DatabaseRetention;
+  readonly store: RunStore;
+  readonly platform: Platform;
+  readonly desk: AccountDesk;
+}
+
+export function deleteBackup(
+  asked: Asked,
+  databaseId: string,
+  backupId: string,
+): Promise<Result<DeletionAnswer>> {
+  const { retention, platform, desk } = asked;
+  return retention.alone(async () => {
+    const found = await findStored(databaseId, backupId, platform);
+    if (!found.ok) return found;
+    if (found.value === null) return ok({ kind: "not-there" });
+    const { folder, etag } = found.value;
+    const before = retention.deletions.get(folder);
+    const deletion = retention.deletions.request({ databaseId, folder, etag }, platform.now());
+    const removed = await retention.carryOut(deletion, platform);
+    await retention.follow(platform, desk);
+    if (removed.ok) {
+      if (removed.value === "altered") return failed(altered(backupId));
+      return ok({ kind: removed.value === "pinned" ? "pinned" : "deleted" });
+    }
+    const left = retention.deletions.get(folder) ?? deletion;
+    if (removed.failure.code !== "stored-object-locked" || left.manifestGone)
+      return ok({ kind: "begun", deletion: viewDeletion(left) });
+    // Nothing was deleted, and who asked is told so: nothing is done behind their back on a later day.
+    if (before === null) retention.deletions.drop(folder);
+    else retention.deletions.put(before);
+    return ok({ kind: "refused", detail: removed.failure.detail });
+  });
+}
+
+export function setPinned(
+  { retention, store, platform }: Asked,
+  databaseId: string,
+  backupId: string,
+  pinned: boolean,
+): Promise<Result<"done" | "not-there">> {
+  return retention.alone(async () => {
+    const found = await findStored(databaseId, backupId, platform);
+    if (!found.ok) return found;
+    if (found.value === null) return ok("not-there");
+    const { folder, manifest, manifestSha256 } = found.value;
+    const key = folder + PINNED;
+    // Looked for first: a lock rule refuses to overwrite one that is there already.
+    const standing = await platform.vault.head(key);
+    if (!standing.ok) return standing;
+    if (pinned !== (standing.value !== null)) {
+      const done = pinned ? await platform.vault.put(key, "") : await platform.vault.remove([key]);
+      if (!done.ok) return done;
+    }
+    const outbox = new CatalogOutbox(store, platform);
+    store.together(() => {
+      retention.ledger.addNames([nameOfFolder(folder)]);
+      retention.ledger.setPinned(folder, pinned);
+      if (pinned) retention.deletions.drop(folder);
+      outbox.addBackup(backupRow(manifest, manifestSha256, folder, pinned));
+    });
+    await outbox.flush();
+    return ok("done");
+  });
+}
+
+/** By a walk of its own through the bucket: what it reads of manifests stays known, so that none is read twice. */
+export function previewRetention(
+  { retention, platform }: Asked,
+  database: { id: string; name: string | null },
+  rules: Retention,
+): Promise<Result<RetentionPlan>> {
+  const { ledger } = retention;
+  return retention.alone(async () => {
+    const name =
+      database.name ?? (ledger.names.length > 0 ? null : await mirroredName(database.id, platform));
+    if (name !== null) ledger.addNames([folderName(name)]);
+    let walk: Walk = ledger.begin();
+    while (!isWalked(walk)) {
+      const page = await ledger.page(walk, platform);
+      if (!page.ok) return page;
+      walk = page.value;
+    }
+    const read = await ledger.read(ledger.unread, platform);
+    if (!read.ok) return failed(stillReading(read.failure, ledger.unread));
+    return ok(retain(ledger.backupsOf(database.id), rules, platform.now()));
+  });
+}
+
+interface StoredBackup {
+  readonly folder: string;
+  readonly etag: string;
+  readonly manifest: Manifest;
+  readonly manifestSha256: string;
+}
+
+/** A backup of this database, as it lies in the bucket. */
+async function findStored(
+  databaseId: string,
+  backupId: string,
+  { settings, vault, codecs }: Platform,
+): Promise<Result<StoredBackup | null>> {
+  const folder = folderOfBackup(settings.keyPrefix, backupId);
+  if (folder === null) return ok(null);
+  const head = await vault.head(folder + MANIFEST);
+  if (!head.ok) return head;
+  const text = head.value === null ? ok(null) : await vault.readText(folder + MANIFEST);
+  if (!text.ok) return text;
+  if (head.value === null || text.value === null) return ok(null);
+  const reading = readManifest(text.value);
+  const ours =
+    reading.kind === "manifest" &&
+    reading.manifest.database.id === databaseId &&
+    reading.manifest.backupId === idOfFolder(folder);
+  if (!ours) return failed(notOfThisDatabase(backupId));
+  const manifestSha256 = sha256Of(text.value, codecs);
+  return ok({ folder, etag: head.value.etag, manifest: reading.manifest, manifestSha256 });
+}
+
+/** The name of a database that this object knows nothing of, by the record of it that lies in the bucket. */
+async function mirroredName(databaseId: string, { settings, vault }: Platform): Promise<string | null> {
+  const text = await vault.readText(recordKey(settings.keyPrefix, databaseId));
+  if (!text.ok || text.value === null) return null;
+  const record = readRecord(databaseId, text.value);
+  return typeof record === "string" ? null : record.databaseName;
+}
+
+function stillReading(failure: Failure, unread: number): Failure {
+  return {
+    ...failure,
+    detail: `${unread} manifests have still to be read. ${failure.detail}`,
+    hint: "Ask again: what has been read is remembered.",
+  };
+}
+
+function altered(backupId: string): Failure {
+  return {
+    code: "stored-object-altered",
+    detail: `The manifest of backup ${backupId} has changed while it was to be deleted; nothing was deleted.`,
+    hint: "Does another tool write to the bucket? Look at it, and ask again.",
+    retryable: true,
+  };
+}
+
+function notOfThisDatabase(backupId: string): Failure {
+  return {
+    code: "manifest-conflict",
+    detail: `The manifest in the folder of ${backupId} is that of another backup: a copy, perhaps.`,
+    hint: "What is no backup of its own folder is left alone. Delete the folder by hand if it is not needed.",
+    retryable: false,
+  };
+}

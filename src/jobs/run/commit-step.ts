@@ -1,0 +1,89 @@
+import { backupRow } from "../../core/backup/backup-row.ts";
+import { checksumsText } from "../../core/backup/checksums.ts";
+import { type Manifest, manifestText, readManifest } from "../../core/backup/manifest.ts";
+import { restoreGuide } from "../../core/backup/restore-guide.ts";
+import { differenceOfEquals } from "../../core/backup/since-last.ts";
+import { sha256Of } from "../../core/bucket/codecs.ts";
+import { CHECKSUMS, CLAIM, MANIFEST, PINNED, RESTORE_GUIDE } from "../../core/bucket/object-keys.ts";
+import { failed, type Failure, ok, type Result } from "../../core/failure.ts";
+import { manifestOf } from "../../core/run/build-manifest.ts";
+import type { PhaseOf, Run } from "../../core/run/run.ts";
+import { advance } from "../../core/run/transitions.ts";
+import { standingBackup } from "../database/standing-backup.ts";
+import { claimText, folderOfRun, type StepContext, type StepOutcome } from "./step.ts";
+
+/** Writes what stands beside the volumes, and manifest.json last and create-only: with it, the backup exists. */
+export async function committing(
+  run: Run,
+  phase: PhaseOf<"committing">,
+  context: StepContext,
+): Promise<Result<StepOutcome>> {
+  const { platform } = context;
+  const { vault } = platform;
+  const folder = folderOfRun(run, phase.copy, platform);
+  const standing = await vault.readText(folder + MANIFEST);
+  if (!standing.ok) return standing;
+  const before = await standingBackup(context.previous, platform);
+  if (!before.ok) return before;
+  // Written before this run was cut off: what follows from it still has to be saved.
+  if (standing.value !== null) return committed(run, standing.value, folder, before.value, context);
+  const previous =
+    context.previous === null
+      ? null
+      : { backupId: context.previous.backupId, manifestSha256: context.previous.manifestSha256 };
+  const unsealed = manifestOf(run, phase, platform.settings.tool, previous);
+  const beside: [string, string][] = [
+    [CHECKSUMS, checksumsText(unsealed.volumes)],
+    [RESTORE_GUIDE, restoreGuide(unsealed)],
+  ];
+  for (const [name, text] of [...beside, ...(run.pinned ? [[PINNED, ""] as const] : [])]) {
+    const written = await vault.put(folder + name, text);
+    if (!written.ok) return written;
+  }
+  const files = [[CLAIM, claimText(run)] as const, ...beside].map(([name, text]) => ({
+    name,
+    bytes: new TextEncoder().encode(text).length,
+    sha256: sha256Of(text, platform.codecs),
+  }));
+  const text = manifestText({ ...unsealed, files }, platform.codecs);
+  const created = await vault.create(folder + MANIFEST, text);
+  if (!created.ok) return created;
+  // Written by this very run before it was cut off: the next try finds it standing.
+  if (created.value === "taken") return failed({ ...conflict(folder), retryable: true });
+  return committed(run, text, folder, before.value, context);
+}
+
+/** The end of a run whose manifest stands in the bucket. */
+function committed(
+  run: Run,
+  text: string,
+  folder: string,
+  before: Manifest | null,
+  { platform }: StepContext,
+): Result<StepOutcome> {
+  const reading = readManifest(text);
+  if (reading.kind !== "manifest" || reading.manifest.runId !== run.id) return failed(conflict(folder));
+  const { manifest } = reading;
+  const done = advance(run, { at: "complete", backupId: manifest.backupId }, platform.now());
+  const manifestSha256 = sha256Of(text, platform.codecs);
+  const outcome: StepOutcome = {
+    run: { ...done, finishedAt: done.wakeAt },
+    commit: {
+      backup: { backupId: manifest.backupId, manifestSha256, bookmark: manifest.atBookmark },
+      row: backupRow(manifest, manifestSha256, folder, run.pinned),
+    },
+  };
+  const difference = before === null ? null : differenceOfEquals(before, manifest);
+  if (before === null || difference === null) return ok(outcome);
+  const detail = `Backup ${manifest.backupId} has the same bookmark as ${before.backupId}, but ${difference}.`;
+  return ok({ ...outcome, record: { unchangedOff: { at: platform.now(), detail } } });
+}
+
+function conflict(folder: string): Failure {
+  return {
+    code: "manifest-conflict",
+    detail: `${folder} already holds the manifest of another run.`,
+    hint: "Do two Workers write to one bucket under the same KEY_PREFIX? Give each its own.",
+    retryable: false,
+  };
+}

@@ -1,0 +1,161 @@
+import { z } from "zod";
+import { EXPORT_LIMIT } from "../../core/backoff.ts";
+import { CLAIM, stampOf, volumeName } from "../../core/bucket/object-keys.ts";
+import { failed, type Failure, ok, type Result } from "../../core/failure.ts";
+import { bytesCopied, type Copy, optionsOf, type PhaseOf, type Run } from "../../core/run/run.ts";
+import { advance } from "../../core/run/transitions.ts";
+import { Superseded } from "../database/run-store.ts";
+import { copyVolume } from "./copy-volume.ts";
+import { restartExport } from "./export-step.ts";
+import { claimText, folderOfRun, type StepContext } from "./step.ts";
+
+/** How many seconds ahead a free folder is looked for. */
+const CLAIM_LIMIT = 60;
+
+/** Copies one volume. A crash costs this volume, never the export nor the volumes before it. */
+export async function copying(
+  run: Run,
+  phase: PhaseOf<"copying">,
+  context: StepContext,
+): Promise<Result<Run>> {
+  const { platform } = context;
+  let current = run;
+  let { copy } = phase;
+  const save = async (next: Copy): Promise<void> => {
+    copy = next;
+    current = await context.save({ ...current, phase: { ...phase, copy } });
+  };
+  if (copy.upload !== null) {
+    const aborted = await platform.vault.abortUpload(copy.upload.key, copy.upload.uploadId);
+    if (!aborted.ok) return aborted;
+    await save({ ...copy, upload: null });
+  }
+  if (!copy.claimed) {
+    const claimed = await claimFolder(current, copy, context, save);
+    if (!claimed.ok) return claimed;
+  }
+  const options = optionsOf(run);
+  const encrypted = options.recipients.length > 0;
+  const name = volumeName(run.databaseName, copy.volumes.length + 1, options.compression, encrypted);
+  const key = folderOfRun(run, copy, platform) + name;
+  const job = {
+    signedUrl: phase.dump.signedUrl,
+    copy,
+    name,
+    key,
+    options,
+  };
+  const copied = await copyVolume(platform, job, {
+    ...context.observer,
+    uploadBegun: (uploadId) => save({ ...copy, upload: { key, uploadId } }),
+  });
+  if (!copied.ok) return afterFailure(current, { ...phase, copy }, copied.failure, context);
+  const { volume, source, scanned, last } = copied.value;
+  const now = platform.now();
+  const grown: Copy = {
+    ...copy,
+    source,
+    scanned,
+    volumes: [...copy.volumes, volume],
+    upload: null,
+    renewals: 0,
+  };
+  if (!last) return ok(advance(current, { ...phase, copy: grown }, now));
+  if (bytesCopied(grown) !== source.totalBytes)
+    return failed(wrongTotal(bytesCopied(grown), source.totalBytes));
+  return ok(
+    advance(current, { at: "verifying", dump: phase.dump, copy: grown, copiedAt: now, verified: 0 }, now),
+  );
+}
+
+const claimSchema = z.object({ runId: z.string() });
+
+/** Makes the folder ours by its RUN.json, create-only. One that another run holds is left alone: the next second is tried. */
+async function claimFolder(
+  run: Run,
+  first: Copy,
+  { platform }: StepContext,
+  save: (copy: Copy) => Promise<void>,
+): Promise<Result<void>> {
+  const text = claimText(run);
+  let copy = first;
+  for (let second = 0; second < CLAIM_LIMIT; second++) {
+    const key = folderOfRun(run, copy, platform) + CLAIM;
+    const created = await platform.vault.create(key, text);
+    if (!created.ok) return created;
+    const ours = created.value === "created" ? ok(true) : await isOurs(key, run, platform);
+    if (!ours.ok) return ours;
+    if (ours.value) {
+      try {
+        await save({ ...copy, claimed: true });
+      } catch (error) {
+        // The run ended meanwhile, and knew of no folder that would have to be cleaned up.
+        if (error instanceof Superseded) await platform.vault.remove([key]);
+        throw error;
+      }
+      return ok(undefined);
+    }
+    copy = { ...copy, stamp: stampOf((run.startedAt ?? copy.startedAt) + (second + 1) * 1_000) };
+    await save(copy);
+  }
+  return failed({
+    code: "folder-taken",
+    detail: `The folders of ${CLAIM_LIMIT} seconds are all taken by other runs.`,
+    hint: "Do two Workers write to one bucket under the same KEY_PREFIX? Give each its own.",
+    retryable: true,
+  });
+}
+
+async function isOurs(key: string, run: Run, platform: StepContext["platform"]): Promise<Result<boolean>> {
+  const stored = await platform.vault.readText(key);
+  if (!stored.ok) return stored;
+  const claim = claimSchema.safeParse(parseJson(stored.value ?? ""));
+  return ok(claim.success && claim.data.runId === run.id);
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+function afterFailure(
+  run: Run,
+  phase: PhaseOf<"copying">,
+  failure: Failure,
+  { platform }: StepContext,
+): Result<Run> {
+  const now = platform.now();
+  switch (failure.code) {
+    case "dump-url-expired": {
+      const { copy, dump } = phase;
+      if (copy.renewals >= EXPORT_LIMIT) return ok(restartExport(run, failure, platform));
+      // The finished volumes stay, if a poll gives a fresh address of this same export.
+      const kept: Copy = { ...copy, renewals: copy.renewals + 1 };
+      const startedAt = now - dump.exportMs;
+      const renewing = { startedAt, bookmark: dump.bookmark, polls: 0, busySince: null, message: null };
+      return ok(advance(run, { at: "exporting", ...renewing, copy: kept, discard: false }, now));
+    }
+    case "dump-changed":
+      return ok(restartExport(run, failure, platform));
+    case "dump-empty":
+    case "dump-not-from-d1":
+    case "dump-incomplete-statement":
+    case "dump-size-unknown":
+      // Each export makes the database unavailable: one more is worth it, a row of them is not.
+      return ok(restartExport(run, failure, platform, 2));
+    default:
+      return failed(failure);
+  }
+}
+
+function wrongTotal(copied: number, stated: number): Failure {
+  return {
+    code: "dump-truncated",
+    detail: `${copied} bytes were copied of a dump of ${stated}.`,
+    hint: "This should not happen; please report it.",
+    retryable: true,
+  };
+}

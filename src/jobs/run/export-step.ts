@@ -1,0 +1,145 @@
+import { backoffMs, BUSY_LIMIT_MS, busyDelayMs, EXPORT_LIMIT, pollDelayMs } from "../../core/backoff.ts";
+import type { ExportAnswer } from "../../core/d1/api.ts";
+import { virtualTablesFailure } from "../../core/dump/schema.ts";
+import { type Failure, ok, type Result } from "../../core/failure.ts";
+import { optionsOf, type PhaseOf, type Run } from "../../core/run/run.ts";
+import { advance, emptied, exportAnew, fail, newCopy } from "../../core/run/transitions.ts";
+import { removeVolumes, type StepContext } from "./step.ts";
+
+/**
+ * Starts the export, or polls it. A start whose answer was lost is repeated, finds the database busy, and waits
+ * until the export that nobody polls is cancelled.
+ */
+export async function exporting(
+  run: Run,
+  phase: PhaseOf<"exporting">,
+  context: StepContext,
+): Promise<Result<Run>> {
+  const { platform } = context;
+  if (phase.discard && phase.copy !== null) {
+    const removed = await removeVolumes(run, phase.copy, platform);
+    if (!removed.ok) return removed;
+    const cleared: PhaseOf<"exporting"> = { ...phase, copy: emptied(phase.copy), discard: false };
+    return exporting(await context.save({ ...run, phase: cleared }), cleared, context);
+  }
+  const { bookmark } = phase;
+  // The time that the database spends busy with somebody else's export is not ours.
+  if (bookmark === null) phase = { ...phase, startedAt: platform.now() };
+  const { exportOptions } = optionsOf(run);
+  const answer =
+    bookmark === null
+      ? await platform.api.startExport(run.databaseId, exportOptions)
+      : await platform.api.pollExport(run.databaseId, exportOptions, bookmark);
+  if (!answer.ok) return answer;
+  const started =
+    bookmark === null && answer.value.kind !== "busy" ? run.exportsStarted + 1 : run.exportsStarted;
+  return ok(afterAnswer({ ...run, exportsStarted: started }, phase, answer.value, context));
+}
+
+function afterAnswer(
+  run: Run,
+  phase: PhaseOf<"exporting">,
+  answer: ExportAnswer,
+  { platform }: StepContext,
+): Run {
+  const now = platform.now();
+  switch (answer.kind) {
+    case "active": {
+      const bookmark = phase.bookmark ?? answer.bookmark;
+      const message = answer.message ?? phase.message;
+      const polls = phase.bookmark === null ? 0 : phase.polls;
+      return advance(run, { ...phase, bookmark, message, polls: polls + 1 }, now, pollDelayMs(polls));
+    }
+    case "complete": {
+      if (phase.bookmark !== null && answer.bookmark !== phase.bookmark)
+        return restartExport(run, otherExport(), platform);
+      // The address is saved in the turn in which it is read: D1 may tell it only once.
+      const dump = {
+        bookmark: answer.bookmark,
+        signedUrl: answer.signedUrl,
+        exportMs: Math.max(0, now - phase.startedAt),
+      };
+      const copy = phase.copy ?? newCopy(run, now);
+      // A fresh address of an export whose volumes are being copied: its questions have been asked.
+      if (!run.examine || run.examined !== null || copy.volumes.length > 0)
+        return advance(run, { at: "copying", dump, copy, waiting: false }, now);
+      const nothing = { startedAt: now, asked: 0, rowsRead: 0, found: [], rows: [] };
+      return advance(run, { at: "examining", dump, copy, ...nothing }, now);
+    }
+    case "busy": {
+      const busySince = phase.busySince ?? now;
+      if (now - busySince > BUSY_LIMIT_MS) return fail(run, busyForTooLong(), now);
+      // Waiting is no failure: only its length counts.
+      const wakeAt = now + busyDelayMs(phase.polls, platform.random());
+      return { ...run, lastFailure: busy(), wakeAt, phase: { ...phase, busySince, polls: phase.polls + 1 } };
+    }
+    case "lost":
+      return restartExport(run, (phase.copy?.renewals ?? 0) > 0 ? noFreshAddress() : lost(), platform);
+    case "error":
+      return restartExport(run, refused(answer.message), platform);
+  }
+}
+
+/** Starts over with a new export, up to `limit` exports in all; then the run fails. */
+export function restartExport(
+  run: Run,
+  why: Failure,
+  platform: StepContext["platform"],
+  limit = EXPORT_LIMIT,
+): Run {
+  const now = platform.now();
+  if (!why.retryable || run.exportsStarted >= limit) return fail(run, why, now);
+  return exportAnew(run, why, now, backoffMs(run.exportsStarted, platform.random(), 1_000, 30_000));
+}
+
+function busy(): Failure {
+  return {
+    code: "database-busy",
+    detail: "D1 is busy with another export of this database.",
+    hint: "Nothing to do: it becomes free when that export ends.",
+    retryable: true,
+  };
+}
+
+function busyForTooLong(): Failure {
+  return {
+    code: "export-busy",
+    detail: `Another export kept the database busy for ${BUSY_LIMIT_MS / 60_000} minutes.`,
+    hint: "Does another tool export this database at the same time? Give it another hour.",
+    retryable: true,
+  };
+}
+
+function lost(): Failure {
+  return {
+    code: "export-lost",
+    detail: "D1 no longer knows of the export.",
+    hint: "D1 cancels an export that is not polled for 15 seconds, and forgets one that it has reported complete. A new one is started, a few times.",
+    retryable: true,
+  };
+}
+
+function noFreshAddress(): Failure {
+  return {
+    code: "dump-url-expired",
+    detail: "The dump's address is no longer valid, and D1 gives no fresh one for this export.",
+    hint: "A new export is made, a few times. If it stays, D1's storage refuses its own addresses: tell Cloudflare's support.",
+    retryable: true,
+  };
+}
+
+function otherExport(): Failure {
+  return { ...lost(), detail: "D1 answered with another export than the one that was begun." };
+}
+
+function refused(message: string): Failure {
+  const virtual = /virtual table/i.test(message);
+  if (virtual)
+    return { ...virtualTablesFailure(["(named by D1 only)"]), detail: `D1 refused the export: ${message}` };
+  return {
+    code: "export-refused",
+    detail: `D1 ended the export with an error: ${message}`,
+    hint: "A new one is started, a few times. If it stays, try `wrangler d1 export` by hand, and tell Cloudflare's support.",
+    retryable: true,
+  };
+}

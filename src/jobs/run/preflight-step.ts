@@ -1,0 +1,127 @@
+import { z } from "zod";
+import type { ExportOptions } from "../../core/d1/export-options.ts";
+import {
+  type Belonging,
+  exportedSchema,
+  exportOptionsFailure,
+  leftOut,
+  partialHazards,
+} from "../../core/dump/partial-export.ts";
+import {
+  dumpedParts,
+  dumpedTables,
+  lineHazards,
+  openComments,
+  openCommentsFailure,
+  schemaHazards,
+  virtualTables,
+  virtualTablesFailure,
+} from "../../core/dump/schema.ts";
+import { failed, ok, type Result } from "../../core/failure.ts";
+import type { Platform } from "../../core/platform.ts";
+import { backupOptions } from "../../core/policy/backup-options.ts";
+import type { FullPolicy } from "../../core/policy/policy.ts";
+import type { Run } from "../../core/run/run.ts";
+import { advance, freshExport } from "../../core/run/transitions.ts";
+import { reasonForFullBackup } from "../../core/run/unchanged.ts";
+import { isDue } from "../../core/schedule/spread.ts";
+import { standingBackup } from "../database/standing-backup.ts";
+import { notUnderstood, type StepContext, type StepOutcome } from "./step.ts";
+
+/**
+ * Looks before exporting: does the database exist, does the last backup still stand for it, how big is it, can D1
+ * export it at all? Settles what the run does with its dump. Changes nothing outside.
+ */
+export async function preflight(
+  run: Run,
+  context: StepContext,
+  policy: FullPolicy,
+): Promise<Result<StepOutcome>> {
+  const { platform } = context;
+  const database = await platform.api.getDatabase(run.databaseId);
+  if (!database.ok) return database;
+  const { name, fileSize } = database.value;
+  const { record } = context;
+  const options = backupOptions(policy, platform.settings.recipients);
+  const last = await standingBackup(context.previous, platform);
+  if (!last.ok) return last;
+  const question = {
+    databaseId: run.databaseId,
+    databaseName: name,
+    request: run,
+    policy,
+    options,
+    off: record.unchangedOff !== null,
+    bookmark: null,
+    manifest: last.value,
+  };
+  // Asked without a bookmark first: only "no bookmark" leaves something to ask D1 for.
+  if (reasonForFullBackup({ ...question, now: platform.now() }) === "no bookmark") {
+    const bookmark = await platform.api.bookmark(run.databaseId);
+    // Nothing was asked yet: later it may well be told.
+    if (!bookmark.ok && bookmark.failure.code === "api-budget-spent") return bookmark;
+    const now = platform.now();
+    const standing = last.value;
+    // A bookmark that cannot be had costs an export, and no backup.
+    const told = { ...question, bookmark: bookmark.ok ? bookmark.value : null, now };
+    if (standing !== null && reasonForFullBackup(told) === null) {
+      const { backupId } = standing;
+      const over = advance(
+        { ...run, databaseName: name, fileSize, options },
+        { at: "unchanged", backupId },
+        now,
+      );
+      return ok({
+        run: { ...over, finishedAt: now },
+        record: { unchanged: { backupId, checkedAt: now } },
+      });
+    }
+  }
+  const schema = await platform.api.schema(run.databaseId);
+  if (!schema.ok) return schema;
+  const { exportOptions } = options;
+  const belongings = await belongingsOf(run.databaseId, exportOptions, platform);
+  if (!belongings.ok) return belongings;
+  const unwanted = exportOptionsFailure(schema.value, belongings.value, exportOptions);
+  if (unwanted !== null) return failed(unwanted);
+  const exported = exportedSchema(schema.value, exportOptions);
+  const virtual = virtualTables(exported);
+  if (virtual.length > 0) return failed(virtualTablesFailure(virtual));
+  const dumpedSql = exportOptions.noSchema ? [] : exported;
+  const open = openComments(dumpedSql);
+  if (open.length > 0) return failed(openCommentsFailure(open));
+  const now = platform.now();
+  const notExported = leftOut(schema.value, exportOptions);
+  const partial = partialHazards(exportOptions, notExported);
+  const examine = run.examine || isDue(run.databaseId, policy.examineDays, record.examinedAt, now);
+  const known: Run = {
+    ...run,
+    databaseName: name,
+    fileSize,
+    options,
+    tables: dumpedTables(exported),
+    parts: dumpedParts(dumpedSql),
+    hazards: [...partial, ...schemaHazards(dumpedSql), ...lineHazards(dumpedSql)],
+    notExported,
+    // Without rows there is nothing that the dump could alter.
+    examine: examine && !exportOptions.noData,
+  };
+  return ok({ run: advance(known, freshExport(now), now) });
+}
+
+const belongingSchema = z.array(z.object({ name: z.string(), table: z.string() }));
+
+/** What belongs to which table; asked only of a database of which not everything is dumped. */
+async function belongingsOf(
+  databaseId: string,
+  { tables }: ExportOptions,
+  { api }: Platform,
+): Promise<Result<Belonging[]>> {
+  if (tables.length === 0) return ok([]);
+  const sql =
+    "SELECT name, tbl_name AS \"table\" FROM sqlite_master WHERE type IN ('index', 'trigger') AND sql IS NOT NULL";
+  const answered = await api.query(databaseId, sql);
+  if (!answered.ok) return answered;
+  const read = belongingSchema.safeParse(answered.value.rows);
+  return read.success ? ok(read.data) : failed(notUnderstood());
+}

@@ -1,0 +1,69 @@
+import type { BackupRow } from "../../core/backup/backup-row.ts";
+import type { CommittedBackup } from "../../core/backup/committed-backup.ts";
+import { folderOf } from "../../core/bucket/object-keys.ts";
+import { type Failure, ok, type Result } from "../../core/failure.ts";
+import type { Platform } from "../../core/platform.ts";
+import { type Copy, type Run, volumesWritten } from "../../core/run/run.ts";
+import type { DatabaseRecord, RecordChange } from "../database/database-record.ts";
+import type { CopyObserver } from "./copy-volume.ts";
+
+/** What a step works with. */
+export interface StepContext {
+  readonly platform: Platform;
+  /**
+   * Persists the run in the middle of a step: before an effect that must not be forgotten.
+   * Throws `Superseded` when storage holds another revision than the one that this step knows.
+   */
+  save(run: Run): Promise<Run>;
+  readonly observer: Omit<CopyObserver, "uploadBegun">;
+  /** The backup before this one: manifests form a chain. */
+  readonly previous: CommittedBackup | null;
+  /** What is known of the database beyond this run. */
+  readonly record: DatabaseRecord;
+}
+
+/** How a step ends: the run as it is to be saved, and what follows from it. */
+export interface StepOutcome {
+  readonly run: Run;
+  /** What the step has found out for the database's record. */
+  readonly record?: RecordChange;
+  readonly commit?: Commit;
+}
+
+/** A backup that is in the bucket, manifest and all. */
+export interface Commit {
+  readonly backup: CommittedBackup;
+  readonly row: BackupRow;
+}
+
+/** What RUN.json holds, byte for byte. */
+export function claimText(run: Run): string {
+  return `${JSON.stringify({ runId: run.id, databaseId: run.databaseId })}\n`;
+}
+
+export function folderOfRun(run: Run, copy: Copy, platform: Platform): string {
+  return folderOf(platform.settings.keyPrefix, run.databaseName, copy.stamp);
+}
+
+/**
+ * Deletes the volumes that the run has or may have written, a begun upload included. May run twice. What lies in a
+ * folder that the run has not claimed is somebody else's, and stays.
+ */
+export async function removeVolumes(run: Run, copy: Copy, platform: Platform): Promise<Result<void>> {
+  if (!copy.claimed) return ok(undefined);
+  if (copy.upload !== null) {
+    const aborted = await platform.vault.abortUpload(copy.upload.key, copy.upload.uploadId);
+    if (!aborted.ok) return aborted;
+  }
+  const folder = folderOfRun(run, copy, platform);
+  return platform.vault.remove(volumesWritten(run, copy).map((name) => folder + name));
+}
+
+export function notUnderstood(): Failure {
+  return {
+    code: "api-answer-invalid",
+    detail: "D1 answered in a form that we do not know.",
+    hint: "Look for a newer release of d1-nightly.",
+    retryable: false,
+  };
+}

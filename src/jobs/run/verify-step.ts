@@ -1,0 +1,132 @@
+import { emptiedTables, encryptionEnded } from "../../core/backup/since-last.ts";
+import { opensAsAge } from "../../core/bucket/age-file.ts";
+import {
+  miscountedTables,
+  missingParts,
+  missingTables,
+  notScanned,
+  scanHazards,
+} from "../../core/dump/hazards.ts";
+import { exportedSchema, rowsOfDump } from "../../core/dump/partial-export.ts";
+import { dumpedParts, dumpedTables } from "../../core/dump/schema.ts";
+import { failed, type Failure, ok, type Result } from "../../core/failure.ts";
+import type { Platform } from "../../core/platform.ts";
+import { type Copy, optionsOf, type PhaseOf, type Run } from "../../core/run/run.ts";
+import { advance } from "../../core/run/transitions.ts";
+import { standingBackup } from "../database/standing-backup.ts";
+import { restartExport } from "./export-step.ts";
+import { folderOfRun, type StepContext } from "./step.ts";
+
+/** The run with all its hazards, or with another export before it. */
+export type Judgement = { readonly sound: boolean; readonly run: Run };
+
+/**
+ * Holds the counts of a copy against the tables that the database has and against the last backup. Bytes that all
+ * agree can still be the wrong ones: a dump without a table, or with an emptied one, is as long as it says.
+ */
+export async function judge(run: Run, copy: Copy, context: StepContext): Promise<Result<Judgement>> {
+  const { platform } = context;
+  const before = await standingBackup(context.previous, platform);
+  if (!before.ok) return before;
+  const { lean, recipients, exportOptions } = optionsOf(run);
+  const lost = encryptionEnded(before.value, recipients);
+  const known = [...run.hazards, ...(run.examined?.found ?? []), ...lost];
+  if (lean) return ok({ sound: true, run: { ...run, hazards: [...known, notScanned()] } });
+  const lacking = await lackingParts(run, copy, platform);
+  if (!lacking.ok) return lacking;
+  if (lacking.value.length > 0)
+    return ok({ sound: false, run: restartExport(run, incomplete(lacking.value), platform, 2) });
+  const emptied = emptiedTables(before.value, rowsOf(run, copy), exportOptions);
+  const hazards = [...known, ...scanHazards(copy.scanned), ...emptied];
+  return ok({ sound: true, run: { ...run, hazards } });
+}
+
+/** What the database has and the dump lacks, in words. */
+async function lackingParts(run: Run, copy: Copy, { api }: Platform): Promise<Result<string[]>> {
+  const { exportOptions } = optionsOf(run);
+  const miscounted = miscountedTables(run.examined?.rows ?? [], rowsOf(run, copy));
+  const rows = miscounted.map((table) => `rows of ${table}`);
+  // Without CREATE statements a table that is empty stands nowhere.
+  const tables = exportOptions.noSchema ? [] : missingTables(run.tables ?? [], copy.scanned);
+  const parts = missingParts(run.parts ?? [], copy.scanned);
+  if (tables.length + parts.length === 0) return ok(rows);
+  // Dropped between the preflight and the export, or lost by it? The database knows.
+  const schema = await api.schema(run.databaseId);
+  if (!schema.ok) return schema;
+  const still = exportedSchema(schema.value, exportOptions);
+  const stillTables = new Set(dumpedTables(still));
+  const stillParts = new Set(dumpedParts(still));
+  return ok([
+    ...rows,
+    ...tables.filter((table) => stillTables.has(table)),
+    ...parts.filter((part) => stillParts.has(part)),
+  ]);
+}
+
+function rowsOf(run: Run, copy: Copy): [string, number | null][] {
+  return rowsOfDump(copy.scanned.rows, run.tables ?? [], optionsOf(run).exportOptions);
+}
+
+function incomplete(lacking: readonly string[]): Failure {
+  const others = lacking.length > 5 ? ` and ${lacking.length - 5} more` : "";
+  return {
+    code: "dump-incomplete",
+    detail: `D1's dump lacks what the database has: ${lacking.slice(0, 5).join(", ")}${others}.`,
+    hint: "Another export is made, once. If it stays, try `wrangler d1 export` by hand, and tell Cloudflare's support.",
+    retryable: true,
+  };
+}
+
+/** Reads one volume back from the bucket and compares it with what was sent there. */
+export async function verifying(
+  run: Run,
+  phase: PhaseOf<"verifying">,
+  context: StepContext,
+): Promise<Result<Run>> {
+  const { platform } = context;
+  const now = platform.now();
+  const volume = phase.copy.volumes[phase.verified];
+  if (volume === undefined) {
+    const { dump, copy, copiedAt } = phase;
+    const judged = await judge(run, copy, context);
+    if (!judged.ok) return judged;
+    if (!judged.value.sound) return ok(judged.value.run);
+    return ok(advance(judged.value.run, { at: "committing", dump, copy, copiedAt, verifiedAt: now }, now));
+  }
+  const stored = await platform.vault.measure(folderOfRun(run, phase.copy, platform) + volume.name);
+  if (!stored.ok) return stored;
+  if (stored.value === null) return ok(restartExport(run, missing(volume.name), platform));
+  if (stored.value.bytes !== volume.bytes || stored.value.sha256 !== volume.sha256) {
+    return ok(restartExport(run, altered(volume.name), platform));
+  }
+  if (optionsOf(run).recipients.length > 0 && !opensAsAge(stored.value.opening))
+    return failed(readable(volume.name));
+  return ok(advance(run, { ...phase, verified: phase.verified + 1 }, platform.now()));
+}
+
+function missing(name: string): Failure {
+  return {
+    code: "stored-object-missing",
+    detail: `Volume ${name} was written, but is not in the bucket.`,
+    hint: "Does a lifecycle rule or another tool delete from the bucket? A new export is made, a few times.",
+    retryable: true,
+  };
+}
+
+function altered(name: string): Failure {
+  return {
+    code: "stored-object-altered",
+    detail: `Volume ${name} reads back from the bucket with another size or SHA-256 than was written.`,
+    hint: "Does another tool write to the bucket? A new export is made, a few times.",
+    retryable: true,
+  };
+}
+
+function readable(name: string): Failure {
+  return {
+    code: "stored-object-readable",
+    detail: `Volume ${name} was to be encrypted, but what lies in the bucket is no age file.`,
+    hint: "The run is given up and what it wrote is deleted. This is a defect of d1-nightly; please report it.",
+    retryable: false,
+  };
+}
