@@ -1,10 +1,11 @@
 /** Where the old lines of a hunk stand today. */
 import leven from "leven";
 import { oldLines, type Hunk } from "./patch.ts";
+import { inNewWords, renaming } from "./renamed.ts";
 import { filesOfTree, textOf } from "./tree.ts";
 
-/** A line to look for, and a line that was found. */
-type Alike = (old: string, found: string) => boolean;
+/** Whether lines that were found are those that were looked for. */
+type Alike = (old: readonly string[], found: readonly string[]) => boolean;
 
 interface Place {
   readonly file: string;
@@ -37,50 +38,58 @@ function placesIn(file: string, wanted: readonly string[], alike: Alike): Place[
   const lines = linesOf(file);
   const places: Place[] = [];
   for (let index = 0; index + wanted.length <= lines.length; index++)
-    if (wanted.every((line, offset) => alike(line, lines[index + offset] ?? "")))
-      places.push({ file, index });
+    if (alike(wanted, lines.slice(index, index + wanted.length))) places.push({ file, index });
   return places;
 }
 
-const same: Alike = (old, found) => old === found;
-const sameButForIndent: Alike = (old, found) => old.trim() === found.trim();
+const same: Alike = (old, found) => old.every((line, index) => line === found[index]);
+const sameButForIndent: Alike = (old, found) =>
+  old.every((line, index) => line.trim() === (found[index] ?? "").trim());
+const sameButForNames: Alike = (old, found) => renaming(old, found) !== null;
 
-/** The hunk with its numbers and context as they are today; or that it is to be rewritten by hand. */
+/** The hunk with its numbers, context and words as they are today; null when it is to be rewritten by hand. */
 export function placeHunk(hunk: Hunk, files = candidates(hunk.file)): Hunk | null {
   const wanted = oldLines(hunk);
   const stated = files.includes(hunk.file) ? placesIn(hunk.file, wanted, same) : [];
   if (stated.some(({ index }) => index === hunk.line - 1)) return hunk;
-  const [moved, ...alsoThere] = files.flatMap((file) => placesIn(file, wanted, sameButForIndent));
-  if (moved !== undefined && alsoThere.length === 0) return at(hunk, moved);
-  // The lines stand in several files: one is the patch's own, if they stand there once.
-  const [only, ...others] = stated;
-  if (only !== undefined && others.length === 0) return at(hunk, only);
-  return moved === undefined ? placeByRemovedLines(hunk, files) : null;
+  const [anywhere, ...others] = files.flatMap((file) => placesIn(file, wanted, sameButForIndent));
+  if (anywhere !== undefined) {
+    // Lines that stand in several files are the patch's own where they stood before.
+    const place = others.length === 0 ? anywhere : stated.length === 1 ? stated[0] : undefined;
+    return place === undefined ? null : at(hunk, place);
+  }
+  return (
+    placeByRemovedLines(hunk, files, sameButForIndent) ??
+    placeWhole(hunk, files, sameButForNames) ??
+    placeByRemovedLines(hunk, files, sameButForNames)
+  );
 }
 
-/** When only the lines around it have changed: by the lines that the patch takes out, if they stand in one place. */
-function placeByRemovedLines(hunk: Hunk, files: readonly string[]): Hunk | null {
+function placeWhole(hunk: Hunk, files: readonly string[], alike: Alike): Hunk | null {
+  const wanted = oldLines(hunk);
+  if (wanted.join("").replaceAll(/\s/g, "").length < CHARACTERS_TELL_A_PLACE) return null;
+  const [place, ...others] = files.flatMap((file) => placesIn(file, wanted, alike));
+  return place === undefined || others.length > 0 ? null : at(hunk, place);
+}
+
+/** By the lines alone that the patch takes out, with what stands around them now. */
+function placeByRemovedLines(hunk: Hunk, files: readonly string[], alike: Alike): Hunk | null {
   const changed = hunk.lines.flatMap((line, index) => (line.startsWith(" ") ? [] : [index]));
   const first = changed[0] ?? 0;
   const last = changed.at(-1) ?? 0;
-  const core = { ...hunk, lines: hunk.lines.slice(first, last + 1) };
-  const wanted = oldLines(core);
-  if (wanted.join("").replaceAll(/\s/g, "").length < CHARACTERS_TELL_A_PLACE) return null;
-  const [place, ...others] = files.flatMap((file) => placesIn(file, wanted, sameButForIndent));
-  if (place === undefined || others.length > 0) return null;
-  const before = countOld(hunk.lines.slice(0, first));
-  const after = countOld(hunk.lines.slice(last + 1));
-  const lines = linesOf(place.file);
-  const begin = Math.max(0, place.index - before);
-  const end = Math.min(lines.length - 1, place.index + wanted.length + after);
+  const placed = placeWhole({ ...hunk, lines: hunk.lines.slice(first, last + 1) }, files, alike);
+  if (placed === null) return null;
+  const lines = linesOf(placed.file);
+  const start = placed.line - 1;
+  const end = start + oldLines(placed).length;
+  const begin = Math.max(0, start - countOld(hunk.lines.slice(0, first)));
+  // The last line is the nothing behind the last line's end.
+  const stop = Math.min(lines.length - 1, end + countOld(hunk.lines.slice(last + 1)));
+  const context = (from: number, to: number): string[] => lines.slice(from, to).map((line) => ` ${line}`);
   return {
-    ...at(core, place),
+    ...placed,
     line: begin + 1,
-    lines: [
-      ...lines.slice(begin, place.index).map((line) => ` ${line}`),
-      ...at(core, place).lines,
-      ...lines.slice(place.index + wanted.length, end).map((line) => ` ${line}`),
-    ],
+    lines: [...context(begin, start), ...placed.lines, ...context(end, stop)],
   };
 }
 
@@ -92,16 +101,19 @@ function indentOf(line: string): number {
   return line.length - line.trimStart().length;
 }
 
-/** The hunk at a place where its old lines stand, be they indented more or less than they were. */
+/** The hunk at a place where its old lines stand, be they indented otherwise or in other words. */
 function at(hunk: Hunk, { file, index }: Place): Hunk {
-  const found = linesOf(file);
-  const first = oldLines(hunk).findIndex((line) => line.trim() !== "");
-  const shift = indentOf(found[index + first] ?? "") - indentOf(oldLines(hunk)[first] ?? "");
-  let next = index;
+  const old = oldLines(hunk);
+  const found = linesOf(file).slice(index, index + old.length);
+  const renamed = renaming(old, found);
+  const first = old.findIndex((line) => line.trim() !== "");
+  const shift = indentOf(found[first] ?? "") - indentOf(old[first] ?? "");
+  let next = 0;
   const lines = hunk.lines.map((line) => {
     if (!line.startsWith("+")) return `${line.slice(0, 1)}${found[next++] ?? ""}`;
-    const indent = Math.max(0, indentOf(line.slice(1)) + shift);
-    return line.trim() === "+" ? line : `+${" ".repeat(indent)}${line.slice(1).trimStart()}`;
+    if (line.trim() === "+") return line;
+    const text = renamed === null ? line.slice(1) : inNewWords(line.slice(1), renamed);
+    return `+${" ".repeat(Math.max(0, indentOf(text) + shift))}${text.trimStart()}`;
   });
   return { ...hunk, file, line: index + 1, within: file === hunk.file ? hunk.within : "", lines };
 }

@@ -21,7 +21,7 @@ export function refresh(guards: readonly Guard[]): string[] {
   return guards.flatMap((guard) => {
     const hunks = guard.hunks.map((hunk) => placeHunk(hunk));
     const placed = guard.hunks.map((hunk, index) => hunks[index] ?? hunk);
-    const file = testFileOf(guard);
+    const file = testFileOf(guard, guards);
     const fresh = {
       ...guard,
       hunks: placed,
@@ -30,7 +30,11 @@ export function refresh(guards: readonly Guard[]): string[] {
     };
     if (JSON.stringify(fresh) !== JSON.stringify(guard)) {
       writeFileSync(join(folder, guard.name), writeGuard(fresh));
-      console.log(`rewritten: ${guard.name} (${[...new Set(placed.map((hunk) => hunk.file))].join(", ")})`);
+      const renamed =
+        newLines(guard.hunks) === newLines(placed) ? "" : "; LOOK AT IT: its words were renamed";
+      console.log(
+        `rewritten: ${guard.name} (${[...new Set(placed.map((hunk) => hunk.file))].join(", ")})${renamed}`,
+      );
     }
     return [
       ...guard.hunks.filter((_, index) => hunks[index] === null).map((hunk) => byHand(guard, hunk)),
@@ -39,6 +43,13 @@ export function refresh(guards: readonly Guard[]): string[] {
         : []),
     ];
   });
+}
+
+/** What the patch puts into the tree. */
+function newLines(hunks: readonly Hunk[]): string {
+  return hunks
+    .flatMap(({ lines }) => lines.filter((line) => line.startsWith("+")).map((line) => line.slice(1).trim()))
+    .join("\n");
 }
 
 function byHand({ name }: Guard, hunk: Hunk): string {
@@ -53,18 +64,28 @@ function byHand({ name }: Guard, hunk: Hunk): string {
   ].join("\n");
 }
 
-/** Where the guard's test stands: in its file; in the one of that name; else in the only one with such a test. */
-function testFileOf({ file, test }: Guard): string | null {
+/**
+ * Where the guard's test stands: in its file; else in the only one of that file's name with such a test; else in the
+ * only one that has all tests that the guards name of that file.
+ */
+function testFileOf({ file, test }: Guard, guards: readonly Guard[]): string | null {
   const tests = filesOfTree().filter((path) => path.startsWith("test/") && path.endsWith(".test.ts"));
-  for (const some of [
-    tests.filter((path) => path === file),
-    tests.filter((path) => basename(path) === basename(file)),
-    tests,
-  ]) {
-    const [only, ...others] = some.filter((path) => namesATest(path, test));
-    if (only !== undefined && others.length === 0) return only;
-  }
-  return null;
+  const together = guards.filter((other) => other.file === file).map((other) => other.test);
+  const onlyOne = (paths: readonly string[], named: readonly string[]): string | undefined => {
+    const [only, ...others] = paths.filter((path) => named.every((name) => namesATest(path, name)));
+    return others.length === 0 ? only : undefined;
+  };
+  const ofThatName = tests.filter((path) => basename(path) === basename(file));
+  return (
+    onlyOne(
+      tests.filter((path) => path === file),
+      [test],
+    ) ??
+    onlyOne(ofThatName, [test]) ??
+    onlyOne(tests, together) ??
+    onlyOne(tests, [test]) ??
+    null
+  );
 }
 
 /** The projects of vitest.config.ts are named like the folders of their tests. */
