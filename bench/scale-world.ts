@@ -1,10 +1,10 @@
 import { DatabaseSync, type SQLInputValue } from "node:sqlite";
-import { type CallKind, exportPlaces, WINDOW_MS } from "../src/core/d1/api-budget.ts";
+import { type CallKind, exportSlots, WINDOW_MS } from "../src/core/d1/api-budget.ts";
 import type { D1Api, ExportAnswer } from "../src/core/d1/api.ts";
 import { failed, type Failure, type FailureCode, ok, type Result } from "../src/core/failure.ts";
-import { CallLedger } from "../src/jobs/limits/api-rate-limiter.ts";
-import { PlaceLedger, type Sql } from "../src/jobs/limits/lease-table.ts";
-import { type CallDesk, meteredApi } from "../src/jobs/limits/metered-api.ts";
+import { ApiRateLimiter } from "../src/jobs/limits/api-rate-limiter.ts";
+import { LeaseTable, type Sql } from "../src/jobs/limits/lease-table.ts";
+import { type CallLimiter, meteredApi } from "../src/jobs/limits/metered-api.ts";
 import { seeded, VirtualClock } from "./scale-clock.ts";
 import type { Database } from "./scale-databases.ts";
 
@@ -33,10 +33,10 @@ export interface Limits {
 /** An account with its clock, its count of calls, its places, and a D1 that fails now and then. */
 export class World {
   readonly clock: VirtualClock;
-  readonly places: PlaceLedger;
+  readonly places: LeaseTable;
   readonly random: () => number;
   readonly limits: Limits;
-  readonly #calls: CallLedger;
+  readonly #calls: ApiRateLimiter;
   /** Moments of the latest calls, those of the last 5 minutes and older ones. */
   readonly #made: number[] = [];
   #oldest = 0;
@@ -56,11 +56,11 @@ export class World {
   constructor(startsAt: number, limits: Limits, seed: number) {
     this.clock = new VirtualClock(startsAt);
     this.random = seeded(seed);
-    this.limits = { ...limits, exports: exportPlaces(limits.exports, limits.calls) };
-    this.places = new PlaceLedger(memorySql());
+    this.limits = { ...limits, exports: exportSlots(limits.exports, limits.calls) };
+    this.places = new LeaseTable(memorySql());
     this.places.limit("export", this.limits.exports);
     const values = new Map<string, unknown>();
-    this.#calls = new CallLedger({
+    this.#calls = new ApiRateLimiter({
       kv: { get: (key) => values.get(key), put: (key, value) => values.set(key, value) },
     });
     this.#calls.limit(limits.calls);
@@ -75,11 +75,11 @@ export class World {
   }
 
   /** The account's object, whose own comparisons leave `spare` calls to runs that have begun. */
-  desk(spare = 0): CallDesk {
+  coordinator(spare = 0): CallLimiter {
     const exports = (): number => this.places.held("export", this.clock.now());
     return {
-      admit: async (kind: CallKind) => {
-        const waitMs = this.#calls.admit(kind, exports(), this.clock.now(), spare);
+      acquireCall: async (kind: CallKind) => {
+        const waitMs = this.#calls.acquire(kind, exports(), this.clock.now(), spare);
         if (waitMs > 0) {
           this.refusals += 1;
           this.lastRefusalAt = this.clock.now();
@@ -92,7 +92,7 @@ export class World {
 
   /** The product's metered API over this D1, for one database. */
   api(database: Database, spare = 0): D1Api {
-    return meteredApi(this.#bareApi(database), this.desk(spare), "work");
+    return meteredApi(this.#bareApi(database), this.coordinator(spare), "work");
   }
 
   #bareApi(database: Database): D1Api {

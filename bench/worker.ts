@@ -18,7 +18,7 @@ import { RECIPIENT, runStage } from "./stage-worker.ts";
 export { DueCheck } from "./due-check-worker.ts";
 
 /** So that the platform is put together from the very environment that the product has. */
-export { AccountQueue, BackupVerification, BucketCare, DatabaseBackups } from "../src/index.ts";
+export { AccountCoordinator, BackupVerification, BucketMaintenance, DatabaseBackups } from "../src/index.ts";
 
 const wishSchema = z.object({
   url: z.string(),

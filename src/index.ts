@@ -1,16 +1,16 @@
 import { accessRules, connect } from "./connect.ts";
-import type { AccountDesk } from "./core/account/coordinator.ts";
+import type { Coordinator } from "./core/account/coordinator.ts";
 import { ok, type Result } from "./core/failure.ts";
 import type { Platform } from "./core/platform.ts";
 import { api } from "./http/api.ts";
 import type { Dependencies } from "./http/dependencies.ts";
-import { accountQueue, type DailyCare } from "./jobs/account-object.ts";
+import { accountCoordinator, type DailyMaintenance } from "./jobs/account-object.ts";
 import type { WakeableRuns } from "./jobs/account/work.ts";
 import { tellTrigger } from "./jobs/cron.ts";
 import { databaseBackups } from "./jobs/database-object.ts";
-import { accountDesk } from "./jobs/limits/coordinator-client.ts";
+import { coordinatorClient } from "./jobs/limits/coordinator-client.ts";
 import { meteredApi } from "./jobs/limits/metered-api.ts";
-import { bucketCare } from "./jobs/maintenance-object.ts";
+import { bucketMaintenance } from "./jobs/maintenance-object.ts";
 import type { FolderCollector } from "./jobs/maintenance/orphan-steps.ts";
 import type { PolicyKeeper } from "./jobs/maintenance/rebuild-steps.ts";
 import { backupVerification } from "./jobs/verification-object.ts";
@@ -18,23 +18,24 @@ import { backupVerification } from "./jobs/verification-object.ts";
 /** One object per database: the lock and the state machine of its runs. */
 export class DatabaseBackups extends databaseBackups<Env>({
   connect,
-  desk: (env: Env, accountId: string): AccountDesk => accountDesk(env.ACCOUNT_QUEUE.getByName(accountId)),
+  coordinator: (env: Env, accountId: string): Coordinator =>
+    coordinatorClient(env.ACCOUNT_COORDINATOR.getByName(accountId)),
 }) {}
 
-/** One object for the account: knows the databases and their policies, starts them, gives out places and calls. */
-export class AccountQueue extends accountQueue<Env>({
+/** One object for the account: knows the databases and their policies, starts them, gives out slots and calls. */
+export class AccountCoordinator extends accountCoordinator<Env>({
   connect,
   database: (env: Env, id: string): WakeableRuns => env.DATABASE_BACKUPS.getByName(id),
-  care: (env: Env, accountId: string): DailyCare => env.BUCKET_CARE.getByName(accountId),
+  care: (env: Env, accountId: string): DailyMaintenance => env.BUCKET_MAINTENANCE.getByName(accountId),
 }) {}
 
 /** One object per backup: reads it again, and says what is not as it was written. */
 export class BackupVerification extends backupVerification<Env>({ connect }) {}
 
 /** One object for the account: long work on the bucket, such as filling the catalogue anew. */
-export class BucketCare extends bucketCare<Env>({
+export class BucketMaintenance extends bucketMaintenance<Env>({
   connect,
-  account: (env: Env, accountId: string): PolicyKeeper => env.ACCOUNT_QUEUE.getByName(accountId),
+  account: (env: Env, accountId: string): PolicyKeeper => env.ACCOUNT_COORDINATOR.getByName(accountId),
   database: (env: Env, id: string): FolderCollector => env.DATABASE_BACKUPS.getByName(id),
 }) {}
 
@@ -45,21 +46,21 @@ export default {
       identity: ctx.access ?? null,
       platform: metered(connect(env), env),
       databaseRuns: (id) => env.DATABASE_BACKUPS.getByName(id),
-      accountRuns: (id) => env.ACCOUNT_QUEUE.getByName(id),
+      accountRuns: (id) => env.ACCOUNT_COORDINATOR.getByName(id),
       verifications: (id) => env.VERIFICATIONS.getByName(id),
-      bucketCare: (id) => env.BUCKET_CARE.getByName(id),
+      bucketMaintenance: (id) => env.BUCKET_MAINTENANCE.getByName(id),
     };
     return api.fetch(request, dependencies, ctx);
   },
 
   async scheduled(controller, env) {
-    await tellTrigger(connect(env), (id) => env.ACCOUNT_QUEUE.getByName(id), controller);
+    await tellTrigger(connect(env), (id) => env.ACCOUNT_COORDINATOR.getByName(id), controller);
   },
 } satisfies ExportedHandler<Env>;
 
 /** What somebody at the HTTP API asks of Cloudflare counts against the account's budget too. */
 function metered(platform: Result<Platform>, env: Env): Result<Platform> {
   if (!platform.ok) return platform;
-  const desk = accountDesk(env.ACCOUNT_QUEUE.getByName(platform.value.settings.accountId));
-  return ok({ ...platform.value, api: meteredApi(platform.value.api, desk, "reader") });
+  const coordinator = coordinatorClient(env.ACCOUNT_COORDINATOR.getByName(platform.value.settings.accountId));
+  return ok({ ...platform.value, api: meteredApi(platform.value.api, coordinator, "reader") });
 }

@@ -23,7 +23,7 @@ export const BUSY_LIMIT_MS = 30 * 60_000;
 
 /**
  * Consecutive failures of one step that are put up with before the run fails: some ten minutes of an outage of
- * Cloudflare's API or of R2; less of a download, which holds a place and has been taken up several times already.
+ * Cloudflare's API or of R2; less of a download, which holds a slot and has been taken up several times already.
  */
 export function attemptLimit(code: FailureCode): number {
   return code === "dump-unreachable" || code === "dump-truncated" ? 6 : 20;

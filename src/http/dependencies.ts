@@ -1,6 +1,6 @@
 import type { AccountRuns } from "../core/account/account.ts";
 import type { BackupVerifications } from "../core/backup/verification-view.ts";
-import type { BucketCareJobs } from "../core/bucket/maintenance.ts";
+import type { MaintenanceJobs } from "../core/bucket/maintenance.ts";
 import type { Result } from "../core/failure.ts";
 import type { Platform } from "../core/platform.ts";
 import type { DatabaseRuns } from "../core/run/database-runs.ts";
@@ -29,7 +29,7 @@ export interface Dependencies {
   /** The object that verifies the backup with this id. */
   verifications(backupId: string): BackupVerifications;
   /** The object for the account's long work on the bucket. */
-  bucketCare(accountId: string): BucketCareJobs;
+  bucketMaintenance(accountId: string): MaintenanceJobs;
 }
 
 export type Role = "admin" | "viewer";

@@ -1,15 +1,15 @@
 import { DAY_MS } from "../core/time.ts";
 import { DurableObject } from "cloudflare:workers";
 import type { AccountHealth } from "../core/account/account-health.ts";
-import type { AccountDatabase, AccountRuns, DefaultPolicyView } from "../core/account/account.ts";
-import type { AccountDesk, DatabaseReport, PlaceKind } from "../core/account/coordinator.ts";
+import type { DatabaseDescription, AccountRuns, DefaultPolicyView } from "../core/account/account.ts";
+import type { Coordinator, DatabaseReport, LeaseKind } from "../core/account/coordinator.ts";
 import type { KeyProof } from "../core/account/key-proof.ts";
 import type { SweepAnswer, SweepView } from "../core/account/sweep.ts";
 import { DEFAULT_POLICY } from "../core/bucket/object-keys.ts";
-import { type CallKind, exportPlaces } from "../core/d1/api-budget.ts";
+import { type CallKind, exportSlots } from "../core/d1/api-budget.ts";
 import { describeException, ok, type Result } from "../core/failure.ts";
 import type { Connect, Platform } from "../core/platform.ts";
-import type { MirroredDatabase } from "../core/policy/policy-copy.ts";
+import type { PolicyCopy } from "../core/policy/policy-copy.ts";
 import type { DefaultPolicy, FullPolicy, Policy } from "../core/policy/policy.ts";
 import type { BackupRequest } from "../core/run/request.ts";
 import type { Trigger } from "../core/schedule/cron-triggers.ts";
@@ -17,15 +17,15 @@ import { KeyProofs } from "./account/key-proofs.ts";
 import { AccountRounds, type Opened } from "./account/rounds.ts";
 import { defaultPolicyView, healthOf, viewDatabase } from "./account/views.ts";
 import { AccountWork, type WakeableRuns } from "./account/work.ts";
-import { CallLedger } from "./limits/api-rate-limiter.ts";
-import { PlaceLedger } from "./limits/lease-table.ts";
-import { type CallDesk, meteredApi } from "./limits/metered-api.ts";
-import { AccountTelling } from "./registry/account-outbox.ts";
+import { ApiRateLimiter } from "./limits/api-rate-limiter.ts";
+import { LeaseTable } from "./limits/lease-table.ts";
+import { type CallLimiter, meteredApi } from "./limits/metered-api.ts";
+import { AccountOutbox } from "./registry/account-outbox.ts";
 import { AccountSchedule } from "./registry/account-schedule.ts";
 import { DatabaseRegistry, newlyRegistered } from "./registry/database-registry.ts";
 import { DueQueue } from "./registry/due-queue.ts";
-import { ListingLedger } from "./registry/listing-store.ts";
-import { PolicyMemory } from "./registry/policy-copies.ts";
+import { ListingStore } from "./registry/listing-store.ts";
+import { PolicyCopies } from "./registry/policy-copies.ts";
 
 /** While an alarm works, the next one is already set: if the object dies in between, that one goes on. */
 const WATCHDOG_MS = 30_000;
@@ -37,31 +37,31 @@ const RECALL_AGAIN_MS = 60_000;
 const COMPARISON_SPARES = 24;
 
 /** Who looks after the bucket once a day. */
-export interface DailyCare {
+export interface DailyMaintenance {
   daily(): Promise<void>;
 }
 
-export interface AccountQueueOptions<Env> {
+export interface AccountCoordinatorOptions<Env> {
   readonly connect: Connect<Env>;
   readonly database: (env: Env, id: string) => WakeableRuns;
-  readonly care: (env: Env, accountId: string) => DailyCare;
+  readonly care: (env: Env, accountId: string) => DailyMaintenance;
 }
 
 /**
  * The account's one object. It knows the databases and their policies, asks at every alarm whose turn it is, compares
- * bookmarks, and starts those that were written to as places become free. It gives out those places, and the budget of
+ * bookmarks, and starts those that were written to as slots become free. It gives out those slots, and the budget of
  * calls of Cloudflare's API.
  */
-export function accountQueue<Env extends Cloudflare.Env>(options: AccountQueueOptions<Env>) {
-  return class AccountQueue extends DurableObject<Env> implements AccountRuns, AccountDesk {
-    readonly #places: PlaceLedger;
-    readonly #calls: CallLedger;
-    readonly #listing: ListingLedger;
+export function accountCoordinator<Env extends Cloudflare.Env>(options: AccountCoordinatorOptions<Env>) {
+  return class AccountCoordinator extends DurableObject<Env> implements AccountRuns, Coordinator {
+    readonly #leases: LeaseTable;
+    readonly #calls: ApiRateLimiter;
+    readonly #listing: ListingStore;
     readonly #rounds: AccountRounds;
     readonly #registry: DatabaseRegistry;
     readonly #queue: DueQueue;
-    readonly #telling: AccountTelling;
-    readonly #memory: PolicyMemory;
+    readonly #telling: AccountOutbox;
+    readonly #policyCopies: PolicyCopies;
     readonly #proofs: KeyProofs;
     readonly #comparisonsRest = { until: 0 };
     #schedule: AccountSchedule | null = null;
@@ -70,45 +70,45 @@ export function accountQueue<Env extends Cloudflare.Env>(options: AccountQueueOp
     constructor(ctx: DurableObjectState, env: Env) {
       super(ctx, env);
       const { storage } = ctx;
-      this.#places = new PlaceLedger(storage.sql);
-      this.#calls = new CallLedger(storage);
-      this.#listing = new ListingLedger(storage);
+      this.#leases = new LeaseTable(storage.sql);
+      this.#calls = new ApiRateLimiter(storage);
+      this.#listing = new ListingStore(storage);
       this.#registry = new DatabaseRegistry(storage.sql);
       this.#queue = new DueQueue(storage.sql);
-      this.#telling = new AccountTelling(storage, this.#registry);
-      this.#memory = new PolicyMemory(storage, this.#registry);
+      this.#telling = new AccountOutbox(storage, this.#registry);
+      this.#policyCopies = new PolicyCopies(storage, this.#registry);
       this.#rounds = new AccountRounds(storage, this.#listing, this.#queue, this.#telling);
       this.#proofs = new KeyProofs(storage.sql);
     }
 
-    async take(kind: PlaceKind, databaseId: string): Promise<boolean> {
+    async acquireLease(kind: LeaseKind, databaseId: string): Promise<boolean> {
       const now = Date.now();
       this.#registry.sign(databaseId, now);
-      return this.#places.take(kind, databaseId, now);
+      return this.#leases.acquire(kind, databaseId, now);
     }
 
-    async release(kind: PlaceKind, databaseId: string): Promise<void> {
-      const next = this.#places.release(kind, databaseId, Date.now());
+    async releaseLease(kind: LeaseKind, databaseId: string): Promise<void> {
+      const next = this.#leases.release(kind, databaseId, Date.now());
       if (kind === "export" && this.#queue.nextAt(true) !== null) await this.#wakeBy(Date.now());
       // A call that is lost is made good by the waiting object, which asks again by itself.
       await Promise.allSettled(next.map((id) => options.database(this.env, id).wake()));
     }
 
-    async admit(kind: CallKind): Promise<number> {
-      return this.#calls.admit(kind, this.#places.held("export", Date.now()), Date.now());
+    async acquireCall(kind: CallKind): Promise<number> {
+      return this.#calls.acquire(kind, this.#leases.held("export", Date.now()), Date.now());
     }
 
     async slowDown(forMs: number, left: number | null = null): Promise<void> {
       const now = Date.now();
-      this.#calls.slowDown(forMs, now, left, this.#places.held("export", now));
+      this.#calls.slowDown(forMs, now, left, this.#leases.held("export", now));
     }
 
     async policy(databaseId: string): Promise<Result<FullPolicy>> {
       const opened = this.#open();
       if (!opened.ok) return opened;
       const { schedule, platform } = opened.value;
-      const recalled = await this.#memory.recall(databaseId, schedule, platform);
-      if (!recalled.ok) return recalled;
+      const loaded = await this.#policyCopies.load(databaseId, schedule, platform);
+      if (!loaded.ok) return loaded;
       return ok(schedule.policyOf(this.#registry.get(databaseId)?.policy ?? {}));
     }
 
@@ -137,8 +137,8 @@ export function accountQueue<Env extends Cloudflare.Env>(options: AccountQueueOp
       const opened = this.#open();
       if (!opened.ok) return opened;
       // Which databases are left out must be known before all are started.
-      const recalled = await this.#memory.recallDefault(opened.value.schedule, opened.value.platform);
-      if (!recalled.ok) return recalled;
+      const loaded = await this.#policyCopies.loadDefault(opened.value.schedule, opened.value.platform);
+      if (!loaded.ok) return loaded;
       await this.ctx.storage.setAlarm(opened.value.platform.now() + WATCHDOG_MS);
       const answer = await this.#rounds.startAll(request, opened.value, this.#workOf(opened.value));
       await this.#rearm();
@@ -157,8 +157,8 @@ export function accountQueue<Env extends Cloudflare.Env>(options: AccountQueueOp
     async defaultPolicy(): Promise<Result<DefaultPolicyView>> {
       const opened = this.#open();
       if (!opened.ok) return opened;
-      const recalled = await this.#memory.recallDefault(opened.value.schedule, opened.value.platform);
-      if (!recalled.ok) return recalled;
+      const loaded = await this.#policyCopies.loadDefault(opened.value.schedule, opened.value.platform);
+      if (!loaded.ok) return loaded;
       return ok(defaultPolicyView(opened.value.schedule, this.#registry.changes(DEFAULT_POLICY)));
     }
 
@@ -173,24 +173,24 @@ export function accountQueue<Env extends Cloudflare.Env>(options: AccountQueueOp
       return this.defaultPolicy();
     }
 
-    async database(nameOrId: string): Promise<Result<AccountDatabase | null>> {
+    async database(nameOrId: string): Promise<Result<DatabaseDescription | null>> {
       const opened = this.#open();
       if (!opened.ok) return opened;
       const { schedule, platform } = opened.value;
       const found = this.#registry.find(nameOrId);
       if (found === null) return ok(null);
-      const recalled = await this.#memory.recall(found.id, schedule, platform);
-      if (!recalled.ok) return recalled;
+      const loaded = await this.#policyCopies.load(found.id, schedule, platform);
+      if (!loaded.ok) return loaded;
       const entry = this.#registry.get(found.id) ?? found;
       return ok(viewDatabase(entry, this.#registry.changes(entry.id), schedule, platform.now()));
     }
 
-    async describe(database: { id: string; name: string }): Promise<Result<AccountDatabase>> {
+    async describe(database: { id: string; name: string }): Promise<Result<DatabaseDescription>> {
       const opened = this.#open();
       if (!opened.ok) return opened;
       const { schedule, platform } = opened.value;
-      const recalled = await this.#memory.recall(database.id, schedule, platform);
-      if (!recalled.ok) return recalled;
+      const loaded = await this.#policyCopies.load(database.id, schedule, platform);
+      if (!loaded.ok) return loaded;
       const now = platform.now();
       const entry = this.#registry.get(database.id) ?? newlyRegistered(database, now, now);
       const named = { ...entry, name: database.name };
@@ -201,7 +201,7 @@ export function accountQueue<Env extends Cloudflare.Env>(options: AccountQueueOp
       database: { id: string; name: string },
       policy: Policy,
       who: string,
-    ): Promise<Result<AccountDatabase>> {
+    ): Promise<Result<DatabaseDescription>> {
       const opened = this.#open();
       if (!opened.ok) return opened;
       const { schedule, platform } = opened.value;
@@ -212,11 +212,11 @@ export function accountQueue<Env extends Cloudflare.Env>(options: AccountQueueOp
       return ok(viewDatabase(entry, this.#registry.changes(entry.id), schedule, now));
     }
 
-    async restorePolicies(mirrors: readonly MirroredDatabase[]): Promise<void> {
+    async restorePolicies(copies: readonly PolicyCopy[]): Promise<void> {
       const opened = this.#open();
       if (!opened.ok) throw new Error(opened.failure.detail);
       const { schedule, platform } = opened.value;
-      for (const mirror of mirrors) schedule.restore(mirror, platform.now());
+      for (const copy of copies) schedule.restore(copy, platform.now());
       await this.#wakeBy(platform.now());
     }
 
@@ -280,12 +280,12 @@ export function accountQueue<Env extends Cloudflare.Env>(options: AccountQueueOp
       const { schedule, platform } = opened;
       const work = this.#workOf(opened);
       await this.#rounds.goOn(opened, work);
-      const recalled = await this.#memory.recallDefault(schedule, platform);
+      const loaded = await this.#policyCopies.loadDefault(schedule, platform);
       // Which databases are left out, and which are paused, must be known before any is started.
-      if (recalled.ok) schedule.enqueueDue(platform.now());
+      if (loaded.ok) schedule.enqueueDue(platform.now());
       else {
         this.#scheduleRestsUntil = platform.now() + RECALL_AGAIN_MS;
-        console.error({ event: "policy-not-recalled", code: recalled.failure.code });
+        console.error({ event: "policy-not-loaded", code: loaded.failure.code });
       }
       await work.compare();
       await work.start();
@@ -295,7 +295,7 @@ export function accountQueue<Env extends Cloudflare.Env>(options: AccountQueueOp
         await this.#daily(platform);
       }
       this.#rounds.settle(platform.now());
-      await this.#telling.flush(platform, schedule, this.#memory);
+      await this.#telling.flush(platform, schedule, this.#policyCopies);
     }
 
     async #daily(platform: Platform): Promise<void> {
@@ -318,21 +318,21 @@ export function accountQueue<Env extends Cloudflare.Env>(options: AccountQueueOp
       if (!connected.ok) return connected;
       const bare = connected.value;
       const { exportsAtOnce, apiBudget } = bare.settings;
-      this.#places.limit("export", exportPlaces(exportsAtOnce, apiBudget));
+      this.#leases.limit("export", exportSlots(exportsAtOnce, apiBudget));
       this.#calls.limit(apiBudget);
       const platform = { ...bare, api: meteredApi(bare.api, this, "work") };
-      const comparisonApi = meteredApi(bare.api, this.#comparisonDesk, "work");
+      const comparisonApi = meteredApi(bare.api, this.#comparisonLimiter, "work");
       // One for all calls: what one of them sets, an alarm that is in the middle of its work must see.
       this.#schedule ??= new AccountSchedule(this.ctx.storage, this.#registry, this.#queue, bare.settings);
       return ok({ platform, schedule: this.#schedule, comparisonApi });
     }
 
     /** Comparisons leave room for the calls of runs that have begun. */
-    get #comparisonDesk(): CallDesk {
+    get #comparisonLimiter(): CallLimiter {
       return {
-        admit: async (kind) => {
+        acquireCall: async (kind) => {
           const now = Date.now();
-          return this.#calls.admit(kind, this.#places.held("export", now), now, COMPARISON_SPARES);
+          return this.#calls.acquire(kind, this.#leases.held("export", now), now, COMPARISON_SPARES);
         },
         slowDown: (forMs, left) => this.slowDown(forMs, left),
       };
@@ -342,11 +342,11 @@ export function accountQueue<Env extends Cloudflare.Env>(options: AccountQueueOp
       return new AccountWork({
         registry: this.#registry,
         queue: this.#queue,
-        places: this.#places,
+        leases: this.#leases,
         telling: this.#telling,
         schedule,
         platform,
-        memory: this.#memory,
+        policyCopies: this.#policyCopies,
         comparisonApi,
         comparisonsRest: this.#comparisonsRest,
         database: (id) => options.database(this.env, id),
@@ -367,7 +367,7 @@ export function accountQueue<Env extends Cloudflare.Env>(options: AccountQueueOp
         this.#listing.underWay?.dueAt ?? null,
         due === null ? null : Math.max(due, this.#scheduleRestsUntil),
         toCompare === null ? null : Math.max(toCompare, this.#comparisonsRest.until),
-        toStart === null ? null : Math.max(toStart, this.#places.lookAgainAt("export", now)),
+        toStart === null ? null : Math.max(toStart, this.#leases.lookAgainAt("export", now)),
         this.#telling.nextAt(),
         this.ctx.storage.kv.get("look-after") === true ? now : null,
       ].filter((time) => time !== null);

@@ -1,5 +1,5 @@
 import { DurableObject } from "cloudflare:workers";
-import type { AccountDesk, DatabaseReport } from "../core/account/coordinator.ts";
+import type { Coordinator, DatabaseReport } from "../core/account/coordinator.ts";
 import { LONGEST_WAIT_MS } from "../core/backoff.ts";
 import type { DeletionAnswer, DeletionView } from "../core/backup/deletion.ts";
 import type { Retention, RetentionPlan } from "../core/backup/retention.ts";
@@ -33,7 +33,7 @@ const REST_MS = 60_000;
 
 export interface DatabaseBackupsOptions<Env> {
   readonly connect: Connect<Env>;
-  readonly desk: (env: Env, accountId: string) => AccountDesk;
+  readonly coordinator: (env: Env, accountId: string) => Coordinator;
   /** Told of each persisted state of a run, after the fact. */
   readonly saved?: (env: Env, run: Run) => Promise<void>;
 }
@@ -99,7 +99,7 @@ export function databaseBackups<Env extends Cloudflare.Env>(options: DatabaseBac
       if (isOver(run)) return ok({ kind: "over", run: viewRun(run) });
       // Whether its manifest stands already, nobody can say while it is being written.
       if (run.phase.at === "committing") return ok({ kind: "too-late", run: viewRun(run) });
-      const cancelled = this.#steps.cancel(run, platform, this.#desk(run.accountId));
+      const cancelled = this.#steps.cancel(run, platform, this.#coordinator(run.accountId));
       await this.ctx.storage.setAlarm(now);
       const view = viewRun(await cancelled);
       await new CatalogOutbox(this.#store, platform).flush();
@@ -177,15 +177,15 @@ export function databaseBackups<Env extends Cloudflare.Env>(options: DatabaseBac
       const connected = this.#connect();
       if (!connected.ok) return connected;
       const platform = connected.value;
-      const desk = this.#desk(platform.settings.accountId);
-      const answer = await request({ retention: this.#retention, store: this.#store, platform, desk });
+      const coordinator = this.#coordinator(platform.settings.accountId);
+      const answer = await request({ retention: this.#retention, store: this.#store, platform, coordinator });
       this.#retention.showNotices(platform);
       const next = this.#nextDue();
       if (next !== null) await this.#wakeBy(next);
       return answer;
     }
 
-    /** Called when a place may have become free. */
+    /** Called when a slot may have become free. */
     async wake(): Promise<void> {
       const now = Date.now();
       const run = this.#store.run(now);
@@ -245,25 +245,25 @@ export function databaseBackups<Env extends Cloudflare.Env>(options: DatabaseBac
       const connected = options.connect(this.env);
       if (!connected.ok) return connected;
       const platform = connected.value;
-      const desk = this.#desk(platform.settings.accountId);
-      return ok({ ...platform, api: meteredApi(platform.api, desk, "work") });
+      const coordinator = this.#coordinator(platform.settings.accountId);
+      return ok({ ...platform, api: meteredApi(platform.api, coordinator, "work") });
     }
 
-    #desk(accountId: string): AccountDesk {
-      return options.desk(this.env, accountId);
+    #coordinator(accountId: string): Coordinator {
+      return options.coordinator(this.env, accountId);
     }
 
     /** One step of whatever is due. */
     async #work(platform: Platform): Promise<void> {
       const due = this.#store.run(platform.now());
       if (due !== null && !isOver(due) && due.wakeAt <= platform.now())
-        await this.#steps.step(due, platform, this.#desk(due.accountId));
+        await this.#steps.step(due, platform, this.#coordinator(due.accountId));
       await new CatalogOutbox(this.#store, platform).flush();
       const { accountId } = platform.settings;
-      const tell = (report: DatabaseReport) => this.#desk(accountId).report(report);
+      const tell = (report: DatabaseReport) => this.#coordinator(accountId).report(report);
       await this.#records.flush(() => this.#report(platform.now()), tell, platform);
       await removeLeftovers(this.#store, platform);
-      await this.#retention.step(platform, this.#desk(accountId));
+      await this.#retention.step(platform, this.#coordinator(accountId));
     }
 
     /** What the account's object is told; null while nothing is known. */

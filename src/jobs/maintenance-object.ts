@@ -1,10 +1,10 @@
 import { DurableObject } from "cloudflare:workers";
 import { attemptLimit, backoffMs } from "../core/backoff.ts";
 import type {
-  BucketCareJobs,
-  CareAnswer,
-  CareKind,
-  CareView,
+  MaintenanceJobs,
+  MaintenanceAnswer,
+  MaintenanceKind,
+  MaintenanceView,
   OrphansView,
   OrphanView,
   RebuildView,
@@ -12,9 +12,9 @@ import type {
 import { describeException, failed, type Failure, ok, type Result } from "../core/failure.ts";
 import type { Connect, Platform } from "../core/platform.ts";
 import { iso } from "../core/time.ts";
-import { type CareStep, listPage } from "./maintenance/bucket-walk.ts";
+import { type MaintenanceStep, listPage } from "./maintenance/bucket-walk.ts";
 import {
-  type CareJob,
+  type MaintenanceJob,
   ended,
   newJob,
   viewJob,
@@ -22,7 +22,7 @@ import {
   viewRebuild,
   walkAnew,
 } from "./maintenance/maintenance-job.ts";
-import { CareLedger, type Orphan } from "./maintenance/maintenance-store.ts";
+import { MaintenanceStore, type Orphan } from "./maintenance/maintenance-store.ts";
 import { collectNext, type FolderCollector, forgetRuns, readClaims } from "./maintenance/orphan-steps.ts";
 import {
   compareRows,
@@ -49,7 +49,7 @@ const RESTARTS = 3;
 /** So many orphans are shown. */
 const ORPHANS_SHOWN = 1_000;
 
-export interface BucketCareOptions<Env> {
+export interface BucketMaintenanceOptions<Env> {
   readonly connect: Connect<Env>;
   readonly account: (env: Env, accountId: string) => PolicyKeeper;
   readonly database: (env: Env, databaseId: string) => FolderCollector;
@@ -59,67 +59,70 @@ export interface BucketCareOptions<Env> {
  * One object for the account: long work on the bucket, one piece at a time, page by page from its alarms. Each step
  * saves what it has come to, and may be repeated.
  */
-export function bucketCare<Env extends Cloudflare.Env>(options: BucketCareOptions<Env>) {
-  return class BucketCare extends DurableObject<Env> implements BucketCareJobs {
-    readonly #ledger: CareLedger;
+export function bucketMaintenance<Env extends Cloudflare.Env>(options: BucketMaintenanceOptions<Env>) {
+  return class BucketMaintenance extends DurableObject<Env> implements MaintenanceJobs {
+    readonly #store: MaintenanceStore;
 
     constructor(ctx: DurableObjectState, env: Env) {
       super(ctx, env);
-      this.#ledger = new CareLedger(ctx.storage);
+      this.#store = new MaintenanceStore(ctx.storage);
     }
 
-    rebuild(): Promise<Result<CareAnswer>> {
+    rebuild(): Promise<Result<MaintenanceAnswer>> {
       return this.#ask("rebuild", ["rebuild"]);
     }
 
     async latestRebuild(): Promise<RebuildView | null> {
       const underWay = this.#underWay(["rebuild"]);
-      const job = this.#ledger.latestRebuild;
+      const job = this.#store.latestRebuild;
       if (underWay?.state === "queued") return viewRebuild(underWay, null);
       return job === null ? null : viewRebuild(viewJob(job), job);
     }
 
-    findOrphans(): Promise<Result<CareAnswer>> {
+    findOrphans(): Promise<Result<MaintenanceAnswer>> {
       return this.#ask("dry-run", ["dry-run", "collect", "daily"]);
     }
 
     async orphans(): Promise<OrphansView> {
-      const { searchedAt, latestSearch } = this.#ledger;
+      const { searchedAt, latestSearch } = this.#store;
       const queued = this.#underWay(["dry-run", "collect", "daily"]);
       return {
         listedAt: searchedAt === null ? null : iso(searchedAt),
-        ...this.#ledger.orphanTotals(),
-        items: this.#ledger.orphans(ORPHANS_SHOWN).map(shown),
+        ...this.#store.orphanTotals(),
+        items: this.#store.orphans(ORPHANS_SHOWN).map(shown),
         job: queued ?? (latestSearch === null ? null : viewJob(latestSearch)),
       };
     }
 
-    async collectOrphans(): Promise<Result<CareAnswer | null>> {
-      if (this.#ledger.searchedAt === null) return ok(null);
+    async collectOrphans(): Promise<Result<MaintenanceAnswer | null>> {
+      if (this.#store.searchedAt === null) return ok(null);
       return this.#ask("collect", ["dry-run", "collect", "daily"]);
     }
 
     async daily(): Promise<void> {
       const now = Date.now();
       if (this.#underWay(["daily"]) === null)
-        this.#ledger.waiting = [...this.#ledger.waiting, { kind: "daily", askedAt: now }];
+        this.#store.waiting = [...this.#store.waiting, { kind: "daily", askedAt: now }];
       await this.#wakeBy(now);
     }
 
     /** Work that waits or is under way of one of these kinds is answered with. */
-    async #ask(kind: CareKind, sameAs: readonly CareKind[]): Promise<Result<CareAnswer>> {
+    async #ask(
+      kind: MaintenanceKind,
+      sameAs: readonly MaintenanceKind[],
+    ): Promise<Result<MaintenanceAnswer>> {
       const connected = options.connect(this.env);
       if (!connected.ok) return connected;
       const now = connected.value.now();
       const underWay = this.#underWay(sameAs);
-      if (underWay === null) this.#ledger.waiting = [...this.#ledger.waiting, { kind, askedAt: now }];
+      if (underWay === null) this.#store.waiting = [...this.#store.waiting, { kind, askedAt: now }];
       // Also where it is under way: an alarm that got lost, for whatever reason, must not leave it so for ever.
       await this.#wakeBy(now);
       return ok({ begun: underWay === null, job: underWay ?? viewQueued(kind, now) });
     }
 
-    #underWay(kinds: readonly CareKind[]): CareView | null {
-      const { job, waiting } = this.#ledger;
+    #underWay(kinds: readonly MaintenanceKind[]): MaintenanceView | null {
+      const { job, waiting } = this.#store;
       if (job !== null && job.finishedAt === null && kinds.includes(job.kind)) return viewJob(job);
       const queued = waiting.find(({ kind }) => kinds.includes(kind));
       return queued === undefined ? null : viewQueued(queued.kind, queued.askedAt);
@@ -140,7 +143,7 @@ export function bucketCare<Env extends Cloudflare.Env>(options: BucketCareOption
         return;
       }
       // No await between looking for what is next and setting the alarm: a request could come in between.
-      const { job, waiting } = this.#ledger;
+      const { job, waiting } = this.#store;
       const wakeAt = job?.finishedAt === null ? job.wakeAt : waiting.length > 0 ? Date.now() : null;
       if (wakeAt === null) await this.ctx.storage.deleteAlarm();
       else await this.ctx.storage.setAlarm(wakeAt);
@@ -152,23 +155,23 @@ export function bucketCare<Env extends Cloudflare.Env>(options: BucketCareOption
       if (job === null || job.wakeAt > Date.now()) return;
       const connected = options.connect(this.env);
       if (!connected.ok) {
-        this.#ledger.save({ ...job, wakeAt: Date.now() + REST_MS });
+        this.#store.save({ ...job, wakeAt: Date.now() + REST_MS });
         return;
       }
       const platform = connected.value;
       for (let calls = 0, steps = 0; calls <= CALLS_AN_ALARM && steps < STEPS_AN_ALARM; steps++) {
         const stepped = await this.#guarded(job, platform);
         if (!stepped.ok) {
-          this.#ledger.save(afterFailure(job, stepped.failure, platform));
+          this.#store.save(afterJobFailure(job, stepped.failure, platform));
           return;
         }
         const { changes } = stepped.value;
-        const next: CareJob = { ...stepped.value.job, wakeAt: platform.now() };
+        const next: MaintenanceJob = { ...stepped.value.job, wakeAt: platform.now() };
         job = next.step === "done" ? ended(next, null, platform.now()) : next;
         const saved = job;
-        this.#ledger.together(() => {
+        this.#store.together(() => {
           changes?.();
-          this.#ledger.save(saved);
+          this.#store.save(saved);
         });
         if (job.finishedAt !== null) return;
         calls += stepped.value.calls;
@@ -176,22 +179,22 @@ export function bucketCare<Env extends Cloudflare.Env>(options: BucketCareOption
     }
 
     /** The work under way; else the next that waits, which is begun. */
-    #current(): CareJob | null {
-      const { job, waiting } = this.#ledger;
+    #current(): MaintenanceJob | null {
+      const { job, waiting } = this.#store;
       if (job !== null && job.finishedAt === null) return job;
       const [next, ...later] = waiting;
       if (next === undefined) return null;
       const now = Date.now();
       const begun = newJob(next.kind, next.askedAt, now);
-      this.#ledger.together(() => {
-        this.#ledger.waiting = later;
-        this.#ledger.save(begun);
+      this.#store.together(() => {
+        this.#store.waiting = later;
+        this.#store.save(begun);
       });
       return begun;
     }
 
     /** An exception is a bug: it ends the work after a few tries, and never the alarm. */
-    async #guarded(job: CareJob, platform: Platform): Promise<Result<CareStep>> {
+    async #guarded(job: MaintenanceJob, platform: Platform): Promise<Result<MaintenanceStep>> {
       try {
         return await this.#step(job, platform);
       } catch (error) {
@@ -204,23 +207,23 @@ export function bucketCare<Env extends Cloudflare.Env>(options: BucketCareOption
       }
     }
 
-    #step(job: CareJob, platform: Platform): Promise<Result<CareStep>> {
-      const ledger = this.#ledger;
+    #step(job: MaintenanceJob, platform: Platform): Promise<Result<MaintenanceStep>> {
+      const store = this.#store;
       switch (job.step) {
         case "tables":
           return restoreTables(job, platform);
         case "listing":
-          return listPage(job, ledger, platform);
+          return listPage(job, store, platform);
         case "reading":
           return job.kind === "rebuild"
-            ? readBackups(job, ledger, platform)
-            : readClaims(job, ledger, platform);
+            ? readBackups(job, store, platform)
+            : readClaims(job, store, platform);
         case "comparing":
-          return compareRows(job, ledger, platform);
+          return compareRows(job, store, platform);
         case "databases":
-          return tellDatabases(job, ledger, platform, options.account(this.env, platform.settings.accountId));
+          return tellDatabases(job, store, platform, options.account(this.env, platform.settings.accountId));
         case "collecting":
-          return collectNext(job, ledger, platform, (id) => options.database(this.env, id));
+          return collectNext(job, store, platform, (id) => options.database(this.env, id));
         case "forgetting":
           return forgetRuns(job, platform);
         case "done":
@@ -231,7 +234,7 @@ export function bucketCare<Env extends Cloudflare.Env>(options: BucketCareOption
 }
 
 /** The same step again later, the walk anew when its cursor seems to lead nowhere, or the end of the work. */
-function afterFailure(job: CareJob, failure: Failure, platform: Platform): CareJob {
+function afterJobFailure(job: MaintenanceJob, failure: Failure, platform: Platform): MaintenanceJob {
   const now = platform.now();
   const wakeAt = now + backoffMs(job.attempt, platform.random());
   const stuck = job.step === "listing" && job.cursor !== null && job.attempt + 1 >= CURSOR_TRIES;

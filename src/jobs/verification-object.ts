@@ -2,7 +2,7 @@ import { DurableObject } from "cloudflare:workers";
 import { attemptLimit, backoffMs } from "../core/backoff.ts";
 import { readChecksums } from "../core/backup/checksums.ts";
 import {
-  afterFailure,
+  afterReadFailure,
   type BackupVerifications,
   newVerification,
   type Verification,
@@ -12,14 +12,14 @@ import {
   checksBy,
   checksWithout,
   type FileCheck,
-  judgeFile,
-  judgeManifest,
+  checkFile,
+  checkManifest,
 } from "../core/backup/verification.ts";
 import { CHECKSUMS, MANIFEST } from "../core/bucket/object-keys.ts";
 import { describeException, failed, ok, type Result } from "../core/failure.ts";
 import type { Connect, Platform } from "../core/platform.ts";
 import { gone, newerFormat, readStored } from "./verification/verification-steps.ts";
-import { VerificationLedger } from "./verification/verification-store.ts";
+import { VerificationStore } from "./verification/verification-store.ts";
 
 /** While an alarm works, the next one is already set: if the object dies in between, that one goes on. */
 const WATCHDOG_MS = 10_000;
@@ -38,33 +38,33 @@ export interface BackupVerificationOptions<Env> {
  */
 export function backupVerification<Env extends Cloudflare.Env>(options: BackupVerificationOptions<Env>) {
   return class BackupVerification extends DurableObject<Env> implements BackupVerifications {
-    readonly #ledger: VerificationLedger;
+    readonly #store: VerificationStore;
 
     constructor(ctx: DurableObjectState, env: Env) {
       super(ctx, env);
-      this.#ledger = new VerificationLedger(ctx.storage);
+      this.#store = new VerificationStore(ctx.storage);
     }
 
     async start(backupId: string, folder: string): Promise<Result<VerificationView>> {
       const connected = options.connect(this.env);
       if (!connected.ok) return connected;
       const now = connected.value.now();
-      const before = this.#ledger.current;
+      const before = this.#store.current;
       if (before?.state === "running") {
         // An alarm that got lost, for whatever reason, must not leave it unfinished for ever.
         if ((await this.ctx.storage.getAlarm()) === null) await this.ctx.storage.setAlarm(now);
-        return ok(this.#ledger.view(before));
+        return ok(this.#store.view(before));
       }
       const createdAt = Math.max(now, (before?.startedAt ?? 0) + 1);
       const verification = newVerification(backupId, folder, createdAt);
-      this.#ledger.begin(verification);
+      this.#store.begin(verification);
       await this.ctx.storage.setAlarm(now);
-      return ok(this.#ledger.view(verification));
+      return ok(this.#store.view(verification));
     }
 
     async verification(id: string): Promise<VerificationView | null> {
-      const { current } = this.#ledger;
-      return current?.id === id ? this.#ledger.view(current) : null;
+      const { current } = this.#store;
+      return current?.id === id ? this.#store.view(current) : null;
     }
 
     override async alarm(): Promise<void> {
@@ -77,22 +77,22 @@ export function backupVerification<Env extends Cloudflare.Env>(options: BackupVe
         return;
       }
       // No await between looking for what is next and setting the alarm: a request could come in between.
-      const { current } = this.#ledger;
+      const { current } = this.#store;
       if (current?.state === "running") await this.ctx.storage.setAlarm(current.wakeAt);
       else await this.ctx.storage.deleteAlarm();
     }
 
     /** One step of the verification, when it is due. Only alarms change one that is under way, one after the other. */
     async #work(): Promise<void> {
-      const verification = this.#ledger.current;
+      const verification = this.#store.current;
       if (verification?.state !== "running" || verification.wakeAt > Date.now()) return;
       const connected = options.connect(this.env);
       const stepped = connected.ok ? await this.#guarded(verification, connected.value) : connected;
       if (stepped.ok) return;
       const limit = attemptLimit(stepped.failure.code);
       const delayMs = connected.ok ? backoffMs(verification.attempt, connected.value.random()) : REST_MS;
-      const next = afterFailure(verification, stepped.failure, Date.now(), { limit, delayMs });
-      this.#ledger.save(next);
+      const next = afterReadFailure(verification, stepped.failure, Date.now(), { limit, delayMs });
+      this.#store.save(next);
       if (next.state === "failed")
         console.error({ event: "verification-failed", verification: next.id, ...next.error });
     }
@@ -123,7 +123,7 @@ export function backupVerification<Env extends Cloudflare.Env>(options: BackupVe
       // The catalogue is a second opinion, and no more: one that is down, or does not know the backup, says nothing.
       const row = await catalog.backup(backupId);
       const sha256 = row.ok ? (row.value?.manifestSha256 ?? null) : null;
-      const finding = judgeManifest(stored.value, { backupId, sha256 }, codecs);
+      const finding = checkManifest(stored.value, { backupId, sha256 }, codecs);
       const next = { ...verification, attempt: 0, wakeAt: platform.now() };
       const manifest = { name: MANIFEST, bytes: stored.value.bytes };
       switch (finding.kind) {
@@ -131,7 +131,7 @@ export function backupVerification<Env extends Cloudflare.Env>(options: BackupVe
           return failed(newerFormat(finding.formatVersion));
         case "sound": {
           const verdict = { sound: true, problem: null };
-          this.#ledger.plan(next, { ...manifest, verdict }, checksBy(finding.manifest, codecs));
+          this.#store.plan(next, { ...manifest, verdict }, checksBy(finding.manifest, codecs));
           return ok(undefined);
         }
         case "damaged": {
@@ -139,7 +139,7 @@ export function backupVerification<Env extends Cloudflare.Env>(options: BackupVe
           if (!sums.ok) return sums;
           const lines = readChecksums(sums.value?.text ?? "", backupId);
           const checks = checksWithout(finding.witness, lines, codecs);
-          this.#ledger.plan(next, { ...manifest, verdict: finding.verdict }, checks);
+          this.#store.plan(next, { ...manifest, verdict: finding.verdict }, checks);
           return ok(undefined);
         }
       }
@@ -147,7 +147,7 @@ export function backupVerification<Env extends Cloudflare.Env>(options: BackupVe
 
     /** Reads and judges one object, and saves what was found. Repeated after a crash, it finds the same. */
     async #readNext(verification: Verification, ordinal: number, platform: Platform): Promise<Result<void>> {
-      const check = this.#ledger.check(ordinal);
+      const check = this.#store.check(ordinal);
       const { backupId, folder } = verification;
       // The end is stored with the last file's verdict.
       if (check === null) throw new Error("a verification under way has nothing left to read");
@@ -159,14 +159,14 @@ export function backupVerification<Env extends Cloudflare.Env>(options: BackupVe
         if (!manifest.ok) return manifest;
         if (manifest.value === null) return failed(gone(backupId));
       }
-      const owner = stored.value === null ? null : this.#ledger.ownerOf(stored.value.sha256, ordinal);
-      const verdict = judgeFile(check, stored.value, backupId, owner);
+      const owner = stored.value === null ? null : this.#store.ownerOf(stored.value.sha256, ordinal);
+      const verdict = checkFile(check, stored.value, backupId, owner);
       const now = platform.now();
-      const saved = this.#ledger.record(ordinal, stored.value?.bytes ?? 0, verdict, (last) => {
+      const saved = this.#store.record(ordinal, stored.value?.bytes ?? 0, verdict, (last) => {
         const step = { ...verification, next: ordinal + 1, attempt: 0, wakeAt: now };
         return last ? { ...step, state: "complete", finishedAt: now } : step;
       });
-      if (saved.state === "complete") tellIfDamaged(this.#ledger.view(saved));
+      if (saved.state === "complete") tellIfDamaged(this.#store.view(saved));
       return ok(undefined);
     }
   };

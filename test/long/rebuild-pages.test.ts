@@ -7,9 +7,9 @@ import {
   backupRows,
   bucketWith,
   care,
-  driveCare,
+  driveMaintenance,
   latestRebuild,
-  nextCare,
+  nextMaintenance,
   putBackup,
   rebuildNow,
   withBucket,
@@ -58,7 +58,7 @@ describe("a rebuild over many pages", { timeout: 60_000 }, () => {
       calls = 0;
       await evictDurableObject(care());
       await counting();
-      if (!(await nextCare())) break;
+      if (!(await nextMaintenance())) break;
       most = Math.max(most, calls);
       const again = await call("/api/catalog/rebuild", { method: "POST" });
       if ((await latestRebuild()).state === "running") expect(again.status).toBe(409);
@@ -68,7 +68,7 @@ describe("a rebuild over many pages", { timeout: 60_000 }, () => {
     expect(most).toBeGreaterThan(20);
     expect(most).toBeLessThanOrEqual(40);
     expect((await backupRows()).length).toBe(FOLDERS);
-    await driveCare();
+    await driveMaintenance();
   });
 
   it("begins anew when its cursor is no longer good", async () => {

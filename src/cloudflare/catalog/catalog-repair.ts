@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { BackupRow } from "../../core/backup/backup-row.ts";
-import type { CatalogRepair, RestoredDatabase } from "../../core/catalog/catalog-repair.ts";
+import type { CatalogRepair, RebuiltDatabaseRow } from "../../core/catalog/catalog-repair.ts";
 import type { Result } from "../../core/failure.ts";
 import { MIGRATIONS, NOTES, statementsFor, TABLES } from "./catalog-schema.ts";
 import { backupStatement } from "./catalog.ts";
@@ -73,7 +73,7 @@ export class D1CatalogRepair implements CatalogRepair {
     }, PATIENCE_MS);
   }
 
-  saveDatabases(rows: readonly RestoredDatabase[], since: string): Promise<Result<void>> {
+  saveDatabases(rows: readonly RebuiltDatabaseRow[], since: string): Promise<Result<void>> {
     const told = rows.map(({ id, name, firstSeenAt, freshAt, lastBackupId, notices }) => [
       id,
       name,

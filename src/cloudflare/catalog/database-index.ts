@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { DatabaseIndex, KnownDatabase, ListedDatabase } from "../../core/catalog/database-index.ts";
+import type { DatabaseIndex, DatabaseListItem, ListingEntry } from "../../core/catalog/database-index.ts";
 import type { DatabaseRow, TroubledDatabases } from "../../core/catalog/database-row.ts";
 import type { Result } from "../../core/failure.ts";
 import type { Cursor, Page } from "../../core/page.ts";
@@ -29,7 +29,7 @@ const rowSchema = z
     last_run_error: z.string().nullable(),
     notices: z.string(),
   })
-  .transform((row): KnownDatabase => ({
+  .transform((row): DatabaseListItem => ({
     id: row.id,
     name: row.name,
     firstSeenAt: row.first_seen_at,
@@ -110,7 +110,7 @@ export class D1DatabaseIndex implements DatabaseIndex {
     });
   }
 
-  saveListing(databases: readonly ListedDatabase[], at: string): Promise<Result<void>> {
+  saveListing(databases: readonly ListingEntry[], at: string): Promise<Result<void>> {
     const listed = this.#db.prepare(
       `INSERT INTO databases (id, name, freshness_ms, watched, first_seen_at, seen_at, listed)
        SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, ?2, ?2, 1 FROM json_each(?1) WHERE true
@@ -239,7 +239,7 @@ export class D1DatabaseIndex implements DatabaseIndex {
     filter: { gone: boolean | null; name: string | null },
     limit: number,
     after: Cursor | null,
-  ): Promise<Result<Page<KnownDatabase>>> {
+  ): Promise<Result<Page<DatabaseListItem>>> {
     const terms: string[] = [];
     const values: string[] = [];
     if (filter.gone !== null) terms.push(`gone_at IS ${filter.gone ? "NOT NULL" : "NULL"}`);

@@ -1,5 +1,5 @@
 import type { Result } from "../failure.ts";
-import type { MirroredDatabase } from "../policy/policy-copy.ts";
+import type { PolicyCopy } from "../policy/policy-copy.ts";
 import type { DefaultPolicy, FullPolicy, Policy } from "../policy/policy.ts";
 import type { BackupRequest } from "../run/request.ts";
 import type { Trigger } from "../schedule/cron-triggers.ts";
@@ -8,7 +8,7 @@ import type { KeyProof } from "./key-proof.ts";
 import type { SweepAnswer, SweepView } from "./sweep.ts";
 
 /** What the account knows of one database. */
-export interface AccountDatabase {
+export interface DatabaseDescription {
   readonly id: string;
   readonly name: string;
   /** Since when the account no longer has it; null while it does. */
@@ -37,15 +37,15 @@ export interface DefaultPolicyView {
   readonly policy: DefaultPolicy;
   /** What it comes to, everything filled in. */
   readonly effective: FullPolicy;
-  readonly policyChanges: AccountDatabase["policyChanges"];
+  readonly policyChanges: DatabaseDescription["policyChanges"];
 }
 
 /**
- * The account's one object: it lists the databases and starts them, gives out places, and knows whose key was shown.
+ * The account's one object: it lists the databases and starts them, gives out slots, and knows whose key was shown.
  * The recipients are always all that are configured: of others it forgets what it knew.
  */
 export interface AccountRuns {
-  /** Backs up every database: starts the first at once, and the others as places become free. */
+  /** Backs up every database: starts the first at once, and the others as slots become free. */
   startAll(request: BackupRequest): Promise<Result<SweepAnswer>>;
   latestSweep(): Promise<SweepView | null>;
   /** A Cron Trigger fired. The same firing told twice starts nothing twice. */
@@ -53,18 +53,18 @@ export interface AccountRuns {
   defaultPolicy(): Promise<Result<DefaultPolicyView>>;
   setDefaultPolicy(policy: DefaultPolicy, who: string): Promise<Result<DefaultPolicyView>>;
   /** By UUID or name, gone ones included; null for one that the account never had. */
-  database(nameOrId: string): Promise<Result<AccountDatabase | null>>;
+  database(nameOrId: string): Promise<Result<DatabaseDescription | null>>;
   /** What is known of a database that the account has, were it nothing. */
-  describe(database: { id: string; name: string }): Promise<Result<AccountDatabase>>;
+  describe(database: { id: string; name: string }): Promise<Result<DatabaseDescription>>;
   /** Replaces the database's own policy. */
   setPolicy(
     database: { id: string; name: string },
     policy: Policy,
     who: string,
-  ): Promise<Result<AccountDatabase>>;
+  ): Promise<Result<DatabaseDescription>>;
   triggers(): Promise<Result<readonly Trigger[]>>;
   /** After the account's object was lost: policies that the bucket remembers, of databases that have none. */
-  restorePolicies(mirrors: readonly MirroredDatabase[]): Promise<void>;
+  restorePolicies(copies: readonly PolicyCopy[]): Promise<void>;
   /** The catalogue has to be told everything again. `policy` is the default one that the bucket remembers. */
   catalogRebuilt(policy: DefaultPolicy | null): Promise<void>;
   keyProofs(recipients: readonly string[]): Promise<Result<KeyProof[]>>;

@@ -3,22 +3,22 @@ import type { Result } from "../failure.ts";
 import type { FullPolicy } from "../policy/policy.ts";
 
 /** Turns to work: so many exports and so many copies at once, for the whole account. */
-export type PlaceKind = "export" | "copy";
+export type LeaseKind = "export" | "copy";
 
-export interface Places {
+export interface LeaseLimiter {
   /**
-   * True when the database holds a place now; asking again keeps it. False puts it into the queue, where it
+   * True when the database holds a slot now; asking again keeps it. False puts it into the queue, where it
    * stays while it asks again every so often; it is woken when its turn comes.
    */
-  take(kind: PlaceKind, databaseId: string): Promise<boolean>;
-  /** Places that are not given back end by themselves. */
-  release(kind: PlaceKind, databaseId: string): Promise<void>;
+  acquireLease(kind: LeaseKind, databaseId: string): Promise<boolean>;
+  /** Slots that are not given back end by themselves. */
+  releaseLease(kind: LeaseKind, databaseId: string): Promise<void>;
 }
 
 /** What the account's object does for whoever works on one database. */
-export interface AccountDesk extends Places {
+export interface Coordinator extends LeaseLimiter {
   /** Counts the call and answers 0, or how many milliseconds to wait before asking again. */
-  admit(kind: CallKind): Promise<number>;
+  acquireCall(kind: CallKind): Promise<number>;
   /**
    * Cloudflare asked us to slow down: nothing but polls is admitted for so long. When `left` tells how many calls are
    * left until then, only if the exports that run need those for their polls.

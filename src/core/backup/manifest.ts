@@ -27,8 +27,8 @@ export const volumeSchema = z.object({
 });
 export type Volume = z.infer<typeof volumeSchema>;
 
-export const triggerSchema = z.enum(["scheduled", "manual"]);
-export type Trigger = z.infer<typeof triggerSchema>;
+export const backupTriggerSchema = z.enum(["scheduled", "manual"]);
+export type BackupTrigger = z.infer<typeof backupTriggerSchema>;
 
 /** manifest.json, the last object of a backup: without it there is no backup. See docs/format.md. */
 export const manifestSchema = z.object({
@@ -40,7 +40,7 @@ export const manifestSchema = z.object({
   atBookmark: z.string(),
   startedAt: moment,
   finishedAt: moment,
-  trigger: triggerSchema,
+  trigger: backupTriggerSchema,
   label: z.string().nullable(),
   exportOptions: exportOptionsSchema,
   compression: z.enum(COMPRESSIONS),

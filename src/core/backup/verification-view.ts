@@ -82,7 +82,7 @@ export function newVerification(backupId: string, folder: string, now: number): 
 }
 
 /** The same step again later, or the end when that does not help any more. */
-export function afterFailure(
+export function afterReadFailure(
   verification: Verification,
   failure: Failure,
   now: number,

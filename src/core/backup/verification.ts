@@ -71,7 +71,7 @@ const claimsAnyFormat = manifestSchema.extend({
  * Judges manifest.json by itself, by the folder that it lies in, and by what the catalogue knows of it; `sha256` is
  * null when the catalogue does not know it.
  */
-export function judgeManifest(
+export function checkManifest(
   stored: Omit<StoredFile, "opening">,
   known: { readonly backupId: string; readonly sha256: string | null },
   codecs: Hasher,
@@ -198,7 +198,7 @@ function volumeCheck(name: string, written: Written, certain: boolean, encrypted
  * Judges one object; null is one that is not there. `owner` is the file of this backup that these bytes were
  * written as, if there is one.
  */
-export function judgeFile(
+export function checkFile(
   check: FileCheck,
   stored: StoredFile | null,
   backupId: string,

@@ -17,12 +17,12 @@ export const folderSchema = z.object({
 export type BucketFolder = z.infer<typeof folderSchema>;
 
 /** Where a key lies, if it is in a place of ours. */
-export type KeyPlace =
+export type KeyParts =
   | { readonly kind: "folder"; readonly folder: string; readonly file: string }
   | { readonly kind: "record"; readonly databaseId: string };
 
 /** What lies in a folder of ours, below it too, is not all ours: see isOurs. */
-export function placeOf(prefix: string, key: string): KeyPlace | null {
+export function partsOfKey(prefix: string, key: string): KeyParts | null {
   if (!key.startsWith(prefix)) return null;
   const [name = "", stamp = "", ...file] = key.slice(prefix.length).split("/");
   if (file.length === 0) {
@@ -55,7 +55,7 @@ function timeOfStamp(stamp: string): number | null {
 
 /** When the run whose folder this is began its work; null for what is no folder of ours. */
 export function startOfFolder(prefix: string, folder: string): number | null {
-  const place = placeOf(prefix, `${folder}${MANIFEST}`);
+  const place = partsOfKey(prefix, `${folder}${MANIFEST}`);
   if (place?.kind !== "folder" || place.folder !== folder) return null;
   return timeOfStamp(folder.slice(0, -1).slice(-16));
 }
@@ -79,7 +79,7 @@ export function groupPage(
   const records: { databaseId: string; key: string }[] = [];
   let open = before;
   for (const object of objects) {
-    const place = placeOf(prefix, object.key);
+    const place = partsOfKey(prefix, object.key);
     if (open !== null && (place?.kind !== "folder" || place.folder !== open.folder)) {
       complete.push(open);
       open = null;

@@ -1,12 +1,12 @@
 import type { Result } from "../failure.ts";
 
 /** Long work on the bucket, of which an account does one at a time. */
-export const CARE_KINDS = ["rebuild", "dry-run", "collect", "daily"] as const;
-export type CareKind = (typeof CARE_KINDS)[number];
+export const MAINTENANCE_KINDS = ["rebuild", "dry-run", "collect", "daily"] as const;
+export type MaintenanceKind = (typeof MAINTENANCE_KINDS)[number];
 
-export interface CareView {
+export interface MaintenanceView {
   readonly id: string;
-  readonly kind: CareKind;
+  readonly kind: MaintenanceKind;
   /** `queued` while other work on the bucket is under way. */
   readonly state: "queued" | "running" | "complete" | "failed";
   readonly askedAt: string;
@@ -22,7 +22,7 @@ export interface CareView {
 }
 
 /** The catalogue made anew from the bucket. */
-export interface RebuildView extends CareView {
+export interface RebuildView extends MaintenanceView {
   readonly databases: number;
   /** Rows of backups that the bucket no longer has. */
   readonly removed: number;
@@ -57,25 +57,25 @@ export interface OrphansView {
   /** The first of them. */
   readonly items: readonly OrphanView[];
   /** The latest work on them. */
-  readonly job: CareView | null;
+  readonly job: MaintenanceView | null;
 }
 
-export interface CareAnswer {
+export interface MaintenanceAnswer {
   /** False when such work was under way already: it is answered with. */
   readonly begun: boolean;
-  readonly job: CareView;
+  readonly job: MaintenanceView;
 }
 
 /** The account's object for long work on the bucket. Everything may be asked twice. */
-export interface BucketCareJobs {
+export interface MaintenanceJobs {
   /** Fills the catalogue from the bucket, which is the truth. */
-  rebuild(): Promise<Result<CareAnswer>>;
+  rebuild(): Promise<Result<MaintenanceAnswer>>;
   latestRebuild(): Promise<RebuildView | null>;
   /** Looks through the bucket for what runs left behind, and deletes nothing. */
-  findOrphans(): Promise<Result<CareAnswer>>;
+  findOrphans(): Promise<Result<MaintenanceAnswer>>;
   orphans(): Promise<OrphansView>;
   /** Deletes what the latest dry run listed, after another look at each; null when there was no dry run. */
-  collectOrphans(): Promise<Result<CareAnswer | null>>;
+  collectOrphans(): Promise<Result<MaintenanceAnswer | null>>;
   /** Once a day: a dry run, the orphans that one of a day ago listed already, and runs of 90 days ago. */
   daily(): Promise<void>;
 }

@@ -3,7 +3,7 @@ import type { Result } from "../failure.ts";
 import type { Notice } from "./database-row.ts";
 
 /** A database as the bucket tells of it. */
-export interface RestoredDatabase {
+export interface RebuiltDatabaseRow {
   readonly id: string;
   readonly name: string;
   readonly firstSeenAt: string;
@@ -25,7 +25,7 @@ export interface CatalogRepair {
     limit: number,
   ): Promise<Result<{ id: string; folder: string }[]>>;
   /** What was written at `since` or later knows better, and stays. All of them or none. */
-  saveDatabases(rows: readonly RestoredDatabase[], since: string): Promise<Result<void>>;
+  saveDatabases(rows: readonly RebuiltDatabaseRow[], since: string): Promise<Result<void>>;
   /** Databases of which no backup is left are fresh no more; but for what was written at `since` or later. */
   forgetFreshness(since: string): Promise<Result<void>>;
 }

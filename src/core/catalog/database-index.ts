@@ -4,7 +4,7 @@ import type { RunView } from "../run/run-view.ts";
 import type { DatabaseRow, Notice, TroubledDatabases } from "./database-row.ts";
 
 /** What the account tells of one of its databases. */
-export interface ListedDatabase {
+export interface ListingEntry {
   readonly id: string;
   readonly name: string;
   /** How old its latest backup may become. */
@@ -18,7 +18,7 @@ export interface DatabaseIndex {
   /** `writtenAt` orders writes of one database: an older one never overwrites a newer. */
   saveDatabase(row: DatabaseRow): Promise<Result<void>>;
   /** The account's databases at a moment, all of them. Taken whole or not at all. */
-  saveListing(databases: readonly ListedDatabase[], at: string): Promise<Result<void>>;
+  saveListing(databases: readonly ListingEntry[], at: string): Promise<Result<void>>;
   /** Databases that were found not written to since their latest backup, and the runs that say so. Freshness never moves back. */
   saveUnchanged(runs: readonly RunView[]): Promise<Result<void>>;
   /** After a deletion, freshness is what is left: null when nothing is. Counts against `writtenAt` as a row does. */
@@ -34,11 +34,11 @@ export interface DatabaseIndex {
     filter: { gone: boolean | null; name: string | null },
     limit: number,
     after: Cursor | null,
-  ): Promise<Result<Page<KnownDatabase>>>;
+  ): Promise<Result<Page<DatabaseListItem>>>;
 }
 
 /** A database as the catalogue knows it. */
-export interface KnownDatabase {
+export interface DatabaseListItem {
   readonly id: string;
   readonly name: string;
   readonly firstSeenAt: string;

@@ -48,7 +48,7 @@ export interface TroubledDatabases {
 }
 
 /** What an object knows of its database beyond the run that has ended. */
-export interface KnownOfDatabase {
+export interface DatabaseHistory {
   /** The row that it told last. */
   readonly before: DatabaseRow | null;
   readonly lastBackupId: string | null;
@@ -57,13 +57,13 @@ export interface KnownOfDatabase {
 }
 
 /** The row of a database whose run is over. A failed run changes nothing of what earlier ones have earned. */
-export function databaseRow(run: Run, known: KnownOfDatabase, now: number): DatabaseRow {
+export function databaseRow(run: Run, known: DatabaseHistory, now: number): DatabaseRow {
   const { phase } = run;
   const { before, lastBackupId, unchangedOff } = known;
   const cancelled = phase.at === "cancelled";
   const notices: Notice[] =
     phase.at === "complete"
-      ? [...encryptionEnded(run.hazards), ...ofRetention(before?.notices ?? [])]
+      ? [...encryptionEndedNotice(run.hazards), ...ofRetention(before?.notices ?? [])]
       : withoutUnchangedOff(before?.notices ?? []);
   if (unchangedOff !== null) notices.push({ kind: UNCHANGED_OFF, detail: unchangedOff });
   return {
@@ -91,7 +91,7 @@ export function comparingAgain(row: DatabaseRow, now: number): DatabaseRow {
 export const UNCHANGED_OFF = "unchanged-off";
 
 /** Of a backup's hazards, what health goes on telling until the next backup. */
-export function encryptionEnded(hazards: readonly Hazard[]): Notice[] {
+export function encryptionEndedNotice(hazards: readonly Hazard[]): Notice[] {
   return hazards
     .filter(({ kind }) => kind === "encryption-ended")
     .map(({ kind, detail }) => ({ kind, detail }));

@@ -1,8 +1,8 @@
 import { z } from "zod";
 import type { Manifest } from "../backup/manifest.ts";
 import type { BucketRecord } from "../policy/policy-copy.ts";
-import type { RestoredDatabase } from "./catalog-repair.ts";
-import { encryptionEnded, UNCHANGED_OFF } from "./database-row.ts";
+import type { RebuiltDatabaseRow } from "./catalog-repair.ts";
+import { encryptionEndedNotice, UNCHANGED_OFF } from "./database-row.ts";
 
 /** What a walk through the bucket has found of a database so far. */
 export const foundDatabaseSchema = z.object({
@@ -19,14 +19,14 @@ export const foundDatabaseSchema = z.object({
     .nullable(),
   record: z.custom<BucketRecord>().nullable(),
 });
-export type FoundDatabase = z.infer<typeof foundDatabaseSchema>;
+export type BucketFindings = z.infer<typeof foundDatabaseSchema>;
 
-export function newlyFound(id: string): FoundDatabase {
+export function newlyFound(id: string): BucketFindings {
   return { id, firstAt: null, latest: null, record: null };
 }
 
 /** With one more of its backups, or one that was counted before. */
-export function withBackup(found: FoundDatabase, manifest: Manifest): FoundDatabase {
+export function withBackup(found: BucketFindings, manifest: Manifest): BucketFindings {
   const { startedAt, backupId, database, hazards } = manifest;
   const firstAt = found.firstAt === null || startedAt < found.firstAt ? startedAt : found.firstAt;
   const { latest } = found;
@@ -37,7 +37,7 @@ export function withBackup(found: FoundDatabase, manifest: Manifest): FoundDatab
   return {
     ...found,
     firstAt,
-    latest: { backupId, name: database.name, startedAt, notices: encryptionEnded(hazards) },
+    latest: { backupId, name: database.name, startedAt, notices: encryptionEndedNotice(hazards) },
   };
 }
 
@@ -45,7 +45,7 @@ export function withBackup(found: FoundDatabase, manifest: Manifest): FoundDatab
  * Its row; null for one of which there is no backup: a listing tells of those. A check that found nothing written
  * counts for the very backup that it was about, and only while that is the latest: without it, it says nothing.
  */
-export function restoredDatabase({ id, firstAt, latest, record }: FoundDatabase): RestoredDatabase | null {
+export function restoredDatabase({ id, firstAt, latest, record }: BucketFindings): RebuiltDatabaseRow | null {
   if (latest === null) return null;
   const unchanged = record?.unchanged ?? null;
   const checkedAt = unchanged !== null && unchanged.backupId === latest.backupId ? unchanged.checkedAt : "";

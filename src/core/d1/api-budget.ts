@@ -55,7 +55,7 @@ export interface Call {
   readonly kind: CallKind;
   /** Calls in 5 minutes that work keeps to. */
   readonly limit: number;
-  /** Exports that run or may begin to: places held. */
+  /** Exports that run or may begin to: slots held. */
   readonly exports: number;
   /** So many calls more have to fit, for work that is more urgent than this. */
   readonly spare: number;
@@ -96,7 +96,7 @@ export function pollsWithin(exports: number, ms: number): number {
  * How many exports may run at once: as many as are wished for, but no more than the budget has polls for, with a
  * quarter of it left for everything else, and for polls that fail and are repeated sooner.
  */
-export function exportPlaces(wished: number, limit: number): number {
+export function exportSlots(wished: number, limit: number): number {
   return Math.max(1, Math.min(wished, Math.floor((limit * 3) / 4 / pollsWithin(1, WINDOW_MS))));
 }
 

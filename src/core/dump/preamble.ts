@@ -4,7 +4,7 @@ import type { Failure } from "../failure.ts";
 export const FIRST_LINE = new TextEncoder().encode("PRAGMA defer_foreign_keys=TRUE;");
 
 /** Compares a dump's first bytes with D1's first line, whatever pieces they come in. */
-export class OpeningCheck {
+export class PreambleCheck {
   #seen = 0;
   #wrong = false;
 

@@ -25,7 +25,7 @@ export interface HealthFacts {
 }
 
 /** What the facts come to; a failure in their place is that of the configuration, without which nothing is backed up. */
-export function judgeHealth(facts: Result<HealthFacts>, now: number): Health {
+export function evaluateHealth(facts: Result<HealthFacts>, now: number): Health {
   if (!facts.ok) return health([failureProblem(facts.failure.code, facts.failure)], 0, now);
   const { databases, account } = facts.value;
   const general: HealthProblem[] = [];

@@ -3,7 +3,7 @@ import { parsed } from "../json.ts";
 import { type Policy, policySchema } from "./policy.ts";
 
 /** What the bucket remembers of a database's policy. */
-export interface MirroredDatabase {
+export interface PolicyCopy {
   readonly databaseId: string;
   readonly databaseName: string;
   readonly policy: Policy;

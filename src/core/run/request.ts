@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { triggerSchema } from "../backup/manifest.ts";
+import { backupTriggerSchema } from "../backup/manifest.ts";
 
 export interface BackupRequest {
   readonly trigger: "scheduled" | "manual";
@@ -13,7 +13,7 @@ export interface BackupRequest {
 }
 
 export const requestSchema = z.object({
-  trigger: triggerSchema,
+  trigger: backupTriggerSchema,
   label: z.string().nullable(),
   pinned: z.boolean(),
   force: z.boolean(),

@@ -109,7 +109,7 @@ function progressOf(run: Run, live: LiveProgress | null): RunView["progress"] {
       const done = bytesCopied(phase.copy) + (live?.bytes ?? 0);
       const total = phase.copy.source?.totalBytes ?? live?.totalBytes ?? null;
       const doing = phase.waiting
-        ? "Waiting for a place to copy."
+        ? "Waiting for a slot to copy."
         : `Copying volume ${phase.copy.volumes.length + 1}.`;
       const message = waiting ?? doing;
       return { step: "copying", bytesDone: done, bytesTotal: total, message };

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { RUN_DEADLINE_MS } from "../backoff.ts";
-import { manifestSchema, triggerSchema, volumeSchema } from "../backup/manifest.ts";
+import { manifestSchema, backupTriggerSchema, volumeSchema } from "../backup/manifest.ts";
 import { backupIdOf, volumeName } from "../bucket/object-keys.ts";
 import { hazardSchema } from "../dump/hazards.ts";
 import { SECTIONS } from "../dump/sections.ts";
@@ -82,7 +82,7 @@ const phaseSchema = z.discriminatedUnion("at", [
     at: z.literal("copying"),
     dump: finishedExportSchema,
     copy: copySchema,
-    /** The places to copy are taken. */
+    /** The slots to copy are taken. */
     waiting: z.boolean(),
   }),
   z.object({
@@ -120,7 +120,7 @@ export const runSchema = z.object({
   databaseId: z.string(),
   databaseName: z.string(),
   accountId: z.string(),
-  trigger: triggerSchema,
+  trigger: backupTriggerSchema,
   label: z.string().nullable(),
   pinned: z.boolean(),
   force: z.boolean(),

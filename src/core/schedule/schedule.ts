@@ -10,7 +10,7 @@ import {
 } from "./cron-triggers.ts";
 import { longestGapMs } from "./gaps.ts";
 import { expressionOfSchedule, localTime, type Schedule } from "./schedule-schema.ts";
-import { placeOf } from "./spread.ts";
+import { positionOf } from "./spread.ts";
 
 /**
  * When a database is to be backed up. By level, not by edge: a slot is a moment at which its schedule wants a backup,
@@ -67,7 +67,7 @@ export function dueAt(
   const following = nextSlot(plan, triggers, slot);
   const room = following === null ? spreadMs : following - slot - ROOM_MS;
   const window = Math.max(0, Math.min(spreadMs, room));
-  return slot + Math.floor((placeOf(databaseId, PLACES) / PLACES) * window);
+  return slot + Math.floor((positionOf(databaseId, PLACES) / PLACES) * window);
 }
 
 /** Places in a window, whatever its length, so that the order in each of them is the same. */

@@ -12,7 +12,7 @@ export const catalog = new Hono<ApiEnv>()
   .post("/catalog/rebuild", async (context) => {
     const body = await readBody(context, nothing);
     if (!body.ok) return body.response;
-    const care = context.env.bucketCare(context.get("platform").settings.accountId);
+    const care = context.env.bucketMaintenance(context.get("platform").settings.accountId);
     const asked = await care.rebuild();
     if (!asked.ok) return failureProblem(asked.failure);
     const rebuild = asked.value.job;
@@ -30,6 +30,6 @@ export const catalog = new Hono<ApiEnv>()
     );
   })
   .get("/catalog/rebuild", async (context) => {
-    const care = context.env.bucketCare(context.get("platform").settings.accountId);
+    const care = context.env.bucketMaintenance(context.get("platform").settings.accountId);
     return context.json({ rebuild: await care.latestRebuild() });
   });

@@ -1,6 +1,6 @@
 import { Hono } from "hono";
 import { z } from "zod";
-import type { AccountDatabase } from "../../core/account/account.ts";
+import type { DatabaseDescription } from "../../core/account/account.ts";
 import type { Platform } from "../../core/platform.ts";
 import { backupOptions } from "../../core/policy/backup-options.ts";
 import type { BackupRequest } from "../../core/run/request.ts";
@@ -103,7 +103,7 @@ function manualRequest(body: z.infer<typeof backupBody>): BackupRequest {
 }
 
 /** What the account knows of a database. Lean overrides some of its policy, which is told as it works out. */
-export function databaseView(known: AccountDatabase, { settings }: Platform): AccountDatabase {
+export function databaseView(known: DatabaseDescription, { settings }: Platform): DatabaseDescription {
   const { compression, volumeBytes } = backupOptions(known.policy, settings.recipients);
   return { ...known, policy: { ...known.policy, compression, volumeBytes } };
 }

@@ -1,7 +1,7 @@
 import { Hono } from "hono";
 import type { AccountHealth } from "../../core/account/account-health.ts";
 import { describeException, ok, type Result } from "../../core/failure.ts";
-import { type Health, type HealthFacts, judgeHealth, PROBLEMS_LISTED } from "../../core/health/health.ts";
+import { type Health, type HealthFacts, evaluateHealth, PROBLEMS_LISTED } from "../../core/health/health.ts";
 import { iso } from "../../core/time.ts";
 import type { ApiEnv, Dependencies } from "../dependencies.ts";
 
@@ -39,7 +39,7 @@ async function currentStatus(dependencies: Dependencies): Promise<Health["status
 /** The worst database alone decides the status, so that one is enough where nothing else is told. */
 async function look(dependencies: Dependencies, limit: number): Promise<Health> {
   const now = dependencies.platform.ok ? dependencies.platform.value.now() : Date.now();
-  return judgeHealth(await factsOf(dependencies, now, limit), now);
+  return evaluateHealth(await factsOf(dependencies, now, limit), now);
 }
 
 async function factsOf(dependencies: Dependencies, now: number, limit: number): Promise<Result<HealthFacts>> {

@@ -1,6 +1,6 @@
 import { Hono } from "hono";
 import { z } from "zod";
-import type { CareView } from "../../core/bucket/maintenance.ts";
+import type { MaintenanceView } from "../../core/bucket/maintenance.ts";
 import type { ApiEnv } from "../dependencies.ts";
 import { failureProblem, problem } from "../problem.ts";
 import { readBody } from "../requests.ts";
@@ -12,19 +12,23 @@ const nothing = z.strictObject({});
 /** What runs left behind: GET shows the latest dry run, POST starts one, DELETE deletes what it lists. */
 export const orphans = new Hono<ApiEnv>()
   .get("/orphans", async (context) => {
-    const care = context.env.bucketCare(context.get("platform").settings.accountId);
+    const care = context.env.bucketMaintenance(context.get("platform").settings.accountId);
     return context.json(await care.orphans());
   })
   .post("/orphans", async (context) => {
     const body = await readBody(context, nothing);
     if (!body.ok) return body.response;
-    const asked = await context.env.bucketCare(context.get("platform").settings.accountId).findOrphans();
+    const asked = await context.env
+      .bucketMaintenance(context.get("platform").settings.accountId)
+      .findOrphans();
     if (!asked.ok) return failureProblem(asked.failure);
     const { begun, job } = asked.value;
     return begun ? context.json({ job }, 202, { Location: LOCATION }) : underWay(job);
   })
   .delete("/orphans", async (context) => {
-    const asked = await context.env.bucketCare(context.get("platform").settings.accountId).collectOrphans();
+    const asked = await context.env
+      .bucketMaintenance(context.get("platform").settings.accountId)
+      .collectOrphans();
     if (!asked.ok) return failureProblem(asked.failure);
     if (asked.value === null) {
       return problem({
@@ -39,7 +43,7 @@ export const orphans = new Hono<ApiEnv>()
     return begun ? context.json({ job }, 202, { Location: LOCATION }) : underWay(job);
   });
 
-function underWay(job: CareView): Response {
+function underWay(job: MaintenanceView): Response {
   return problem({
     title: "Orphans are being looked at",
     status: 409,

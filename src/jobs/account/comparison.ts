@@ -8,7 +8,7 @@ import { newRun } from "../../core/run/run.ts";
 import { reasonForFullBackup } from "../../core/run/unchanged.ts";
 import { standingBackup } from "../database/standing-backup.ts";
 import type { AccountSchedule } from "../registry/account-schedule.ts";
-import type { RegisteredDatabase } from "../registry/database-registry.ts";
+import type { RegistryEntry } from "../registry/database-registry.ts";
 
 /** The backup that still stands for the database, and the run that says so; else its object makes a new one. */
 export type Compared =
@@ -21,7 +21,7 @@ export type Compared =
  * written to do not wake an object each. Whatever is not plain is left to the database's own object. Changes nothing.
  */
 export async function compareBookmark(
-  entry: RegisteredDatabase,
+  entry: RegistryEntry,
   request: BackupRequest,
   schedule: AccountSchedule,
   platform: Platform,

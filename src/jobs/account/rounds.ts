@@ -4,12 +4,12 @@ import { type Failure, ok, type Result } from "../../core/failure.ts";
 import type { Platform } from "../../core/platform.ts";
 import type { BackupRequest } from "../../core/run/request.ts";
 import type { RunView } from "../../core/run/run-view.ts";
-import type { AccountTelling } from "../registry/account-outbox.ts";
+import type { AccountOutbox } from "../registry/account-outbox.ts";
 import type { AccountSchedule } from "../registry/account-schedule.ts";
 import type { DueQueue } from "../registry/due-queue.ts";
-import type { ListingLedger } from "../registry/listing-store.ts";
+import type { ListingStore } from "../registry/listing-store.ts";
 import { afterListingFailure, readPages } from "../registry/listing.ts";
-import { SweepLedger, viewSweep } from "./sweep-store.ts";
+import { SweepStore, viewSweep } from "./sweep-store.ts";
 import type { AccountWork } from "./work.ts";
 
 /** A round that takes longer is given up for the next one: it must never silence the schedule. */
@@ -28,20 +28,15 @@ export interface Opened {
 /** Rounds through all databases: reading which ones there are, and a request for a backup of each. */
 export class AccountRounds {
   readonly #storage: DurableObjectStorage;
-  readonly #listing: ListingLedger;
-  readonly #sweeps: SweepLedger;
+  readonly #listing: ListingStore;
+  readonly #sweeps: SweepStore;
   readonly #queue: DueQueue;
-  readonly #telling: AccountTelling;
+  readonly #telling: AccountOutbox;
 
-  constructor(
-    storage: DurableObjectStorage,
-    listing: ListingLedger,
-    queue: DueQueue,
-    telling: AccountTelling,
-  ) {
+  constructor(storage: DurableObjectStorage, listing: ListingStore, queue: DueQueue, telling: AccountOutbox) {
     this.#storage = storage;
     this.#listing = listing;
-    this.#sweeps = new SweepLedger(storage);
+    this.#sweeps = new SweepStore(storage);
     this.#queue = queue;
     this.#telling = telling;
   }

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { SweepView } from "../../core/account/sweep.ts";
-import { triggerSchema } from "../../core/backup/manifest.ts";
+import { backupTriggerSchema } from "../../core/backup/manifest.ts";
 import type { BackupRequest } from "../../core/run/request.ts";
 import { iso } from "../../core/time.ts";
 
@@ -8,7 +8,7 @@ import { iso } from "../../core/time.ts";
 const sweepSchema = z.object({
   id: z.string(),
   request: z.object({
-    trigger: triggerSchema,
+    trigger: backupTriggerSchema,
     label: z.string().nullable(),
     pinned: z.boolean(),
     force: z.boolean(),
@@ -24,7 +24,7 @@ const sweepSchema = z.object({
 });
 export type Sweep = z.infer<typeof sweepSchema>;
 
-export class SweepLedger {
+export class SweepStore {
   readonly #kv: SyncKvStorage;
 
   constructor(storage: DurableObjectStorage) {

@@ -1,13 +1,13 @@
 import type { AccountHealth, TriggersView } from "../../core/account/account-health.ts";
-import type { AccountDatabase, DefaultPolicyView } from "../../core/account/account.ts";
+import type { DatabaseDescription, DefaultPolicyView } from "../../core/account/account.ts";
 import type { SweepView } from "../../core/account/sweep.ts";
 import { lastHeartbeat, scheduleTriggers } from "../../core/schedule/cron-triggers.ts";
 import { freshnessLimitMs } from "../../core/schedule/schedule.ts";
 import { iso } from "../../core/time.ts";
 import { shownFindings } from "../registry/account-outbox.ts";
 import type { AccountSchedule } from "../registry/account-schedule.ts";
-import type { DatabaseRegistry, PolicyChange, RegisteredDatabase } from "../registry/database-registry.ts";
-import type { ListingLedger } from "../registry/listing-store.ts";
+import type { DatabaseRegistry, PolicyChange, RegistryEntry } from "../registry/database-registry.ts";
+import type { ListingStore } from "../registry/listing-store.ts";
 
 /** A database that the account has lost is told for so long. */
 const GONE_TOLD_MS = 7 * 24 * 60 * 60_000;
@@ -17,11 +17,11 @@ const HEARTBEAT_LIMIT_MS = 30 * 60_000;
 
 /** What the account's object knows of a database, as others are told of it. */
 export function viewDatabase(
-  entry: RegisteredDatabase,
+  entry: RegistryEntry,
   changes: readonly PolicyChange[],
   schedule: AccountSchedule,
   now: number,
-): AccountDatabase {
+): DatabaseDescription {
   const policy = schedule.policyOf(entry.policy);
   const nextAt = schedule.nextAt(entry);
   return {
@@ -52,7 +52,7 @@ export function defaultPolicyView(
 
 /** What the account's object adds to health. */
 export function healthOf(known: {
-  readonly listing: ListingLedger;
+  readonly listing: ListingStore;
   readonly untoldSince: number | null;
   readonly sweep: SweepView | null;
   readonly unproven: readonly string[];

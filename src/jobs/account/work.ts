@@ -4,12 +4,12 @@ import { describeException, type Result } from "../../core/failure.ts";
 import type { Platform } from "../../core/platform.ts";
 import type { DatabaseRuns, StartAnswer } from "../../core/run/database-runs.ts";
 import type { RunView } from "../../core/run/run-view.ts";
-import type { PlaceLedger } from "../limits/lease-table.ts";
-import type { AccountTelling } from "../registry/account-outbox.ts";
+import type { LeaseTable } from "../limits/lease-table.ts";
+import type { AccountOutbox } from "../registry/account-outbox.ts";
 import type { AccountSchedule } from "../registry/account-schedule.ts";
 import type { DatabaseRegistry } from "../registry/database-registry.ts";
-import type { DueDatabase, DueQueue } from "../registry/due-queue.ts";
-import type { PolicyMemory } from "../registry/policy-copies.ts";
+import type { QueueEntry, DueQueue } from "../registry/due-queue.ts";
+import type { PolicyCopies } from "../registry/policy-copies.ts";
 import { compareBookmark } from "./comparison.ts";
 
 /** Exports of such databases take minutes to hours: they begin first, or the night would end by waiting for them. */
@@ -36,11 +36,11 @@ export interface WorkParts {
   readonly comparisonsRest: { until: number };
   readonly registry: DatabaseRegistry;
   readonly queue: DueQueue;
-  readonly places: PlaceLedger;
-  readonly telling: AccountTelling;
+  readonly leases: LeaseTable;
+  readonly telling: AccountOutbox;
   readonly schedule: AccountSchedule;
   readonly platform: Platform;
-  readonly memory: PolicyMemory;
+  readonly policyCopies: PolicyCopies;
   database(id: string): WakeableRuns;
 }
 
@@ -60,17 +60,17 @@ export class AccountWork {
     await Promise.all(next.map((due) => this.#compare(due)));
   }
 
-  async #compare(due: DueDatabase): Promise<void> {
+  async #compare(due: QueueEntry): Promise<void> {
     const { registry, queue, telling, schedule, platform, comparisonsRest } = this.#parts;
     const known = registry.get(due.id);
     if (known === null || known.goneAt !== null) return queue.drop(due.id);
-    const recalled = await this.#parts.memory.recall(due.id, schedule, platform);
-    if (!recalled.ok) {
+    const loaded = await this.#parts.policyCopies.load(due.id, schedule, platform);
+    if (!loaded.ok) {
       const delay = backoffMs(due.attempt, platform.random(), 10_000, 300_000);
       return queue.later(due, platform.now() + delay, true);
     }
     const entry = registry.get(due.id) ?? known;
-    // What was recalled may have paused it.
+    // What was loaded may have paused it.
     if (due.request.trigger === "scheduled" && !schedule.isWatched(entry)) return queue.drop(due.id);
     const api = this.#parts.comparisonApi;
     const compared = await compareBookmark(entry, due.request, schedule, { ...platform, api });
@@ -91,28 +91,28 @@ export class AccountWork {
     if (registry.get(due.id)?.last?.backupId !== backupId)
       return queue.compared(due, { written: false, first: false });
     registry.change(due.id, { unchanged: { backupId, checkedAt: now } });
-    registry.mirrorLater(due.id, now);
+    registry.copyLater(due.id, now);
     telling.oweRun(run, now);
     return queue.done(due);
   }
 
-  /** Starts as many of those that wait as there are places for. */
+  /** Starts as many of those that wait as there are slots for. */
   async start(): Promise<void> {
-    const { queue, places, platform } = this.#parts;
+    const { queue, leases, platform } = this.#parts;
     const now = platform.now();
-    const free = Math.min(places.free("export", now), STARTED_AT_ONCE);
-    await Promise.all(queue.toStart(now, free).map((due) => this.#startWithPlace(due)));
+    const free = Math.min(leases.free("export", now), STARTED_AT_ONCE);
+    await Promise.all(queue.toStart(now, free).map((due) => this.#startWithSlot(due)));
   }
 
-  async #startWithPlace(due: DueDatabase): Promise<void> {
-    const { registry, queue, places, platform } = this.#parts;
+  async #startWithSlot(due: QueueEntry): Promise<void> {
+    const { registry, queue, leases, platform } = this.#parts;
     const entry = registry.get(due.id);
     if (entry === null || entry.goneAt !== null) return queue.drop(due.id);
-    // One that holds a place has a run: reserving for it would take that run's place away in the end.
-    const reserved = places.reserve("export", due.id, platform.now());
+    // One that holds a slot has a run: reserving for it would take that run's slot away in the end.
+    const reserved = leases.reserve("export", due.id, platform.now());
     const answer = await this.startNow(due);
     const begun = answer.ok && answer.value.kind === "started";
-    if (reserved && !begun) places.release("export", due.id, platform.now());
+    if (reserved && !begun) leases.release("export", due.id, platform.now());
     if (begun) return queue.done(due);
     const now = platform.now();
     if (answer.ok) return queue.later(due, now + UNDER_WAY_MS, false);
@@ -122,7 +122,7 @@ export class AccountWork {
   }
 
   /** Tells the database's object to begin. */
-  async startNow({ id, name, request }: Omit<DueDatabase, "attempt">): Promise<Result<StartAnswer>> {
+  async startNow({ id, name, request }: Omit<QueueEntry, "attempt">): Promise<Result<StartAnswer>> {
     const { registry, platform } = this.#parts;
     try {
       const answer = await this.#parts.database(id).start({ id, name }, request);

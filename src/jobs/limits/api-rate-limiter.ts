@@ -17,7 +17,7 @@ export interface KeptValues {
 }
 
 /** The account's calls of Cloudflare's API, counted where no two of them can be counted at once. */
-export class CallLedger {
+export class ApiRateLimiter {
   readonly #kv: KeptValues;
 
   constructor(storage: { readonly kv: KeptValues }) {
@@ -30,10 +30,10 @@ export class CallLedger {
   }
 
   /**
-   * Counts the call and answers 0, or how long to wait. `exports` are those that hold a place; with `spare`, so many
+   * Counts the call and answers 0, or how long to wait. `exports` are those that hold a slot; with `spare`, so many
    * calls have to be left for work that is more urgent.
    */
-  admit(kind: CallKind, exports: number, now: number, spare = 0): number {
+  acquire(kind: CallKind, exports: number, now: number, spare = 0): number {
     const { budget, waitMs } = admit(this.#stored(), { kind, limit: this.#limit, exports, spare }, now);
     this.#store(budget);
     return waitMs;

@@ -1,29 +1,29 @@
-import type { AccountDesk } from "../../core/account/coordinator.ts";
+import type { Coordinator } from "../../core/account/coordinator.ts";
 import { describeException, failed } from "../../core/failure.ts";
 
 /**
- * The account's object as seen from a database's. A call that fails costs nothing but time: who did not get a place or
- * a policy asks again, a place that was not given back ends by itself, and an export is not lost to bookkeeping.
+ * The account's object as seen from a database's. A call that fails costs nothing but time: who did not get a slot or
+ * a policy asks again, a slot that was not given back ends by itself, and an export is not lost to bookkeeping.
  */
-export function accountDesk(account: AccountDesk): AccountDesk {
+export function coordinatorClient(account: Coordinator): Coordinator {
   return {
-    async take(kind, databaseId) {
+    async acquireLease(kind, databaseId) {
       try {
-        return await account.take(kind, databaseId);
+        return await account.acquireLease(kind, databaseId);
       } catch {
         return false;
       }
     },
-    async release(kind, databaseId) {
+    async releaseLease(kind, databaseId) {
       try {
-        await account.release(kind, databaseId);
+        await account.releaseLease(kind, databaseId);
       } catch {
         // its lease runs out
       }
     },
-    async admit(kind) {
+    async acquireCall(kind) {
       try {
-        return await account.admit(kind);
+        return await account.acquireCall(kind);
       } catch {
         return 0;
       }

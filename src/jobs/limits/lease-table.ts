@@ -1,12 +1,12 @@
-import type { PlaceKind } from "../../core/account/coordinator.ts";
+import type { LeaseKind } from "../../core/account/coordinator.ts";
 
 /** How many databases may export, and how many may copy, at the same time, until told. A copy holds up to 20 MiB. */
-const PLACES: Record<PlaceKind, number> = { export: 6, copy: 2 };
+const SLOTS: Record<LeaseKind, number> = { export: 6, copy: 2 };
 
-/** Places end by themselves, so that a dead run cannot hold one: each poll and each volume takes its place again. */
-const LEASE_MS: Record<PlaceKind, number> = { export: 2 * 60_000, copy: 10 * 60_000 };
+/** Slots end by themselves, so that a dead run cannot hold one: each poll and each volume takes its slot again. */
+const LEASE_MS: Record<LeaseKind, number> = { export: 2 * 60_000, copy: 10 * 60_000 };
 
-/** Who a place was taken for asks for it within this time, or has not begun at all. */
+/** Who a slot was taken for asks for it within this time, or has not begun at all. */
 const RESERVED_MS = 2 * 60_000;
 
 /** A database in the queue asks again every 15 s; one that has not for this long is no longer waiting. */
@@ -20,21 +20,21 @@ export interface Sql {
   ): { one(): Row; toArray(): Row[] };
 }
 
-/** Who holds a place and who waits for one, in SQLite, first come first served. */
-export class PlaceLedger {
+/** Who holds a slot and who waits for one, in SQLite, first come first served. */
+export class LeaseTable {
   readonly #sql: Sql;
 
   constructor(sql: Sql) {
     this.#sql = sql;
-    sql.exec(`CREATE TABLE IF NOT EXISTS place (
+    sql.exec(`CREATE TABLE IF NOT EXISTS lease (
       kind TEXT NOT NULL, database_id TEXT NOT NULL, ends_at INTEGER NOT NULL, PRIMARY KEY (kind, database_id))`);
     sql.exec(`CREATE TABLE IF NOT EXISTS waiting (
       kind TEXT NOT NULL, database_id TEXT NOT NULL, since INTEGER NOT NULL, asked_at INTEGER NOT NULL,
       PRIMARY KEY (kind, database_id))`);
-    sql.exec("CREATE TABLE IF NOT EXISTS place_limit (kind TEXT PRIMARY KEY, places INTEGER NOT NULL)");
+    sql.exec("CREATE TABLE IF NOT EXISTS lease_limit (kind TEXT PRIMARY KEY, slots INTEGER NOT NULL)");
   }
 
-  take(kind: PlaceKind, databaseId: string, now: number): boolean {
+  acquire(kind: LeaseKind, databaseId: string, now: number): boolean {
     this.#expire(now);
     const ahead = this.#count(
       `SELECT count(*) AS n FROM waiting WHERE kind = ?1 AND database_id <> ?2
@@ -57,9 +57,9 @@ export class PlaceLedger {
     return true;
   }
 
-  /** Gives the place back; returns the databases whose turn it is now. */
-  release(kind: PlaceKind, databaseId: string, now: number): string[] {
-    this.#sql.exec("DELETE FROM place WHERE kind = ? AND database_id = ?", kind, databaseId);
+  /** Gives the slot back; returns the databases whose turn it is now. */
+  release(kind: LeaseKind, databaseId: string, now: number): string[] {
+    this.#sql.exec("DELETE FROM lease WHERE kind = ? AND database_id = ?", kind, databaseId);
     this.#sql.exec("DELETE FROM waiting WHERE kind = ? AND database_id = ?", kind, databaseId);
     this.#expire(now);
     const next = this.#sql.exec<{ database_id: string }>(
@@ -71,27 +71,27 @@ export class PlaceLedger {
   }
 
   /**
-   * Takes a place for a database that has not asked for one, unless others wait for it: the database finds it when it
-   * begins, within two minutes. False when it holds a place already, or none is free.
+   * Takes a slot for a database that has not asked for one, unless others wait for it: the database finds it when it
+   * begins, within two minutes. False when it holds a slot already, or none is free.
    */
-  reserve(kind: PlaceKind, databaseId: string, now: number): boolean {
+  reserve(kind: LeaseKind, databaseId: string, now: number): boolean {
     if (this.free(kind, now) === 0 || this.#holds(kind, databaseId)) return false;
     this.#give(kind, databaseId, now + RESERVED_MS);
     return true;
   }
 
-  /** Places that nobody holds or waits for. */
-  free(kind: PlaceKind, now: number): number {
+  /** Slots that nobody holds or waits for. */
+  free(kind: LeaseKind, now: number): number {
     this.#expire(now);
     const waiting = this.#count("SELECT count(*) AS n FROM waiting WHERE kind = ?", kind);
     return Math.max(0, this.#empty(kind) - waiting);
   }
 
-  /** When to look for a free place again, should nobody give one back; now, while there are free ones. */
-  lookAgainAt(kind: PlaceKind, now: number): number {
+  /** When to look for a free slot again, should nobody give one back; now, while there are free ones. */
+  lookAgainAt(kind: LeaseKind, now: number): number {
     if (this.free(kind, now) > 0) return now;
     const ends = this.#sql.exec<{ at: number }>(
-      `SELECT ends_at AS at FROM place WHERE kind = ?1
+      `SELECT ends_at AS at FROM lease WHERE kind = ?1
        UNION ALL SELECT asked_at + ?2 FROM waiting WHERE kind = ?1 ORDER BY at LIMIT 1`,
       kind,
       WAITING_MS,
@@ -99,29 +99,29 @@ export class PlaceLedger {
     return ends.toArray()[0]?.at ?? now + WAITING_MS;
   }
 
-  /** How many hold a place, or have one reserved. */
-  held(kind: PlaceKind, now: number): number {
+  /** How many hold a slot, or have one reserved. */
+  held(kind: LeaseKind, now: number): number {
     this.#expire(now);
     return this.#heldCount(kind);
   }
 
   /**
-   * Sets how many there are, which is remembered: places may be asked for before anybody tells them again. Those that
+   * Sets how many there are, which is remembered: slots may be asked for before anybody tells them again. Those that
    * are held stay so, even when there are fewer now.
    */
-  limit(kind: PlaceKind, places: number): void {
-    if (this.#limit(kind) === places) return;
-    this.#sql.exec("INSERT OR REPLACE INTO place_limit (kind, places) VALUES (?, ?)", kind, places);
+  limit(kind: LeaseKind, slots: number): void {
+    if (this.#limit(kind) === slots) return;
+    this.#sql.exec("INSERT OR REPLACE INTO lease_limit (kind, slots) VALUES (?, ?)", kind, slots);
   }
 
-  #limit(kind: PlaceKind): number {
-    const sql = "SELECT places FROM place_limit WHERE kind = ?";
-    return this.#sql.exec<{ places: number }>(sql, kind).toArray()[0]?.places ?? PLACES[kind];
+  #limit(kind: LeaseKind): number {
+    const sql = "SELECT slots FROM lease_limit WHERE kind = ?";
+    return this.#sql.exec<{ slots: number }>(sql, kind).toArray()[0]?.slots ?? SLOTS[kind];
   }
 
-  #give(kind: PlaceKind, databaseId: string, endsAt: number): void {
+  #give(kind: LeaseKind, databaseId: string, endsAt: number): void {
     this.#sql.exec(
-      "INSERT OR REPLACE INTO place (kind, database_id, ends_at) VALUES (?, ?, ?)",
+      "INSERT OR REPLACE INTO lease (kind, database_id, ends_at) VALUES (?, ?, ?)",
       kind,
       databaseId,
       endsAt,
@@ -129,21 +129,21 @@ export class PlaceLedger {
     this.#sql.exec("DELETE FROM waiting WHERE kind = ? AND database_id = ?", kind, databaseId);
   }
 
-  #holds(kind: PlaceKind, databaseId: string): boolean {
-    const sql = "SELECT count(*) AS n FROM place WHERE kind = ? AND database_id = ?";
+  #holds(kind: LeaseKind, databaseId: string): boolean {
+    const sql = "SELECT count(*) AS n FROM lease WHERE kind = ? AND database_id = ?";
     return this.#count(sql, kind, databaseId) > 0;
   }
 
-  #heldCount(kind: PlaceKind): number {
-    return this.#count("SELECT count(*) AS n FROM place WHERE kind = ?", kind);
+  #heldCount(kind: LeaseKind): number {
+    return this.#count("SELECT count(*) AS n FROM lease WHERE kind = ?", kind);
   }
 
-  #empty(kind: PlaceKind): number {
+  #empty(kind: LeaseKind): number {
     return Math.max(0, this.#limit(kind) - this.#heldCount(kind));
   }
 
   #expire(now: number): void {
-    this.#sql.exec("DELETE FROM place WHERE ends_at <= ?", now);
+    this.#sql.exec("DELETE FROM lease WHERE ends_at <= ?", now);
     this.#sql.exec("DELETE FROM waiting WHERE asked_at <= ?", now - WAITING_MS);
   }
 

@@ -1,24 +1,24 @@
-import type { AccountDesk } from "../../core/account/coordinator.ts";
-import { type CallKind, exportPlaces, isShort } from "../../core/d1/api-budget.ts";
+import type { Coordinator } from "../../core/account/coordinator.ts";
+import { type CallKind, exportSlots, isShort } from "../../core/d1/api-budget.ts";
 import type { D1Api } from "../../core/d1/api.ts";
 import { callsLeft } from "../../core/d1/rate-headers.ts";
 import { failed, type Failure, type Result } from "../../core/failure.ts";
 
 /** Who counts the calls. */
-export type CallDesk = Pick<AccountDesk, "admit" | "slowDown">;
+export type CallLimiter = Pick<Coordinator, "acquireCall" | "slowDown">;
 
 /** More exports than any budget lets run at once. */
-const MOST_EXPORTS = exportPlaces(Infinity, 1_200);
+const MOST_EXPORTS = exportSlots(Infinity, 1_200);
 
 /**
  * The API, each call of it admitted first: one that is refused is a failure that says when to come back. Polls are
  * counted and never wait, not even for the count. When nobody can be asked the call is made: no backup is lost to
  * bookkeeping. What Cloudflare says of its own limits is passed on.
  */
-export function meteredApi(api: D1Api, desk: CallDesk, kind: Exclude<CallKind, "poll">): D1Api {
+export function meteredApi(api: D1Api, coordinator: CallLimiter, kind: Exclude<CallKind, "poll">): D1Api {
   const pass = (forMs: number, left?: number): void => {
     // Told again by the next answer, should this be lost.
-    void quietly(() => desk.slowDown(forMs, left), undefined);
+    void quietly(() => coordinator.slowDown(forMs, left), undefined);
   };
   const watched =
     api.watched?.((seen) => {
@@ -28,7 +28,7 @@ export function meteredApi(api: D1Api, desk: CallDesk, kind: Exclude<CallKind, "
     }) ?? api;
 
   async function metered<T>(make: () => Promise<Result<T>>): Promise<Result<T>> {
-    const waitMs = await quietly(() => desk.admit(kind), 0);
+    const waitMs = await quietly(() => coordinator.acquireCall(kind), 0);
     return waitMs > 0 ? failed(budgetSpent(waitMs)) : answered(await make());
   }
 
@@ -45,13 +45,13 @@ export function meteredApi(api: D1Api, desk: CallDesk, kind: Exclude<CallKind, "
     query: (id, sql) => metered(() => watched.query(id, sql)),
     startExport: (id, options) => metered(() => watched.startExport(id, options)),
     async pollExport(id, options, bookmark) {
-      void quietly(() => desk.admit("poll"), 0);
+      void quietly(() => coordinator.acquireCall("poll"), 0);
       return answered(await watched.pollExport(id, options, bookmark));
     },
   };
 }
 
-/** What the desk says, or `otherwise` when it cannot be reached. */
+/** What the coordinator says, or `otherwise` when it cannot be reached. */
 async function quietly<T>(ask: () => Promise<T>, otherwise: T): Promise<T> {
   try {
     return await ask();

@@ -3,13 +3,13 @@ import { CLAIM, MANIFEST } from "../../core/bucket/object-keys.ts";
 import { ok, type Result } from "../../core/failure.ts";
 import type { Platform } from "../../core/platform.ts";
 import { iso } from "../../core/time.ts";
-import type { CareJob } from "./maintenance-job.ts";
-import type { CareLedger, ToRead } from "./maintenance-store.ts";
+import type { MaintenanceJob } from "./maintenance-job.ts";
+import type { MaintenanceStore, ToRead } from "./maintenance-store.ts";
 
 /** What a step comes to. */
-export interface CareStep {
+export interface MaintenanceStep {
   /** As it is to be saved. */
-  readonly job: CareJob;
+  readonly job: MaintenanceJob;
   /** Of those the free plan allows 50 an invocation. */
   readonly calls: number;
   /** What is stored together with the job. */
@@ -21,10 +21,10 @@ const CALLS_A_PAGE = 3;
 
 /** Reads the next page of the bucket's listing, and notes what of it has to be read, by what the walk is for. */
 export async function listPage(
-  job: CareJob,
-  ledger: CareLedger,
+  job: MaintenanceJob,
+  store: MaintenanceStore,
   platform: Platform,
-): Promise<Result<CareStep>> {
+): Promise<Result<MaintenanceStep>> {
   const { vault, settings } = platform;
   const { keyPrefix } = settings;
   const listed = await vault.list(keyPrefix, { folders: false, cursor: job.cursor });
@@ -35,7 +35,7 @@ export async function listPage(
   const rebuilds = job.kind === "rebuild";
   const now = platform.now();
   const suspects = rebuilds ? [] : complete.filter((folder) => mayBeOrphan(keyPrefix, folder, now));
-  const next: CareJob = {
+  const next: MaintenanceJob = {
     ...job,
     // Most pages of a search hold nothing that would have to be read.
     step: rebuilds || last || suspects.length > 0 ? "reading" : "listing",
@@ -48,18 +48,18 @@ export async function listPage(
     compareUntil: last ? null : (open?.folder ?? objects.at(-1)?.key ?? job.comparedTo),
   };
   const changes = (): void => {
-    if (job.cursor === null) ledger.beginWalk();
+    if (job.cursor === null) store.beginWalk();
     for (const folder of suspects) {
-      ledger.addCandidate(folder, iso(folder.newestAt));
-      ledger.addToRead(fileOf(folder, CLAIM, folder.claim ?? 0));
+      store.addCandidate(folder, iso(folder.newestAt));
+      store.addToRead(fileOf(folder, CLAIM, folder.claim ?? 0));
     }
     if (!rebuilds) return;
     for (const folder of complete.filter(({ manifest }) => manifest !== null)) {
-      ledger.addBackupFolder(folder.folder);
-      ledger.addToRead(fileOf(folder, MANIFEST, folder.manifest ?? 0));
+      store.addBackupFolder(folder.folder);
+      store.addToRead(fileOf(folder, MANIFEST, folder.manifest ?? 0));
     }
     for (const { key, databaseId } of records)
-      ledger.addToRead({ key, bytes: 0, folder: null, record: databaseId, pinned: false });
+      store.addToRead({ key, bytes: 0, folder: null, record: databaseId, pinned: false });
   };
   return ok({ job: next, calls: CALLS_A_PAGE, changes });
 }

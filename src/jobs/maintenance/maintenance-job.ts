@@ -1,13 +1,18 @@
 import { z } from "zod";
 import { folderSchema } from "../../core/bucket/folders.ts";
-import { CARE_KINDS, type CareKind, type CareView, type RebuildView } from "../../core/bucket/maintenance.ts";
+import {
+  MAINTENANCE_KINDS,
+  type MaintenanceKind,
+  type MaintenanceView,
+  type RebuildView,
+} from "../../core/bucket/maintenance.ts";
 import type { Failure } from "../../core/failure.ts";
 import { iso } from "../../core/time.ts";
 
 /** One piece of long work on the bucket, as stored between two steps. Times are milliseconds since the epoch. */
-export const careJobSchema = z.object({
+export const maintenanceJobSchema = z.object({
   id: z.string(),
-  kind: z.enum(CARE_KINDS),
+  kind: z.enum(MAINTENANCE_KINDS),
   step: z.enum([
     /** Makes the catalogue's tables that are missing. */
     "tables",
@@ -50,7 +55,7 @@ export const careJobSchema = z.object({
     items: z.array(z.object({ key: z.string(), problem: z.string() })),
   }),
 });
-export type CareJob = z.infer<typeof careJobSchema>;
+export type MaintenanceJob = z.infer<typeof maintenanceJobSchema>;
 
 /** So many unreadable objects are named. */
 const NAMED = 50;
@@ -62,7 +67,7 @@ const FIRST_STEP = {
   daily: "listing",
 } as const;
 
-export function newJob(kind: CareKind, askedAt: number, now: number): CareJob {
+export function newJob(kind: MaintenanceKind, askedAt: number, now: number): MaintenanceJob {
   return {
     id: jobId(kind, askedAt),
     kind,
@@ -81,7 +86,7 @@ export function newJob(kind: CareKind, askedAt: number, now: number): CareJob {
   };
 }
 
-function jobId(kind: CareKind, askedAt: number): string {
+function jobId(kind: MaintenanceKind, askedAt: number): string {
   return `${kind}-${askedAt.toString(36)}`;
 }
 
@@ -94,28 +99,28 @@ const AT_THE_BEGINNING = {
   objects: 0,
   backups: 0,
   unreadable: { count: 0, items: [] },
-} satisfies Partial<CareJob>;
+} satisfies Partial<MaintenanceJob>;
 
 /** A walk whose cursor leads nowhere any more. What it has found so far is found again, and counts once. */
-export function walkAnew(job: CareJob): CareJob {
+export function walkAnew(job: MaintenanceJob): MaintenanceJob {
   return { ...job, ...AT_THE_BEGINNING, step: "listing", attempt: 0, restarts: job.restarts + 1 };
 }
 
 /** With these found unreadable. */
 export function withUnreadable(
-  job: CareJob,
+  job: MaintenanceJob,
   found: readonly { key: string; problem: string }[],
-): CareJob["unreadable"] {
+): MaintenanceJob["unreadable"] {
   const items = [...job.unreadable.items, ...found].slice(0, NAMED);
   return { count: job.unreadable.count + found.length, items };
 }
 
-export function ended(job: CareJob, failure: Failure | null, now: number): CareJob {
+export function ended(job: MaintenanceJob, failure: Failure | null, now: number): MaintenanceJob {
   const error = failure === null ? null : { code: failure.code, detail: failure.detail, hint: failure.hint };
   return { ...job, ...(failure === null ? { step: "done" } : {}), finishedAt: now, error };
 }
 
-export function viewJob(job: CareJob): CareView {
+export function viewJob(job: MaintenanceJob): MaintenanceView {
   const { id, kind, step, objects, backups, error } = job;
   return {
     id,
@@ -129,7 +134,7 @@ export function viewJob(job: CareJob): CareView {
   };
 }
 
-export function viewQueued(kind: CareKind, askedAt: number): CareView {
+export function viewQueued(kind: MaintenanceKind, askedAt: number): MaintenanceView {
   return {
     id: jobId(kind, askedAt),
     kind,
@@ -142,7 +147,7 @@ export function viewQueued(kind: CareKind, askedAt: number): CareView {
   };
 }
 
-export function viewRebuild(view: CareView, job: CareJob | null): RebuildView {
+export function viewRebuild(view: MaintenanceView, job: MaintenanceJob | null): RebuildView {
   const { databases = 0, removed = 0, tables = [], unreadable = { count: 0, items: [] } } = job ?? {};
   return { ...view, databases, removed, tables, unreadable };
 }

@@ -1,17 +1,17 @@
 import { z } from "zod";
 import type { Manifest } from "../../core/backup/manifest.ts";
 import type { BucketFolder } from "../../core/bucket/folders.ts";
-import { CARE_KINDS, type CareKind, type OrphanView } from "../../core/bucket/maintenance.ts";
+import { MAINTENANCE_KINDS, type MaintenanceKind, type OrphanView } from "../../core/bucket/maintenance.ts";
 import {
-  type FoundDatabase,
+  type BucketFindings,
   foundDatabaseSchema,
   newlyFound,
   withBackup,
 } from "../../core/catalog/restored-database.ts";
 import type { BucketRecord } from "../../core/policy/policy-copy.ts";
-import { type CareJob, careJobSchema } from "./maintenance-job.ts";
+import { type MaintenanceJob, maintenanceJobSchema } from "./maintenance-job.ts";
 
-const waitingSchema = z.array(z.object({ kind: z.enum(CARE_KINDS), askedAt: z.number() }));
+const waitingSchema = z.array(z.object({ kind: z.enum(MAINTENANCE_KINDS), askedAt: z.number() }));
 
 const entrySchema = z.object({
   key: z.string(),
@@ -49,7 +49,7 @@ export interface Orphan extends OrphanView {
 }
 
 /** Long work on the bucket, and what it has found so far, in its object's SQLite. */
-export class CareLedger {
+export class MaintenanceStore {
   readonly #storage: DurableObjectStorage;
   readonly #sql: SqlStorage;
 
@@ -70,27 +70,27 @@ export class CareLedger {
   }
 
   /** The work under way or the latest. What another release has stored and this one cannot read counts as none. */
-  get job(): CareJob | null {
+  get job(): MaintenanceJob | null {
     return this.#job("job");
   }
 
-  get latestRebuild(): CareJob | null {
+  get latestRebuild(): MaintenanceJob | null {
     return this.#job("rebuild");
   }
 
   /** The latest work on orphans. */
-  get latestSearch(): CareJob | null {
+  get latestSearch(): MaintenanceJob | null {
     return this.#job("search");
   }
 
-  #job(name: string): CareJob | null {
+  #job(name: string): MaintenanceJob | null {
     const stored = this.#storage.kv.get(name);
-    const read = careJobSchema.safeParse(stored);
+    const read = maintenanceJobSchema.safeParse(stored);
     if (!read.success && stored !== undefined) console.error({ event: "stored-bucket-work-unreadable" });
     return read.data ?? null;
   }
 
-  save(job: CareJob): void {
+  save(job: MaintenanceJob): void {
     this.together(() => {
       this.#storage.kv.put("job", job);
       this.#storage.kv.put(job.kind === "rebuild" ? "rebuild" : "search", job);
@@ -102,11 +102,11 @@ export class CareLedger {
   }
 
   /** What is to be done when the work under way is over, in its order. */
-  get waiting(): { kind: CareKind; askedAt: number }[] {
+  get waiting(): { kind: MaintenanceKind; askedAt: number }[] {
     return waitingSchema.safeParse(this.#storage.kv.get("waiting")).data ?? [];
   }
 
-  set waiting(waiting: { kind: CareKind; askedAt: number }[]) {
+  set waiting(waiting: { kind: MaintenanceKind; askedAt: number }[]) {
     this.#storage.kv.put("waiting", waiting);
   }
 
@@ -161,17 +161,17 @@ export class CareLedger {
     this.#saveFound({ ...this.#found(record.databaseId), record });
   }
 
-  #found(id: string): FoundDatabase {
+  #found(id: string): BucketFindings {
     const row = this.#sql.exec<{ entry: string }>("SELECT entry FROM found WHERE id = ?", id).toArray()[0];
     return row === undefined ? newlyFound(id) : foundDatabaseSchema.parse(JSON.parse(row.entry));
   }
 
-  #saveFound(found: FoundDatabase): void {
+  #saveFound(found: BucketFindings): void {
     this.#sql.exec("INSERT OR REPLACE INTO found (id, entry) VALUES (?, ?)", found.id, JSON.stringify(found));
   }
 
   /** Databases that have not been told of yet. */
-  untold(limit: number): FoundDatabase[] {
+  untold(limit: number): BucketFindings[] {
     return this.#sql
       .exec<{ entry: string }>("SELECT entry FROM found WHERE told = 0 ORDER BY id LIMIT ?", limit)
       .toArray()
@@ -193,7 +193,7 @@ export class CareLedger {
   }
 
   /** What a candidate's RUN.json says: null when it is none of ours, and the folder no orphan of ours. */
-  judgeCandidate(folder: string, claim: { runId: string; databaseId: string } | null): void {
+  checkCandidate(folder: string, claim: { runId: string; databaseId: string } | null): void {
     if (claim === null) {
       this.#sql.exec("DELETE FROM candidate WHERE folder = ?", folder);
       return;

@@ -6,9 +6,9 @@ import { describeException, failed, ok, type Result } from "../../core/failure.t
 import type { Platform } from "../../core/platform.ts";
 import type { DatabaseRuns } from "../../core/run/database-runs.ts";
 import { iso } from "../../core/time.ts";
-import type { CareStep } from "./bucket-walk.ts";
-import type { CareJob } from "./maintenance-job.ts";
-import type { CareLedger, Orphan } from "./maintenance-store.ts";
+import type { MaintenanceStep } from "./bucket-walk.ts";
+import type { MaintenanceJob } from "./maintenance-job.ts";
+import type { MaintenanceStore, Orphan } from "./maintenance-store.ts";
 
 const READS = 10;
 
@@ -27,11 +27,11 @@ export type FolderCollector = Pick<DatabaseRuns, "collectFolder">;
 
 /** Reads the next RUN.json; what they do not show to be ours is no orphan. */
 export async function readClaims(
-  job: CareJob,
-  ledger: CareLedger,
+  job: MaintenanceJob,
+  store: MaintenanceStore,
   { vault }: Platform,
-): Promise<Result<CareStep>> {
-  const next = ledger.toRead(READS);
+): Promise<Result<MaintenanceStep>> {
+  const next = store.toRead(READS);
   const claims: { folder: string; claim: ReturnType<typeof readClaim> }[] = [];
   for (const { key, bytes, folder } of next) {
     if (folder === null) continue;
@@ -42,23 +42,23 @@ export async function readClaims(
   const pageDone = next.length < READS;
   const step = !pageDone ? "reading" : !job.listed ? "listing" : job.kind === "daily" ? "collecting" : "done";
   const changes = (): void => {
-    for (const { folder, claim } of claims) ledger.judgeCandidate(folder, claim);
-    ledger.wasRead(next.map(({ key }) => key));
-    if (pageDone && job.listed) ledger.listOrphans(job.startedAt);
+    for (const { folder, claim } of claims) store.checkCandidate(folder, claim);
+    store.wasRead(next.map(({ key }) => key));
+    if (pageDone && job.listed) store.listOrphans(job.startedAt);
   };
   return ok({ job: { ...job, step, attempt: 0 }, calls: next.length, changes });
 }
 
 /** Looks at the next orphan again, and hands it to the object of its database, which deletes it. */
 export async function collectNext(
-  job: CareJob,
-  ledger: CareLedger,
+  job: MaintenanceJob,
+  store: MaintenanceStore,
   platform: Platform,
   database: (id: string) => FolderCollector,
-): Promise<Result<CareStep>> {
+): Promise<Result<MaintenanceStep>> {
   // What is collected with nobody asking was listed by a dry run of a day ago, too.
   const listedBy = job.kind === "daily" ? job.startedAt - TWICE_AFTER_MS : job.startedAt;
-  const orphan = ledger.nextOrphan(listedBy);
+  const orphan = store.nextOrphan(listedBy);
   if (orphan === null) {
     const step = job.kind === "daily" ? "forgetting" : "done";
     return ok({ job: { ...job, step, attempt: 0 }, calls: 0 });
@@ -74,7 +74,7 @@ export async function collectNext(
   return ok({
     job: { ...job, attempt: 0 },
     calls: CALLS_A_FOLDER,
-    changes: () => ledger.settleOrphan(orphan.folder, outcome),
+    changes: () => store.settleOrphan(orphan.folder, outcome),
   });
 }
 
@@ -118,7 +118,10 @@ async function handOver(
 }
 
 /** Takes some of the runs of long ago out of the catalogue. */
-export async function forgetRuns(job: CareJob, { catalog }: Platform): Promise<Result<CareStep>> {
+export async function forgetRuns(
+  job: MaintenanceJob,
+  { catalog }: Platform,
+): Promise<Result<MaintenanceStep>> {
   const forgotten = await catalog.forgetRuns(iso(job.startedAt - RUNS_KEPT_MS));
   if (!forgotten.ok) return forgotten;
   return ok({ job: { ...job, step: forgotten.value ? "done" : "forgetting", attempt: 0 }, calls: 1 });

@@ -7,12 +7,12 @@ import { DEFAULT_POLICY, folderOfBackup, MANIFEST, recordKey } from "../../core/
 import { restoredDatabase } from "../../core/catalog/restored-database.ts";
 import { describeException, failed, ok, type Result } from "../../core/failure.ts";
 import type { Platform } from "../../core/platform.ts";
-import { type BucketRecord, type MirroredDatabase, readRecord } from "../../core/policy/policy-copy.ts";
+import { type BucketRecord, type PolicyCopy, readRecord } from "../../core/policy/policy-copy.ts";
 import { type DefaultPolicy, defaultPolicySchema } from "../../core/policy/policy.ts";
 import { iso } from "../../core/time.ts";
-import type { CareStep } from "./bucket-walk.ts";
-import { type CareJob, withUnreadable } from "./maintenance-job.ts";
-import type { CareLedger, ToRead } from "./maintenance-store.ts";
+import type { MaintenanceStep } from "./bucket-walk.ts";
+import { type MaintenanceJob, withUnreadable } from "./maintenance-job.ts";
+import type { MaintenanceStore, ToRead } from "./maintenance-store.ts";
 
 /** So many objects are read at a time, and no more of their bytes than this: they are held in memory. */
 const READS = 10;
@@ -27,7 +27,10 @@ const DATABASES_TOLD = 100;
 export type PolicyKeeper = Pick<AccountRuns, "restorePolicies" | "catalogRebuilt">;
 
 /** Makes tables that are missing. */
-export async function restoreTables(job: CareJob, { repair }: Platform): Promise<Result<CareStep>> {
+export async function restoreTables(
+  job: MaintenanceJob,
+  { repair }: Platform,
+): Promise<Result<MaintenanceStep>> {
   const restored = await repair.restoreTables();
   if (!restored.ok) return restored;
   return ok({ job: { ...job, step: "listing", attempt: 0, tables: restored.value }, calls: 4 });
@@ -42,11 +45,11 @@ type Read =
 
 /** Reads the next manifests and records, and tells the catalogue of the backups. */
 export async function readBackups(
-  job: CareJob,
-  ledger: CareLedger,
+  job: MaintenanceJob,
+  store: MaintenanceStore,
   platform: Platform,
-): Promise<Result<CareStep>> {
-  const entries = withinBytes(ledger.toRead(READS));
+): Promise<Result<MaintenanceStep>> {
+  const entries = withinBytes(store.toRead(READS));
   if (entries.length === 0) {
     return ok({ job: { ...job, step: "comparing", attempt: 0 }, calls: 0 });
   }
@@ -59,7 +62,7 @@ export async function readBackups(
   const told = await platform.repair.saveBackups(backups.map(({ row }) => row));
   if (!told.ok) return told;
   const unreadable = reads.filter((read) => read.kind === "unreadable");
-  const next: CareJob = {
+  const next: MaintenanceJob = {
     ...job,
     attempt: 0,
     backups: job.backups + backups.length,
@@ -69,9 +72,9 @@ export async function readBackups(
     ),
   };
   const changes = (): void => {
-    for (const { manifest } of backups) ledger.foundBackup(manifest);
-    for (const read of reads) if (read.kind === "record") ledger.foundRecord(read.record);
-    ledger.wasRead(entries.map(({ key }) => key));
+    for (const { manifest } of backups) store.foundBackup(manifest);
+    for (const read of reads) if (read.kind === "record") store.foundRecord(read.record);
+    store.wasRead(entries.map(({ key }) => key));
   };
   return ok({ job: next, calls: entries.length + 1, changes });
 }
@@ -92,14 +95,14 @@ async function readEntry(entry: ToRead, platform: Platform): Promise<Result<Read
   const text = await platform.vault.readText(key);
   if (!text.ok) return text;
   if (text.value === null) return ok({ kind: "gone" });
-  if (folder !== null) return ok(judgeManifest(text.value, { ...entry, folder }, platform));
+  if (folder !== null) return ok(backupOfManifest(text.value, { ...entry, folder }, platform));
   const read = readRecord(record ?? "", text.value);
   return ok(
     typeof read === "string" ? { kind: "unreadable", key, problem: read } : { kind: "record", record: read },
   );
 }
 
-function judgeManifest(
+function backupOfManifest(
   text: string,
   { key, folder, pinned }: ToRead & { folder: string },
   { codecs, settings }: Platform,
@@ -122,10 +125,10 @@ function judgeManifest(
  * the bucket, asked once more, has no manifest there: a run may have written both in the meantime.
  */
 export async function compareRows(
-  job: CareJob,
-  ledger: CareLedger,
+  job: MaintenanceJob,
+  store: MaintenanceStore,
   { repair, vault, catalog }: Platform,
-): Promise<Result<CareStep>> {
+): Promise<Result<MaintenanceStep>> {
   const rows = await repair.backupsByFolder(job.comparedTo, job.compareUntil, ROWS_COMPARED);
   if (!rows.ok) return rows;
   let calls = 1;
@@ -133,7 +136,7 @@ export async function compareRows(
   let comparedTo = job.comparedTo;
   let finished = rows.value.length < ROWS_COMPARED;
   for (const { id, folder } of rows.value) {
-    if (!ledger.holdsBackup(folder)) {
+    if (!store.holdsBackup(folder)) {
       if (calls > READS) {
         finished = false;
         break;
@@ -150,26 +153,26 @@ export async function compareRows(
     }
     comparedTo = `${folder}\u0000`;
   }
-  const next: CareJob = { ...job, attempt: 0, removed: job.removed + removed, comparedTo };
+  const next: MaintenanceJob = { ...job, attempt: 0, removed: job.removed + removed, comparedTo };
   if (!finished) return ok({ job: next, calls });
   const step = job.listed ? "databases" : "listing";
-  const onwards: CareJob = { ...next, step, comparedTo: job.compareUntil ?? comparedTo };
-  return ok({ job: onwards, calls, changes: () => ledger.endPage() });
+  const onwards: MaintenanceJob = { ...next, step, comparedTo: job.compareUntil ?? comparedTo };
+  return ok({ job: onwards, calls, changes: () => store.endPage() });
 }
 
 /** Tells the catalogue of the next databases, and the account's object of what policies the bucket remembers of them. */
 export async function tellDatabases(
-  job: CareJob,
-  ledger: CareLedger,
+  job: MaintenanceJob,
+  store: MaintenanceStore,
   platform: Platform,
   account: PolicyKeeper,
-): Promise<Result<CareStep>> {
+): Promise<Result<MaintenanceStep>> {
   const since = iso(job.startedAt);
-  const found = ledger.untold(DATABASES_TOLD);
+  const found = store.untold(DATABASES_TOLD);
   if (found.length === 0) {
     const cleared = await platform.repair.forgetFreshness(since);
     if (!cleared.ok) return cleared;
-    const shared = await mirroredPolicy(platform);
+    const shared = await copiedPolicy(platform);
     if (!shared.ok) return shared;
     const told = await quietly(() => account.catalogRebuilt(shared.value));
     return told.ok ? ok({ job: { ...job, step: "done", attempt: 0 }, calls: 3 }) : told;
@@ -177,22 +180,22 @@ export async function tellDatabases(
   const rows = found.map(restoredDatabase).filter((row) => row !== null);
   const told = await platform.repair.saveDatabases(rows, since);
   if (!told.ok) return told;
-  const mirrors = found.flatMap(({ record }) => (record === null ? [] : [mirrorOf(record)]));
-  if (mirrors.length > 0) {
-    const restored = await quietly(() => account.restorePolicies(mirrors));
+  const copies = found.flatMap(({ record }) => (record === null ? [] : [copyOf(record)]));
+  if (copies.length > 0) {
+    const restored = await quietly(() => account.restorePolicies(copies));
     if (!restored.ok) return restored;
   }
-  const next: CareJob = { ...job, attempt: 0, databases: job.databases + rows.length };
-  return ok({ job: next, calls: 2, changes: () => ledger.told(found.map(({ id }) => id)) });
+  const next: MaintenanceJob = { ...job, attempt: 0, databases: job.databases + rows.length };
+  return ok({ job: next, calls: 2, changes: () => store.told(found.map(({ id }) => id)) });
 }
 
 /** The default policy, as the bucket remembers it; null when it does not, or in a form that is not known here. */
-async function mirroredPolicy({ vault, settings }: Platform): Promise<Result<DefaultPolicy | null>> {
+async function copiedPolicy({ vault, settings }: Platform): Promise<Result<DefaultPolicy | null>> {
   const text = await vault.readText(recordKey(settings.keyPrefix, DEFAULT_POLICY));
   if (!text.ok || text.value === null) return text.ok ? ok(null) : text;
   try {
-    const mirror = z.object({ policy: defaultPolicySchema }).safeParse(JSON.parse(text.value));
-    return ok(mirror.success ? mirror.data.policy : null);
+    const copy = z.object({ policy: defaultPolicySchema }).safeParse(JSON.parse(text.value));
+    return ok(copy.success ? copy.data.policy : null);
   } catch {
     return ok(null);
   }
@@ -212,6 +215,6 @@ async function quietly(tell: () => Promise<void>): Promise<Result<void>> {
   }
 }
 
-function mirrorOf({ databaseId, databaseName, policy, unchanged }: BucketRecord): MirroredDatabase {
+function copyOf({ databaseId, databaseName, policy, unchanged }: BucketRecord): PolicyCopy {
   return { databaseId, databaseName, policy, unchanged };
 }

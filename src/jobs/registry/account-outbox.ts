@@ -5,8 +5,8 @@ import type { Platform } from "../../core/platform.ts";
 import type { RunView } from "../../core/run/run-view.ts";
 import { iso } from "../../core/time.ts";
 import type { AccountSchedule } from "./account-schedule.ts";
-import type { DatabaseRegistry, RegisteredDatabase } from "./database-registry.ts";
-import type { PolicyMemory } from "./policy-copies.ts";
+import type { DatabaseRegistry, RegistryEntry } from "./database-registry.ts";
+import type { PolicyCopies } from "./policy-copies.ts";
 
 /** When the catalogue is to be told something, and how often that has failed. */
 const owedSchema = z.object({
@@ -33,7 +33,7 @@ const MIRRORS_AT_ONCE = 8;
  * What the account's object owes to others: the list of databases and runs that ended as unchanged to the catalogue,
  * and to the bucket a copy of policies and findings. Each is kept until it was taken: who is down delays nothing else.
  */
-export class AccountTelling {
+export class AccountOutbox {
   readonly #storage: DurableObjectStorage;
   readonly #sql: SqlStorage;
   readonly #registry: DatabaseRegistry;
@@ -71,11 +71,11 @@ export class AccountTelling {
   }
 
   /** Sends what is due. */
-  async flush(platform: Platform, schedule: AccountSchedule, memory: PolicyMemory): Promise<void> {
+  async flush(platform: Platform, schedule: AccountSchedule, policyCopies: PolicyCopies): Promise<void> {
     await this.#tellListing(platform, schedule);
     await this.#tellRuns(platform);
-    await this.#mirrorPolicy(platform, schedule);
-    await this.#mirror(platform, schedule, memory);
+    await this.#copyPolicy(platform, schedule);
+    await this.#copy(platform, schedule, policyCopies);
   }
 
   nextAt(): number | null {
@@ -84,7 +84,7 @@ export class AccountTelling {
       this.#moment("listed-at") === null ? null : this.#owed("listing")?.dueAt,
       this.#owed("runs")?.dueAt,
       this.#owed("policy")?.dueAt,
-      this.#registry.nextMirrorAt(),
+      this.#registry.nextCopyAt(),
     ].filter((time) => typeof time === "number");
     return times.length === 0 ? null : Math.min(...times);
   }
@@ -122,7 +122,7 @@ export class AccountTelling {
     this.#owe("runs", left === 0 ? null : { ...owed, attempt: 0, dueAt: platform.now() });
   }
 
-  async #mirrorPolicy(platform: Platform, schedule: AccountSchedule): Promise<void> {
+  async #copyPolicy(platform: Platform, schedule: AccountSchedule): Promise<void> {
     const owed = this.#owed("policy");
     if (owed === null || owed.dueAt > platform.now()) return;
     const policyChanges = this.#changes(DEFAULT_POLICY);
@@ -132,27 +132,27 @@ export class AccountTelling {
     this.#owe("policy", written.ok ? null : later(owed, platform));
   }
 
-  async #mirror(platform: Platform, schedule: AccountSchedule, memory: PolicyMemory): Promise<void> {
-    const due = this.#registry.unmirrored(platform.now(), MIRRORS_AT_ONCE);
+  async #copy(platform: Platform, schedule: AccountSchedule, policyCopies: PolicyCopies): Promise<void> {
+    const due = this.#registry.uncopied(platform.now(), MIRRORS_AT_ONCE);
     await Promise.all(
       due.map(async ({ entry: { id }, attempt }) => {
         // Nothing is written over a policy that was not read.
-        const recalled = await memory.recall(id, schedule, platform);
+        const loaded = await policyCopies.load(id, schedule, platform);
         const entry = this.#registry.get(id);
         if (entry === null) return;
-        if (!recalled.ok) return this.#registry.mirrorLater(id, againAt(attempt, platform), attempt + 1);
-        const text = this.#mirrorOf(entry);
+        if (!loaded.ok) return this.#registry.copyLater(id, againAt(attempt, platform), attempt + 1);
+        const text = this.#copyOf(entry);
         const written = await platform.vault.put(recordKey(platform.settings.keyPrefix, entry.id), text);
         const now = this.#registry.get(entry.id);
-        if (now === null || this.#mirrorOf(now) !== text) return;
-        if (written.ok) return this.#registry.mirrored(entry.id);
-        return this.#registry.mirrorLater(entry.id, againAt(attempt, platform), attempt + 1);
+        if (now === null || this.#copyOf(now) !== text) return;
+        if (written.ok) return this.#registry.copied(entry.id);
+        return this.#registry.copyLater(entry.id, againAt(attempt, platform), attempt + 1);
       }),
     );
   }
 
   /** A database's copy in the bucket. */
-  #mirrorOf({ id, name, policy, unchanged, unchangedOff, examinedAt }: RegisteredDatabase): string {
+  #copyOf({ id, name, policy, unchanged, unchangedOff, examinedAt }: RegistryEntry): string {
     const shown = shownFindings({ unchanged, unchangedOff, examinedAt });
     const policyChanges = this.#changes(id);
     return json({ formatVersion: 1, databaseId: id, databaseName: name, policy, ...shown, policyChanges });
@@ -188,7 +188,7 @@ export class AccountTelling {
 }
 
 /** Findings as they are shown, with their times in words. */
-export function shownFindings(found: Pick<RegisteredDatabase, "unchanged" | "unchangedOff" | "examinedAt">) {
+export function shownFindings(found: Pick<RegistryEntry, "unchanged" | "unchangedOff" | "examinedAt">) {
   const { unchanged, unchangedOff, examinedAt } = found;
   return {
     unchanged:

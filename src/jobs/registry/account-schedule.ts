@@ -1,9 +1,9 @@
 import { DAY_MS } from "../../core/time.ts";
 import { DEFAULT_POLICY } from "../../core/bucket/object-keys.ts";
-import type { ListedDatabase } from "../../core/catalog/database-index.ts";
+import type { ListingEntry } from "../../core/catalog/database-index.ts";
 import type { Settings } from "../../core/platform.ts";
 import { effectivePolicy, isIncluded } from "../../core/policy/effective-policy.ts";
-import type { MirroredDatabase } from "../../core/policy/policy-copy.ts";
+import type { PolicyCopy } from "../../core/policy/policy-copy.ts";
 import {
   type DefaultPolicy,
   type FullPolicy,
@@ -26,7 +26,7 @@ import {
   soundAnchor,
 } from "../../core/schedule/schedule.ts";
 import { iso } from "../../core/time.ts";
-import { type DatabaseRegistry, newlyRegistered, type RegisteredDatabase } from "./database-registry.ts";
+import { type DatabaseRegistry, newlyRegistered, type RegistryEntry } from "./database-registry.ts";
 import type { DueQueue } from "./due-queue.ts";
 
 /** So many databases are put into the queue at a time. */
@@ -129,7 +129,7 @@ export class AccountSchedule {
   }
 
   /** A database that is known from its object only, so far. */
-  register(database: { id: string; name: string }, now: number): RegisteredDatabase {
+  register(database: { id: string; name: string }, now: number): RegistryEntry {
     const known = this.#registry.get(database.id);
     if (known !== null) return known;
     const entry = newlyRegistered(database, now, now);
@@ -155,26 +155,21 @@ export class AccountSchedule {
   }
 
   /** Replaces the database's own policy. A schedule that is new, or goes on after a pause, begins with its next slot. */
-  setPolicy(
-    database: { id: string; name: string },
-    policy: Policy,
-    who: string,
-    now: number,
-  ): RegisteredDatabase {
+  setPolicy(database: { id: string; name: string }, policy: Policy, who: string, now: number): RegistryEntry {
     return this.#storage.transactionSync(() => {
       const before = this.register(database, now);
       const [was, is] = [this.#plan(before, before.policy), this.#plan(before, policy)];
       const anchor = anchorAfterChange(was, is, before.anchor, now);
-      const entry = { ...before, name: database.name, policy, recalled: true, unchangedOff: null, anchor };
+      const entry = { ...before, name: database.name, policy, loaded: true, unchangedOff: null, anchor };
       this.#save(entry);
       this.#registry.recordChange(entry.id, { at: now, who, policy });
-      this.#registry.mirrorLater(entry.id, now);
+      this.#registry.copyLater(entry.id, now);
       return entry;
     });
   }
 
   /** Takes over what the bucket remembers of a database of whose policy nothing is known here. */
-  restore({ databaseId, databaseName, policy, unchanged }: MirroredDatabase, now: number): void {
+  restore({ databaseId, databaseName, policy, unchanged }: PolicyCopy, now: number): void {
     const known = this.#registry.get(databaseId);
     if (known !== null && this.#registry.changes(databaseId).length > 0) return;
     const entry = this.register({ id: databaseId, name: databaseName }, now);
@@ -189,7 +184,7 @@ export class AccountSchedule {
       const entries = this.#registry.listed();
       const before = entries.map((entry) => this.#plan(entry, entry.policy));
       this.#storage.kv.put("policy", policy);
-      this.#storage.kv.put("policy-recalled", true);
+      this.#storage.kv.put("policy-loaded", true);
       this.#defaultPolicy = policy;
       this.#registry.recordChange(DEFAULT_POLICY, { at: now, who, policy });
       entries.forEach((entry, index) => {
@@ -205,7 +200,7 @@ export class AccountSchedule {
   }
 
   /** When the database starts next; null: never, or it waits in the queue. */
-  nextAt(entry: RegisteredDatabase): number | null {
+  nextAt(entry: RegistryEntry): number | null {
     return this.#registry.dueAtOf(entry.id);
   }
 
@@ -229,12 +224,12 @@ export class AccountSchedule {
   }
 
   /** Neither gone, paused nor excluded. */
-  isWatched(entry: RegisteredDatabase): boolean {
+  isWatched(entry: RegistryEntry): boolean {
     return entry.goneAt === null && !this.#plan(entry, entry.policy).paused;
   }
 
   /** What the catalogue is told: who is watched, and how late each may be. */
-  listing(now: number): ListedDatabase[] {
+  listing(now: number): ListingEntry[] {
     const { triggers } = this;
     const limits = new Map<string, number>();
     return this.#registry.listed().map((entry) => {
@@ -247,7 +242,7 @@ export class AccountSchedule {
   }
 
   /** What decides when it starts: one that is excluded rests as if it were paused. */
-  #plan({ name }: RegisteredDatabase, own: Policy): Plan {
+  #plan({ name }: RegistryEntry, own: Policy): Plan {
     const { schedule, paused } = this.policyOf(own);
     return { schedule, paused: paused || !this.isIncluded(name) };
   }
@@ -264,7 +259,7 @@ export class AccountSchedule {
     for (const entry of this.#registry.listed()) this.#save(entry);
   }
 
-  #save(entry: RegisteredDatabase): void {
+  #save(entry: RegistryEntry): void {
     const plan = this.#plan(entry, entry.policy);
     if (plan.paused) this.#queue.dropSlot(entry.id);
     const next = entry.goneAt === null ? dueAt(entry.id, plan, this.triggers, entry.anchor) : null;

@@ -16,7 +16,7 @@ const entrySchema = z.object({
   missingSince: z.number().nullable(),
   policy: storedPolicySchema,
   /** Whether what the bucket remembers of it was looked up, or replaced. */
-  recalled: z.boolean(),
+  loaded: z.boolean(),
   /** All slots up to here are served. */
   anchor: z.number(),
   /** The run that its object was last known to work on, and the last sign of life of it. */
@@ -29,7 +29,7 @@ const entrySchema = z.object({
   unchangedOff: z.object({ at: z.number(), detail: z.string() }).nullable(),
   examinedAt: z.number().nullable(),
 });
-export type RegisteredDatabase = z.infer<typeof entrySchema>;
+export type RegistryEntry = z.infer<typeof entrySchema>;
 
 const changeSchema = z.object({ at: z.number(), who: z.string(), policy: z.unknown() });
 export type PolicyChange = z.infer<typeof changeSchema>;
@@ -44,29 +44,26 @@ export class DatabaseRegistry {
     this.#sql = sql;
     sql.exec(`CREATE TABLE IF NOT EXISTS database (
       id TEXT PRIMARY KEY, name TEXT NOT NULL, gone INTEGER NOT NULL, missing INTEGER NOT NULL, due_at INTEGER, sign_at INTEGER,
-      mirror_due INTEGER, mirror_attempt INTEGER NOT NULL DEFAULT 0, entry TEXT NOT NULL)`);
+      copy_due INTEGER, copy_attempt INTEGER NOT NULL DEFAULT 0, entry TEXT NOT NULL)`);
     sql.exec("CREATE INDEX IF NOT EXISTS database_due ON database (due_at, id) WHERE due_at IS NOT NULL");
     sql.exec("CREATE INDEX IF NOT EXISTS database_name ON database (name, gone)");
     sql.exec("CREATE INDEX IF NOT EXISTS database_sign ON database (sign_at) WHERE sign_at IS NOT NULL");
-    sql.exec(
-      "CREATE INDEX IF NOT EXISTS database_mirror ON database (mirror_due) WHERE mirror_due IS NOT NULL",
-    );
+    sql.exec("CREATE INDEX IF NOT EXISTS database_copy ON database (copy_due) WHERE copy_due IS NOT NULL");
     sql.exec(`CREATE TABLE IF NOT EXISTS policy_change (
       serial INTEGER PRIMARY KEY, id TEXT NOT NULL, at INTEGER NOT NULL, who TEXT NOT NULL, policy TEXT NOT NULL)`);
     sql.exec("CREATE INDEX IF NOT EXISTS policy_change_of ON policy_change (id, serial)");
   }
 
-  get(id: string): RegisteredDatabase | null {
+  get(id: string): RegistryEntry | null {
     return this.#read("SELECT entry FROM database WHERE id = ?", id)[0] ?? null;
   }
 
   /** By UUID or name. Of several that have had one name: the one that is there, else the one that went last. */
-  find(nameOrId: string): RegisteredDatabase | null {
+  find(nameOrId: string): RegistryEntry | null {
     const byId = this.get(nameOrId);
     if (byId !== null) return byId;
     const named = this.#read("SELECT entry FROM database WHERE name = ?", nameOrId);
-    const latest = (a: RegisteredDatabase, b: RegisteredDatabase) =>
-      (b.goneAt ?? Infinity) - (a.goneAt ?? Infinity);
+    const latest = (a: RegistryEntry, b: RegistryEntry) => (b.goneAt ?? Infinity) - (a.goneAt ?? Infinity);
     return named.sort(latest)[0] ?? null;
   }
 
@@ -80,18 +77,18 @@ export class DatabaseRegistry {
   }
 
   /** Those that the account has now. */
-  listed(): RegisteredDatabase[] {
+  listed(): RegistryEntry[] {
     return this.#read("SELECT entry FROM database WHERE gone = 0 ORDER BY name");
   }
 
   /** Those that are gone and have been since then or later. */
-  goneSince(since: number): RegisteredDatabase[] {
+  goneSince(since: number): RegistryEntry[] {
     const gone = this.#read("SELECT entry FROM database WHERE gone = 1 ORDER BY name");
     return gone.filter(({ goneAt }) => goneAt !== null && goneAt >= since);
   }
 
   /** Saves the entry, and when it is to start next; null: never. */
-  save(entry: RegisteredDatabase, dueAt: number | null): void {
+  save(entry: RegistryEntry, dueAt: number | null): void {
     this.#sql.exec(
       `INSERT INTO database (id, name, gone, missing, due_at, sign_at, entry) VALUES (?1, ?2, ?3, ?7, ?4, ?5, ?6)
        ON CONFLICT (id) DO UPDATE SET name = ?2, gone = ?3, missing = ?7, due_at = ?4, sign_at = ?5, entry = ?6`,
@@ -106,7 +103,7 @@ export class DatabaseRegistry {
   }
 
   /** Changes these fields and leaves when it starts next as it is. */
-  change(id: string, change: Partial<RegisteredDatabase>): RegisteredDatabase | null {
+  change(id: string, change: Partial<RegistryEntry>): RegistryEntry | null {
     const before = this.get(id);
     if (before === null) return null;
     const entry = { ...before, ...change };
@@ -120,7 +117,7 @@ export class DatabaseRegistry {
   }
 
   /** Those whose time has come, the one that waits longest first. */
-  due(now: number, limit: number): RegisteredDatabase[] {
+  due(now: number, limit: number): RegistryEntry[] {
     const sql = "SELECT entry FROM database WHERE due_at <= ? ORDER BY due_at, id LIMIT ?";
     return this.#read(sql, now, limit);
   }
@@ -138,7 +135,7 @@ export class DatabaseRegistry {
   }
 
   /** Databases whose run has given no sign of life since then. */
-  silentSince(since: number, limit: number): RegisteredDatabase[] {
+  silentSince(since: number, limit: number): RegistryEntry[] {
     return this.#read("SELECT entry FROM database WHERE sign_at < ? ORDER BY sign_at LIMIT ?", since, limit);
   }
 
@@ -152,7 +149,7 @@ export class DatabaseRegistry {
     const found = { last, unchanged: later, unchangedOff, examinedAt };
     const entry = { ...before, ...found, runId, signAt: runId === null ? null : now };
     this.save(entry, this.dueAtOf(id));
-    if (JSON.stringify(findings(entry)) !== JSON.stringify(findings(before))) this.mirrorLater(id, now);
+    if (JSON.stringify(findings(entry)) !== JSON.stringify(findings(before))) this.copyLater(id, now);
   }
 
   recordChange(id: string, change: PolicyChange): void {
@@ -180,23 +177,23 @@ export class DatabaseRegistry {
   }
 
   /** The bucket's copy has to follow. */
-  mirrorLater(id: string, at: number, attempt = 0): void {
-    this.#sql.exec("UPDATE database SET mirror_due = ?, mirror_attempt = ? WHERE id = ?", at, attempt, id);
+  copyLater(id: string, at: number, attempt = 0): void {
+    this.#sql.exec("UPDATE database SET copy_due = ?, copy_attempt = ? WHERE id = ?", at, attempt, id);
   }
 
-  mirrored(id: string): void {
-    this.#sql.exec("UPDATE database SET mirror_due = NULL, mirror_attempt = 0 WHERE id = ?", id);
+  copied(id: string): void {
+    this.#sql.exec("UPDATE database SET copy_due = NULL, copy_attempt = 0 WHERE id = ?", id);
   }
 
-  unmirrored(now: number, limit: number): { entry: RegisteredDatabase; attempt: number }[] {
+  uncopied(now: number, limit: number): { entry: RegistryEntry; attempt: number }[] {
     const sql =
-      "SELECT entry, mirror_attempt AS attempt FROM database WHERE mirror_due <= ? ORDER BY mirror_due LIMIT ?";
+      "SELECT entry, copy_attempt AS attempt FROM database WHERE copy_due <= ? ORDER BY copy_due LIMIT ?";
     const rows = this.#sql.exec<{ entry: string; attempt: number }>(sql, now, limit).toArray();
     return rows.map(({ entry, attempt }) => ({ entry: read(entry), attempt }));
   }
 
-  nextMirrorAt(): number | null {
-    return this.#one("SELECT min(mirror_due) AS at FROM database WHERE mirror_due IS NOT NULL");
+  nextCopyAt(): number | null {
+    return this.#one("SELECT min(copy_due) AS at FROM database WHERE copy_due IS NOT NULL");
   }
 
   /** How many there are, gone ones left out. */
@@ -208,7 +205,7 @@ export class DatabaseRegistry {
     return this.#sql.exec<{ at: number | null }>(sql).one().at;
   }
 
-  #read(sql: string, ...bindings: (string | number)[]): RegisteredDatabase[] {
+  #read(sql: string, ...bindings: (string | number)[]): RegistryEntry[] {
     return this.#sql
       .exec<{ entry: string }>(sql, ...bindings)
       .toArray()
@@ -222,14 +219,14 @@ export function newlyRegistered(
   anchor: number,
   now: number,
   policy: Policy = {},
-): RegisteredDatabase {
+): RegistryEntry {
   return {
     ...database,
     firstSeenAt: now,
     goneAt: null,
     missingSince: null,
     policy,
-    recalled: false,
+    loaded: false,
     anchor,
     runId: null,
     signAt: null,
@@ -241,11 +238,11 @@ export function newlyRegistered(
 }
 
 /** What the bucket has a copy of, besides the policy's history. */
-export function findings(entry: RegisteredDatabase) {
+export function findings(entry: RegistryEntry) {
   const { name, policy, unchanged, unchangedOff, examinedAt } = entry;
   return { name, policy, unchanged, unchangedOff, examinedAt };
 }
 
-function read(entry: string): RegisteredDatabase {
+function read(entry: string): RegistryEntry {
   return entrySchema.parse(JSON.parse(entry));
 }

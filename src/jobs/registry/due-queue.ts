@@ -1,7 +1,7 @@
 import { type BackupRequest, requestSchema } from "../../core/run/request.ts";
 
 /** A database whose turn has come. */
-export interface DueDatabase {
+export interface QueueEntry {
   readonly id: string;
   readonly name: string;
   readonly request: BackupRequest;
@@ -10,7 +10,7 @@ export interface DueDatabase {
 
 /**
  * Databases that are to be backed up and have not been begun: first their bookmarks are compared, then those that were
- * written to wait here for a place, so that thousands of objects need not ask for one. In SQLite, first come first served.
+ * written to wait here for a slot, so that thousands of objects need not ask for one. In SQLite, first come first served.
  */
 export class DueQueue {
   readonly #sql: SqlStorage;
@@ -46,19 +46,19 @@ export class DueQueue {
     );
   }
 
-  toCompare(now: number, limit: number): DueDatabase[] {
+  toCompare(now: number, limit: number): QueueEntry[] {
     return this.#read(0, now, limit);
   }
 
-  toStart(now: number, limit: number): DueDatabase[] {
+  toStart(now: number, limit: number): QueueEntry[] {
     return this.#read(1, now, limit);
   }
 
   /**
-   * It waits for a place now: before the others when it is to be `first`. `written` when that is known, so that its
+   * It waits for a slot now: before the others when it is to be `first`. `written` when that is known, so that its
    * object need not ask again.
    */
-  compared({ id, request }: DueDatabase, { written, first }: { written: boolean; first: boolean }): void {
+  compared({ id, request }: QueueEntry, { written, first }: { written: boolean; first: boolean }): void {
     this.#sql.exec(
       `UPDATE due SET compared = 1, attempt = 0, first = ?4, request = ?3
        WHERE database_id = ?1 AND request = ?2`,
@@ -69,13 +69,13 @@ export class DueQueue {
     );
   }
 
-  later({ id, attempt }: DueDatabase, notBefore: number, counts: boolean): void {
+  later({ id, attempt }: QueueEntry, notBefore: number, counts: boolean): void {
     const next = counts ? attempt + 1 : attempt;
     this.#sql.exec("UPDATE due SET not_before = ?, attempt = ? WHERE database_id = ?", notBefore, next, id);
   }
 
   /** Done with; another request that has come meanwhile stays. */
-  done({ id, request }: DueDatabase): void {
+  done({ id, request }: QueueEntry): void {
     this.#sql.exec("DELETE FROM due WHERE database_id = ? AND request = ?", id, textOf(request));
   }
 
@@ -101,7 +101,7 @@ export class DueQueue {
     return this.#sql.exec<{ n: number }>(sql, key).one().n;
   }
 
-  #read(compared: number, now: number, limit: number): DueDatabase[] {
+  #read(compared: number, now: number, limit: number): QueueEntry[] {
     return this.#sql
       .exec<{ id: string; name: string; request: string; attempt: number }>(
         `SELECT database_id AS id, name, request, attempt FROM due

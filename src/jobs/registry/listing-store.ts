@@ -23,7 +23,7 @@ const failureSchema = z.object({ at: z.number(), code: z.string(), detail: z.str
 export type ListingFailure = z.infer<typeof failureSchema>;
 
 /** The reading under way and what it has found so far, and how the latest ones ended, in the account object's SQLite. */
-export class ListingLedger {
+export class ListingStore {
   readonly #storage: DurableObjectStorage;
   readonly #sql: SqlStorage;
 

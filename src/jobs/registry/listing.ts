@@ -1,7 +1,7 @@
 import { attemptLimit, backoffMs } from "../../core/backoff.ts";
 import { type Failure, ok, type Result } from "../../core/failure.ts";
 import type { Platform } from "../../core/platform.ts";
-import type { ListingLedger, ListingUnderWay } from "./listing-store.ts";
+import type { ListingStore, ListingUnderWay } from "./listing-store.ts";
 
 /** As many as Cloudflare gives without being asked; it may give fewer. */
 const PER_PAGE = 1_000;
@@ -17,7 +17,7 @@ export type Reading = "whole" | "short" | "more";
  * again from the page that failed.
  */
 export async function readPages(
-  ledger: ListingLedger,
+  store: ListingStore,
   begun: ListingUnderWay,
   platform: Platform,
 ): Promise<Result<Reading>> {
@@ -28,15 +28,15 @@ export async function readPages(
     const { databases, total } = page.value;
     const seen = listing.seen + databases.length;
     listing = { ...listing, page: listing.page + 1, seen, attempt: 0 };
-    ledger.savePage(databases, listing);
+    store.savePage(databases, listing);
     // A page may be shorter than asked for: only the total, or an empty one, tells the end.
     const all = total === null ? databases.length < PER_PAGE : seen >= total;
     if (databases.length > 0 && !all) continue;
     // A database deleted meanwhile moves the others up by one place, past the page that was read: look again.
-    const short = total !== null && ledger.count() < total;
+    const short = total !== null && store.count() < total;
     if (!short || listing.passes > 0) return ok(short ? "short" : "whole");
     listing = { ...listing, page: 1, passes: 1, seen: 0 };
-    ledger.save(listing);
+    store.save(listing);
   }
   return ok("more");
 }

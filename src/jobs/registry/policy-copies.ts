@@ -6,20 +6,20 @@ import { storedDefaultPolicySchema, storedPolicySchema } from "../../core/policy
 import type { AccountSchedule } from "./account-schedule.ts";
 import type { DatabaseRegistry } from "./database-registry.ts";
 
-const mirrorSchema = z.object({
+const policyCopySchema = z.object({
   databaseId: z.string(),
   databaseName: z.string(),
   policy: storedPolicySchema,
   unchanged: z.object({ backupId: z.string(), checkedAt: z.iso.datetime() }).nullable().catch(null),
 });
-const defaultMirrorSchema = z.object({ policy: storedDefaultPolicySchema });
+const defaultPolicyCopySchema = z.object({ policy: storedDefaultPolicySchema });
 
 /**
  * What the bucket remembers of policies. An account's object that is new, on a bucket that is not, must not act by
- * defaults that somebody has replaced long ago, nor write them over what lies there: so each policy is recalled, once,
+ * defaults that somebody has replaced long ago, nor write them over what lies there: so each policy is loaded, once,
  * before it is used or written for the first time.
  */
-export class PolicyMemory {
+export class PolicyCopies {
   readonly #kv: SyncKvStorage;
   readonly #registry: DatabaseRegistry;
 
@@ -29,30 +29,30 @@ export class PolicyMemory {
   }
 
   /** The policy of all databases. */
-  async recallDefault(schedule: AccountSchedule, platform: Platform): Promise<Result<void>> {
-    if (this.#kv.get("policy-recalled") === true) return ok(undefined);
-    const stored = await mirror(DEFAULT_POLICY, defaultMirrorSchema, platform);
+  async loadDefault(schedule: AccountSchedule, platform: Platform): Promise<Result<void>> {
+    if (this.#kv.get("policy-loaded") === true) return ok(undefined);
+    const stored = await copy(DEFAULT_POLICY, defaultPolicyCopySchema, platform);
     if (!stored.ok) return stored;
     // Somebody may have set one while we read.
-    if (this.#kv.get("policy-recalled") === true) return ok(undefined);
+    if (this.#kv.get("policy-loaded") === true) return ok(undefined);
     if (stored.value !== null) schedule.restoreDefault(stored.value.policy, platform.now());
-    this.#kv.put("policy-recalled", true);
+    this.#kv.put("policy-loaded", true);
     return ok(undefined);
   }
 
   /** The policy of one database, and that of all before it. */
-  async recall(databaseId: string, schedule: AccountSchedule, platform: Platform): Promise<Result<void>> {
-    const shared = await this.recallDefault(schedule, platform);
-    if (!shared.ok || this.#registry.get(databaseId)?.recalled === true) return shared;
-    const stored = await mirror(databaseId, mirrorSchema, platform);
+  async load(databaseId: string, schedule: AccountSchedule, platform: Platform): Promise<Result<void>> {
+    const shared = await this.loadDefault(schedule, platform);
+    if (!shared.ok || this.#registry.get(databaseId)?.loaded === true) return shared;
+    const stored = await copy(databaseId, policyCopySchema, platform);
     if (!stored.ok) return stored;
     if (stored.value !== null) schedule.restore({ ...stored.value, databaseId }, platform.now());
-    this.#registry.change(databaseId, { recalled: true });
+    this.#registry.change(databaseId, { loaded: true });
     return ok(undefined);
   }
 }
 
-async function mirror<T>(
+async function copy<T>(
   of: string,
   schema: z.ZodType<T>,
   { vault, settings }: Platform,

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { readManifest } from "../../core/backup/manifest.ts";
 import type { RetainedBackup } from "../../core/backup/retention.ts";
-import { placeOf } from "../../core/bucket/folders.ts";
+import { partsOfKey } from "../../core/bucket/folders.ts";
 import { MANIFEST, PINNED } from "../../core/bucket/object-keys.ts";
 import { failed, type Failure, ok, type Result } from "../../core/failure.ts";
 import type { Platform } from "../../core/platform.ts";
@@ -39,7 +39,7 @@ export const walkSchema = z.object({
 });
 export type Walk = z.infer<typeof walkSchema>;
 
-export interface LedgerBackup extends RetainedBackup {
+export interface StoredBackup extends RetainedBackup {
   readonly folder: string;
   readonly etag: string;
 }
@@ -49,7 +49,7 @@ const READ_AT_ONCE = 5;
 
 const PREFIX = "stored/";
 
-export class BackupLedger {
+export class BackupStore {
   readonly #storage: DurableObjectStorage;
 
   constructor(storage: DurableObjectStorage) {
@@ -87,7 +87,7 @@ export class BackupLedger {
     const next = cursor === null ? { ...walk, walked: walk.walked + 1, cursor } : { ...walk, cursor };
     this.#storage.transactionSync(() => {
       for (const { key, etag } of objects) {
-        const place = placeOf(platform.settings.keyPrefix, key);
+        const place = partsOfKey(platform.settings.keyPrefix, key);
         if (place?.kind === "folder") this.#see(place.folder, place.file, etag, walk.number);
       }
       if (isWalked(next)) {
@@ -124,8 +124,8 @@ export class BackupLedger {
   }
 
   /** The backups of this very database: another one may have borne its name before. */
-  backupsOf(databaseId: string): LedgerBackup[] {
-    const backups: LedgerBackup[] = [];
+  backupsOf(databaseId: string): StoredBackup[] {
+    const backups: StoredBackup[] = [];
     for (const [folder, { etag, pinned, read }] of this.#all()) {
       if (etag === null || read?.etag !== etag || read.backup?.databaseId !== databaseId) continue;
       backups.push({ id: idOfFolder(folder), startedAt: read.backup.startedAt, pinned, folder, etag });

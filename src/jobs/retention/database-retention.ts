@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { AccountDesk } from "../../core/account/coordinator.ts";
+import type { Coordinator } from "../../core/account/coordinator.ts";
 import { backoffMs } from "../../core/backoff.ts";
 import type { DeletionView } from "../../core/backup/deletion.ts";
 import { retain } from "../../core/backup/retention.ts";
@@ -10,8 +10,8 @@ import { isOver } from "../../core/run/run.ts";
 import { CatalogOutbox } from "../database/catalog-outbox.ts";
 import type { RecordStore } from "../database/database-record.ts";
 import type { RunStore } from "../database/run-store.ts";
-import { BackupLedger, idOfFolder, isWalked, nameOfFolder, walkSchema } from "./backup-store.ts";
-import { type Deletion, DeletionLedger, viewDeletion } from "./deletion-store.ts";
+import { BackupStore, idOfFolder, isWalked, nameOfFolder, walkSchema } from "./backup-store.ts";
+import { type Deletion, DeletionStore, viewDeletion } from "./deletion-store.ts";
 import { succession } from "./latest-backup.ts";
 import { RemovalOutbox } from "./removal-outbox.ts";
 import { type Removal, removeBackup } from "./remove-backup.ts";
@@ -47,8 +47,8 @@ const OWN_NOTICES = ["deletion-refused", "deletion-failing", "retention-failing"
 
 /** What of a database's backups is kept. The bucket is the truth: what the catalogue says or lacks deletes nothing. */
 export class DatabaseRetention {
-  readonly ledger: BackupLedger;
-  readonly deletions: DeletionLedger;
+  readonly backups: BackupStore;
+  readonly deletions: DeletionStore;
   readonly #removals: RemovalOutbox;
   readonly #storage: DurableObjectStorage;
   readonly #store: RunStore;
@@ -59,16 +59,16 @@ export class DatabaseRetention {
     this.#storage = storage;
     this.#store = store;
     this.#records = records;
-    this.ledger = new BackupLedger(storage);
-    this.deletions = new DeletionLedger(storage);
+    this.backups = new BackupStore(storage);
+    this.deletions = new DeletionStore(storage);
     this.#removals = new RemovalOutbox(storage);
   }
 
   /** One bounded step of whatever is due. A run comes first: its polls must not come late. */
-  async step(platform: Platform, desk: AccountDesk): Promise<void> {
+  async step(platform: Platform, coordinator: Coordinator): Promise<void> {
     const due = this.nextDue(platform.now());
     if (due !== null && due <= platform.now())
-      await this.alone(() => this.#work(platform, desk, STEP_REQUESTS));
+      await this.alone(() => this.#work(platform, coordinator, STEP_REQUESTS));
     this.showNotices(platform);
   }
 
@@ -131,19 +131,20 @@ export class DatabaseRetention {
   }
 
   /** What follows a deletion that somebody waits for: what is the latest backup now, and the catalogue. */
-  async follow(platform: Platform, desk: AccountDesk): Promise<void> {
-    if (this.#round?.succeed === true) await this.#advance(platform, desk, STEP_REQUESTS);
+  async follow(platform: Platform, coordinator: Coordinator): Promise<void> {
+    if (this.#round?.succeed === true) await this.#advance(platform, coordinator, STEP_REQUESTS);
     await this.#removals.flush(platform);
   }
 
-  async #work(platform: Platform, desk: AccountDesk, requests: number): Promise<void> {
+  async #work(platform: Platform, coordinator: Coordinator, requests: number): Promise<void> {
     await this.#removals.flush(platform);
     const run = this.#store.run(platform.now());
     if (run !== null && !isOver(run)) return;
     this.#begin(platform);
     let left = requests;
     const round = this.#round;
-    if (round !== null && round.dueAt <= platform.now()) left = await this.#advance(platform, desk, left);
+    if (round !== null && round.dueAt <= platform.now())
+      left = await this.#advance(platform, coordinator, left);
     for (const deletion of this.deletions.due(platform.now())) {
       if (left < DELETION_REQUESTS) break;
       left -= DELETION_REQUESTS;
@@ -164,14 +165,14 @@ export class DatabaseRetention {
     const made = wanted?.backupIds ?? [];
     this.#store.together(() => {
       const known = [...made, this.#store.last?.backupId ?? null].filter((id) => id !== null);
-      this.ledger.addNames(known.map((id) => id.slice(0, id.lastIndexOf("."))));
+      this.backups.addNames(known.map((id) => id.slice(0, id.lastIndexOf("."))));
       this.#store.pruningBegun();
       this.#round = {
         databaseId,
         prune: made.at(-1) ?? before?.prune ?? null,
         confirm: confirm || before?.confirm === true,
         succeed: before?.succeed === true,
-        walk: this.ledger.begin(),
+        walk: this.backups.begin(),
         attempt: 0,
         dueAt: now(),
         problem: null,
@@ -180,15 +181,15 @@ export class DatabaseRetention {
   }
 
   /** Goes on with the round; returns how many of the requests are left. */
-  async #advance(platform: Platform, desk: AccountDesk, requests: number): Promise<number> {
+  async #advance(platform: Platform, coordinator: Coordinator, requests: number): Promise<number> {
     let left = requests;
     for (let round = this.#round; round !== null && left > 0; round = this.#round) {
-      const unread = isWalked(round.walk) ? this.ledger.unread : 0;
+      const unread = isWalked(round.walk) ? this.backups.unread : 0;
       const done = !isWalked(round.walk)
-        ? await this.ledger.page(round.walk, platform, (walk) => this.#saveRound({ ...round, walk }))
+        ? await this.backups.page(round.walk, platform, (walk) => this.#saveRound({ ...round, walk }))
         : unread > 0
-          ? await this.ledger.read(Math.min(left, READ_AT_ONCE), platform)
-          : await this.#decide(round, platform, desk);
+          ? await this.backups.read(Math.min(left, READ_AT_ONCE), platform)
+          : await this.#decide(round, platform, coordinator);
       left -= Math.max(1, Math.min(unread, left, READ_AT_ONCE));
       if (!done.ok) {
         this.#beginAgain(round, done.failure, platform);
@@ -198,12 +199,12 @@ export class DatabaseRetention {
     return left;
   }
 
-  async #decide(round: Round, platform: Platform, desk: AccountDesk): Promise<Result<void>> {
+  async #decide(round: Round, platform: Platform, coordinator: Coordinator): Promise<Result<void>> {
     const { databaseId, prune, confirm, succeed } = round;
-    const backups = this.ledger.backupsOf(databaseId);
+    const backups = this.backups.backupsOf(databaseId);
     if (prune !== null && this.#isLast(prune) && !backups.some(({ id }) => id === prune))
       return failed(notSeen(prune));
-    const policy = prune !== null || confirm ? await desk.policy(databaseId) : null;
+    const policy = prune !== null || confirm ? await coordinator.policy(databaseId) : null;
     if (policy !== null && !policy.ok) return policy;
     const next = succeed ? await succession(backups, this.#records, platform) : null;
     if (next !== null && !next.ok) return next;
@@ -242,7 +243,7 @@ export class DatabaseRetention {
     const delay = backoffMs(round.attempt, platform.random(), 10_000, 3_600_000);
     const again = { attempt: round.attempt + 1, dueAt: platform.now() + delay, problem: detail };
     this.#store.together(() => {
-      this.#round = { ...round, walk: this.ledger.begin(), ...again };
+      this.#round = { ...round, walk: this.backups.begin(), ...again };
     });
   }
 
@@ -253,7 +254,7 @@ export class DatabaseRetention {
     this.#store.together(() => {
       const deletion = this.deletions.get(folder);
       if (deletion !== null) this.deletions.put({ ...deletion, manifestGone: true });
-      this.ledger.forget(folder);
+      this.backups.forget(folder);
       this.#removals.addBackup(backupId, now);
       new CatalogOutbox(this.#store, platform).withdrawBackup(backupId);
       const record = this.#records.known;
@@ -265,12 +266,12 @@ export class DatabaseRetention {
       // A preflight under way may just have found this backup to stand: what it found must not count.
       const run = this.#store.run(now);
       if (run !== null && run.phase.at === "preflight") this.#store.save(run, now);
-      this.ledger.addNames([nameOfFolder(folder)]);
+      this.backups.addNames([nameOfFolder(folder)]);
       const before = this.#round;
       this.#round = {
         ...(before ?? { databaseId, prune: null, confirm: false, attempt: 0, problem: null }),
         succeed: true,
-        walk: this.ledger.begin(),
+        walk: this.backups.begin(),
         dueAt: now,
       };
     });

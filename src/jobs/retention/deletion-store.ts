@@ -4,7 +4,7 @@ import type { DeletionView } from "../../core/backup/deletion.ts";
 import type { Notice } from "../../core/catalog/database-row.ts";
 import type { Failure } from "../../core/failure.ts";
 import { iso } from "../../core/time.ts";
-import { idOfFolder, type LedgerBackup } from "./backup-store.ts";
+import { idOfFolder, type StoredBackup } from "./backup-store.ts";
 
 /** A backup that is to be deleted: in the object's storage, as `deletion/{folder}`, from before the first effect until after the last. */
 const deletionSchema = z.object({
@@ -38,7 +38,7 @@ const TOLD_AFTER = 3;
 
 const PREFIX = "deletion/";
 
-export class DeletionLedger {
+export class DeletionStore {
   readonly #storage: DurableObjectStorage;
 
   constructor(storage: DurableObjectStorage) {
@@ -68,7 +68,7 @@ export class DeletionLedger {
    * Retention has decided: these backups go. What it had decided before and does not any more stays, unless its
    * manifest is gone. Without `more`, nothing is added to what had been decided before.
    */
-  decide(databaseId: string, backups: readonly LedgerBackup[], more: boolean, now: number): void {
+  decide(databaseId: string, backups: readonly StoredBackup[], more: boolean, now: number): void {
     const wanted = new Map(backups.map((backup) => [backup.folder, backup]));
     for (const before of this.all()) {
       const backup = wanted.get(before.folder);

@@ -6,7 +6,7 @@ import { failed, ok, type Result } from "../../core/failure.ts";
 import type { Platform } from "../../core/platform.ts";
 import { iso } from "../../core/time.ts";
 import type { RecordStore } from "../database/database-record.ts";
-import type { LedgerBackup } from "./backup-store.ts";
+import type { StoredBackup } from "./backup-store.ts";
 
 /** The latest backup, and up to when it stands for its database; null when there is none. */
 export interface Latest {
@@ -16,7 +16,7 @@ export interface Latest {
 
 /** Which backup is the latest one, of those that are left. */
 export async function succession(
-  backups: readonly LedgerBackup[],
+  backups: readonly StoredBackup[],
   records: RecordStore,
   { vault, codecs, now }: Platform,
 ): Promise<Result<Latest>> {

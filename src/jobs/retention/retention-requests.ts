@@ -1,4 +1,4 @@
-import type { AccountDesk } from "../../core/account/coordinator.ts";
+import type { Coordinator } from "../../core/account/coordinator.ts";
 import { backupRow } from "../../core/backup/backup-row.ts";
 import type { DeletionAnswer } from "../../core/backup/deletion.ts";
 import { type Manifest, readManifest } from "../../core/backup/manifest.ts";
@@ -19,7 +19,7 @@ export interface Asked {
   readonly retention: DatabaseRetention;
   readonly store: RunStore;
   readonly platform: Platform;
-  readonly desk: AccountDesk;
+  readonly coordinator: Coordinator;
 }
 
 export function deleteBackup(
@@ -27,7 +27,7 @@ export function deleteBackup(
   databaseId: string,
   backupId: string,
 ): Promise<Result<DeletionAnswer>> {
-  const { retention, platform, desk } = asked;
+  const { retention, platform, coordinator } = asked;
   return retention.alone(async () => {
     const found = await findStored(databaseId, backupId, platform);
     if (!found.ok) return found;
@@ -36,7 +36,7 @@ export function deleteBackup(
     const before = retention.deletions.get(folder);
     const deletion = retention.deletions.request({ databaseId, folder, etag }, platform.now());
     const removed = await retention.carryOut(deletion, platform);
-    await retention.follow(platform, desk);
+    await retention.follow(platform, coordinator);
     if (removed.ok) {
       if (removed.value === "altered") return failed(altered(backupId));
       return ok({ kind: removed.value === "pinned" ? "pinned" : "deleted" });
@@ -72,8 +72,8 @@ export function setPinned(
     }
     const outbox = new CatalogOutbox(store, platform);
     store.together(() => {
-      retention.ledger.addNames([nameOfFolder(folder)]);
-      retention.ledger.setPinned(folder, pinned);
+      retention.backups.addNames([nameOfFolder(folder)]);
+      retention.backups.setPinned(folder, pinned);
       if (pinned) retention.deletions.drop(folder);
       outbox.addBackup(backupRow(manifest, manifestSha256, folder, pinned));
     });
@@ -88,20 +88,20 @@ export function previewRetention(
   database: { id: string; name: string | null },
   rules: Retention,
 ): Promise<Result<RetentionPlan>> {
-  const { ledger } = retention;
+  const { backups: stored } = retention;
   return retention.alone(async () => {
     const name =
-      database.name ?? (ledger.names.length > 0 ? null : await mirroredName(database.id, platform));
-    if (name !== null) ledger.addNames([folderName(name)]);
-    let walk: Walk = ledger.begin();
+      database.name ?? (stored.names.length > 0 ? null : await mirroredName(database.id, platform));
+    if (name !== null) stored.addNames([folderName(name)]);
+    let walk: Walk = stored.begin();
     while (!isWalked(walk)) {
-      const page = await ledger.page(walk, platform);
+      const page = await stored.page(walk, platform);
       if (!page.ok) return page;
       walk = page.value;
     }
-    const read = await ledger.read(ledger.unread, platform);
-    if (!read.ok) return failed(stillReading(read.failure, ledger.unread));
-    return ok(retain(ledger.backupsOf(database.id), rules, platform.now()));
+    const read = await stored.read(stored.unread, platform);
+    if (!read.ok) return failed(stillReading(read.failure, stored.unread));
+    return ok(retain(stored.backupsOf(database.id), rules, platform.now()));
   });
 }
 

@@ -49,7 +49,7 @@ export async function copying(
     ...context.observer,
     uploadBegun: (uploadId) => save({ ...copy, upload: { key, uploadId } }),
   });
-  if (!copied.ok) return afterFailure(current, { ...phase, copy }, copied.failure, context);
+  if (!copied.ok) return afterCopyFailure(current, { ...phase, copy }, copied.failure, context);
   const { volume, source, scanned, last } = copied.value;
   const now = platform.now();
   const grown: Copy = {
@@ -121,7 +121,7 @@ function parseJson(text: string): unknown {
   }
 }
 
-function afterFailure(
+function afterCopyFailure(
   run: Run,
   phase: PhaseOf<"copying">,
   failure: Failure,

@@ -3,7 +3,7 @@ import type { Volume } from "../../core/backup/manifest.ts";
 import type { Digest, Encoder } from "../../core/bucket/codecs.ts";
 import type { Gauge, VolumeWriter } from "../../core/bucket/vault.ts";
 import type { DumpStream } from "../../core/d1/dump-source.ts";
-import { incompleteStatement, OpeningCheck } from "../../core/dump/preamble.ts";
+import { incompleteStatement, PreambleCheck } from "../../core/dump/preamble.ts";
 import { type Scanned, Tally } from "../../core/dump/tally.ts";
 import { failed, ok, type Result } from "../../core/failure.ts";
 import type { Platform } from "../../core/platform.ts";
@@ -190,7 +190,7 @@ class VolumeUnderWay {
   /** Null when lean. */
   readonly #scanner: StatementScanner | null;
   #lastByte = 0;
-  readonly #opening: OpeningCheck | null;
+  readonly #opening: PreambleCheck | null;
   readonly #dumpDigest: Digest;
   /** Null when the dump is stored as it comes: then one hash is both. */
   readonly #storedDigest: Digest | null;
@@ -207,7 +207,7 @@ class VolumeUnderWay {
     this.#startsAt = bytesCopied(job.copy);
     this.#tally = new Tally(job.copy.scanned, this.#startsAt);
     this.#scanner = job.options.lean ? null : new StatementScanner(this.#tally.count);
-    this.#opening = this.#startsAt === 0 ? new OpeningCheck() : null;
+    this.#opening = this.#startsAt === 0 ? new PreambleCheck() : null;
     this.#dumpDigest = codecs.digest();
     const { compression, recipients } = job.options;
     this.#storedDigest = compression === "none" && recipients.length === 0 ? null : codecs.digest();

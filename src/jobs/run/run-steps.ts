@@ -1,4 +1,4 @@
-import type { AccountDesk } from "../../core/account/coordinator.ts";
+import type { Coordinator } from "../../core/account/coordinator.ts";
 import {
   attemptLimit,
   backoffMs,
@@ -22,8 +22,8 @@ import { preflight } from "./preflight-step.ts";
 import { folderOfRun, type StepContext, type StepOutcome } from "./step.ts";
 import { verifying } from "./verify-step.ts";
 
-/** How often a waiting database asks for its place again, in case that the call that wakes it was lost. */
-const PLACE_RETRY_MS = 15_000;
+/** How often a waiting database asks for its slot again, in case that the call that wakes it was lost. */
+const SLOT_RETRY_MS = 15_000;
 
 /** The steps of one database's runs: what each phase does, and how its outcome is saved. */
 export class RunSteps {
@@ -45,21 +45,21 @@ export class RunSteps {
   }
 
   /** Does the next step of the run and saves what came of it. */
-  async step(run: Run, platform: Platform, desk: AccountDesk): Promise<void> {
+  async step(run: Run, platform: Platform, coordinator: Coordinator): Promise<void> {
     const stop = new AbortController();
     const step = this.#context(run, platform, stop.signal);
     this.#stop = stop;
     try {
-      const stepped = await this.#untilStopped(run, step.context, desk, stop.signal);
+      const stepped = await this.#untilStopped(run, step.context, coordinator, stop.signal);
       const base = step.latest();
       const next: StepOutcome = stepped.ok
         ? stepped.value
-        : { run: afterFailure(base, stepped.failure, platform) };
-      await this.#settle(base, next, platform, desk);
+        : { run: afterStepFailure(base, stepped.failure, platform) };
+      await this.#settle(base, next, platform, coordinator);
     } catch (error) {
       if (!(error instanceof Superseded)) throw error;
       // Only now is nobody at work any more.
-      if (stop.signal.aborted) await release(run, desk);
+      if (stop.signal.aborted) await release(run, coordinator);
     } finally {
       this.live = null;
       this.#stop = null;
@@ -70,15 +70,15 @@ export class RunSteps {
    * Ends the run as cancelled, whatever it is doing: the step under way stops within seconds, without effect, and what
    * was written is deleted by the alarm that follows.
    */
-  async cancel(run: Run, platform: Platform, desk: AccountDesk): Promise<Run> {
+  async cancel(run: Run, platform: Platform, coordinator: Coordinator): Promise<Run> {
     const stepping = this.#stop !== null;
     const saved = this.#end(run, cancel(run, stepping, platform.now()), platform);
     await this.#saved(saved);
-    if (!stepping) await release(saved, desk);
+    if (!stepping) await release(saved, coordinator);
     return saved;
   }
 
-  /** Fails a run on which nobody has worked for so long that it holds no place any more either. */
+  /** Fails a run on which nobody has worked for so long that it holds no slot any more either. */
   giveUp(run: Run, platform: Platform): Run {
     return this.#end(run, fail(run, deadlineExceeded(run), platform.now()), platform);
   }
@@ -91,14 +91,20 @@ export class RunSteps {
   }
 
   /** Saves the step's outcome, then gives back the places. */
-  async #settle(base: Run, outcome: StepOutcome, platform: Platform, desk: AccountDesk): Promise<void> {
+  async #settle(
+    base: Run,
+    outcome: StepOutcome,
+    platform: Platform,
+    coordinator: Coordinator,
+  ): Promise<void> {
     const saved = this.#keep(base, outcome, platform);
     await this.#saved(saved);
-    if (isOver(saved)) return release(saved, desk);
-    if (["examining", "copying"].includes(saved.phase.at)) await desk.release("export", saved.databaseId);
+    if (isOver(saved)) return release(saved, coordinator);
+    if (["examining", "copying"].includes(saved.phase.at))
+      await coordinator.releaseLease("export", saved.databaseId);
     // One that waits before it tries again lets others copy meanwhile; one in the queue keeps its position there.
     const copiesOn = saved.phase.at === "copying" && (saved.attempt === 0 || saved.phase.waiting);
-    if (base.phase.at === "copying" && !copiesOn) await desk.release("copy", saved.databaseId);
+    if (base.phase.at === "copying" && !copiesOn) await coordinator.releaseLease("copy", saved.databaseId);
   }
 
   /** Saves the run's next state together with what follows from it: all of that, or nothing. */
@@ -133,10 +139,10 @@ export class RunSteps {
   async #untilStopped(
     run: Run,
     context: StepContext,
-    desk: AccountDesk,
+    coordinator: Coordinator,
     stop: AbortSignal,
   ): Promise<Result<StepOutcome>> {
-    const step = this.#guarded(run, context, desk);
+    const step = this.#guarded(run, context, coordinator);
     if (run.phase.at === "copying") return step;
     const stopped = new Promise<never>((_, reject) => {
       stop.addEventListener("abort", () => reject(stop.reason), { once: true });
@@ -145,9 +151,9 @@ export class RunSteps {
   }
 
   /** An exception is a bug: it ends the run after a few tries, and never the alarm. */
-  async #guarded(run: Run, context: StepContext, desk: AccountDesk): Promise<Result<StepOutcome>> {
+  async #guarded(run: Run, context: StepContext, coordinator: Coordinator): Promise<Result<StepOutcome>> {
     try {
-      return await this.#dispatch(run, context, desk);
+      return await this.#dispatch(run, context, coordinator);
     } catch (error) {
       if (error instanceof Superseded) throw error;
       return failed({
@@ -159,38 +165,39 @@ export class RunSteps {
     }
   }
 
-  async #dispatch(run: Run, context: StepContext, desk: AccountDesk): Promise<Result<StepOutcome>> {
+  async #dispatch(run: Run, context: StepContext, coordinator: Coordinator): Promise<Result<StepOutcome>> {
     const now = context.platform.now();
     // Once its manifest may stand, a run comes to its end by itself: that end is the backup.
     const tooLate = run.startedAt !== null && now - run.startedAt > RUN_DEADLINE_MS;
     if (tooLate && run.phase.at !== "committing") return failed(deadlineExceeded(run));
     if (run.phase.at === "preflight") {
-      const policy = await desk.policy(run.databaseId);
+      const policy = await coordinator.policy(run.databaseId);
       return policy.ok ? preflight(run, context, policy.value) : policy;
     }
     if (run.phase.at === "examining") return examining(run, run.phase, context);
     if (run.phase.at === "committing") return committing(run, run.phase, context);
-    const stepped = await this.#next(run, context, desk);
+    const stepped = await this.#next(run, context, coordinator);
     return stepped.ok ? ok({ run: stepped.value }) : stepped;
   }
 
-  async #next(run: Run, context: StepContext, desk: AccountDesk): Promise<Result<Run>> {
+  async #next(run: Run, context: StepContext, coordinator: Coordinator): Promise<Result<Run>> {
     const now = context.platform.now();
     const { phase } = run;
     switch (phase.at) {
       case "queued": {
-        if (!(await desk.take("export", run.databaseId))) return ok({ ...run, wakeAt: now + PLACE_RETRY_MS });
+        if (!(await coordinator.acquireLease("export", run.databaseId)))
+          return ok({ ...run, wakeAt: now + SLOT_RETRY_MS });
         return ok({ ...advance(run, { at: "preflight" }, now), startedAt: run.startedAt ?? now });
       }
       case "exporting":
-        // Asked again with each poll, which keeps the place; a running export is polled with or without one.
-        if (!(await desk.take("export", run.databaseId)) && phase.bookmark === null) {
-          return ok({ ...run, wakeAt: now + PLACE_RETRY_MS });
+        // Asked again with each poll, which keeps the slot; a running export is polled with or without one.
+        if (!(await coordinator.acquireLease("export", run.databaseId)) && phase.bookmark === null) {
+          return ok({ ...run, wakeAt: now + SLOT_RETRY_MS });
         }
         return exporting(run, phase, context);
       case "copying":
-        if (!(await desk.take("copy", run.databaseId))) {
-          return ok({ ...run, phase: { ...phase, waiting: true }, wakeAt: now + PLACE_RETRY_MS });
+        if (!(await coordinator.acquireLease("copy", run.databaseId))) {
+          return ok({ ...run, phase: { ...phase, waiting: true }, wakeAt: now + SLOT_RETRY_MS });
         }
         return copying(run, { ...phase, waiting: false }, context);
       case "verifying":
@@ -249,7 +256,7 @@ export class RunSteps {
 }
 
 /** The same step again later, or the end of the run. */
-function afterFailure(run: Run, failure: Failure, platform: Platform): Run {
+function afterStepFailure(run: Run, failure: Failure, platform: Platform): Run {
   const now = platform.now();
   if (failure.code === "api-budget-spent") return waitForBudget(run, failure, now);
   if (!failure.retryable || run.attempt + 1 >= attemptLimit(failure.code)) return fail(run, failure, now);
@@ -262,9 +269,9 @@ function afterFailure(run: Run, failure: Failure, platform: Platform): Run {
 }
 
 /** Gives back what a run may hold that is over. */
-async function release(run: Run, desk: AccountDesk): Promise<void> {
-  await desk.release("export", run.databaseId);
-  await desk.release("copy", run.databaseId);
+async function release(run: Run, coordinator: Coordinator): Promise<void> {
+  await coordinator.releaseLease("export", run.databaseId);
+  await coordinator.releaseLease("copy", run.databaseId);
 }
 
 /** For whoever watches the Worker's log: once for each run that failed. */

@@ -14,7 +14,7 @@ import {
 } from "../../core/backup/verification.ts";
 
 /** A file of the plan that was judged while the plan was made. */
-export interface JudgedFile {
+export interface CheckedFile {
   readonly name: string;
   readonly bytes: number;
   readonly verdict: Verdict;
@@ -33,7 +33,7 @@ type Row = z.infer<typeof rowSchema>;
  * The verification under way or the latest one, in its object's SQLite: a row a file, since a backup may have
  * thousands of them and each step changes one.
  */
-export class VerificationLedger {
+export class VerificationStore {
   readonly #storage: DurableObjectStorage;
   readonly #sql: SqlStorage;
 
@@ -68,7 +68,7 @@ export class VerificationLedger {
   }
 
   /** Stores what is to be read, and the manifest, which has been read already. */
-  plan(verification: Verification, manifest: JudgedFile, checks: readonly FileCheck[]): void {
+  plan(verification: Verification, manifest: CheckedFile, checks: readonly FileCheck[]): void {
     this.#storage.transactionSync(() => {
       const { name, bytes, verdict } = manifest;
       this.#sql.exec(

@@ -6,8 +6,8 @@ import {
   checksBy,
   checksWithout,
   type FileCheck,
-  judgeFile,
-  judgeManifest,
+  checkFile,
+  checkManifest,
   type ManifestFinding,
   soundness,
   type StoredFile,
@@ -60,13 +60,13 @@ function backup(extension = ".sql.gz", contents = ["first volume", "second one"]
 }
 
 const judged = (content: string | Uint8Array, known: string | null = null): ManifestFinding =>
-  judgeManifest(stored(content), { backupId: ID, sha256: known }, hasher);
+  checkManifest(stored(content), { backupId: ID, sha256: known }, hasher);
 
 /** Verifies what lies in a folder, as the job does it: the names that are blamed, and those that cannot be judged. */
 function verified(
   manifest: string | Uint8Array,
   objects: Record<string, string | Uint8Array>,
-): { blamed: Record<string, string>; unjudged: string[]; sound: boolean | null } {
+): { blamed: Record<string, string>; unchecked: string[]; sound: boolean | null } {
   const finding = judged(manifest);
   if (finding.kind === "newer") throw new Error("this is about manifests of this format");
   const sums = readChecksums(stored(objects["SHA256SUMS"] ?? "").text ?? "", ID);
@@ -74,16 +74,16 @@ function verified(
     finding.kind === "sound"
       ? checksBy(finding.manifest, hasher)
       : checksWithout(finding.witness, sums, hasher);
-  const verdicts = checks.map((check): [string, ReturnType<typeof judgeFile>] => {
+  const verdicts = checks.map((check): [string, ReturnType<typeof checkFile>] => {
     const content = objects[check.name];
-    return [check.name, judgeFile(check, content === undefined ? null : stored(content), ID, null)];
+    return [check.name, checkFile(check, content === undefined ? null : stored(content), ID, null)];
   });
   if (finding.kind === "damaged") verdicts.unshift(["manifest.json", finding.verdict]);
   return {
     blamed: Object.fromEntries(
       verdicts.flatMap(([name, { problem }]) => (problem === null ? [] : [[name, problem.code]])),
     ),
-    unjudged: verdicts.flatMap(([name, { sound }]) => (sound === null ? [name] : [])),
+    unchecked: verdicts.flatMap(([name, { sound }]) => (sound === null ? [name] : [])),
     sound: soundness(verdicts.map(([, verdict]) => verdict)),
   };
 }
@@ -91,7 +91,7 @@ function verified(
 describe("a folder as it was written", () => {
   it("is sound", () => {
     const { text, objects } = backup();
-    expect(verified(text, objects)).toEqual({ blamed: {}, unjudged: [], sound: true });
+    expect(verified(text, objects)).toEqual({ blamed: {}, unchecked: [], sound: true });
   });
 
   it("is sound with fields and files that a later release of the format adds", () => {
@@ -127,7 +127,7 @@ describe("of a damaged file", () => {
   )("%s, %s, it is told: %s", (name, _, code, damage) => {
     const { [name]: _old, ...rest } = whole.objects;
     const objects = damage === null ? rest : { ...rest, [name]: damage };
-    expect(verified(whole.text, objects)).toEqual({ blamed: { [name]: code }, unjudged: [], sound: false });
+    expect(verified(whole.text, objects)).toEqual({ blamed: { [name]: code }, unchecked: [], sound: false });
   });
 
   it.each(["RUN.json", "SHA256SUMS", "shop.0001.sql.gz", "shop.0002.sql.gz"])(
@@ -143,7 +143,7 @@ describe("of a damaged file", () => {
     const checks = finding.kind === "sound" ? checksBy(finding.manifest, hasher) : [];
     const first = checks.find(({ kind }) => kind === "volume");
     if (first === undefined) throw new Error("there is no volume");
-    const verdict = judgeFile(first, stored("second one"), ID, "shop.0002.sql.gz");
+    const verdict = checkFile(first, stored("second one"), ID, "shop.0002.sql.gz");
     expect(verdict.problem?.detail).toBe(
       "It has 10 bytes instead of 12. It holds what was written as shop.0002.sql.gz.",
     );
@@ -178,7 +178,7 @@ describe("RUN.json", () => {
     const finding = judged(manifestText({ ...manifest, files }, hasher));
     if (finding.kind !== "sound") throw new Error("the manifest was to be sound");
     const check = checksBy(finding.manifest, hasher).find(({ kind }) => kind === "claim");
-    expect(check && judgeFile(check, stored(content), ID, null).problem).toMatchObject({
+    expect(check && checkFile(check, stored(content), ID, null).problem).toMatchObject({
       code: "stored-object-altered",
       detail,
     });
@@ -241,8 +241,8 @@ describe("a damaged manifest", () => {
   it.each<[string, string, string[]]>([
     ["can be read after all", text.replace('"rows": 0', '"rows": 1'), []],
     ["cannot be read", text.slice(0, -3), ["RUN.json", "SHA256SUMS", "RESTORE.md"]],
-  ])("that %s leaves so much unjudged", (_, content, unjudged) => {
-    expect(verified(content, objects)).toMatchObject({ unjudged, sound: false });
+  ])("that %s leaves so much unchecked", (_, content, unchecked) => {
+    expect(verified(content, objects)).toMatchObject({ unchecked, sound: false });
   });
 
   it.each<[string, string, Record<string, string | undefined>, string[]]>([

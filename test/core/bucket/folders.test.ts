@@ -5,7 +5,7 @@ import {
   groupPage,
   isOurs,
   mayBeOrphan,
-  placeOf,
+  partsOfKey,
   startOfFolder,
   volumesAmong,
 } from "../../../src/core/bucket/folders.ts";
@@ -43,14 +43,14 @@ describe("a key of the bucket", () => {
     [`other/shop/${STAMP}/RUN.json`, null],
     ["d1/", null],
   ])("%s is in a place of ours, or not", (key, place) => {
-    expect(placeOf("d1/", key)).toEqual(place);
+    expect(partsOfKey("d1/", key)).toEqual(place);
   });
 
   it.each(["shop", "wiki/ä%", ".", "..", "_d1-nightly", "a b\n", "日本"])(
     "has a folder for the name %j",
     (name) => {
       const folder = `${folderName(name)}/${STAMP}/`;
-      expect(placeOf("", `${folder}x`)).toEqual({ kind: "folder", folder, file: "x" });
+      expect(partsOfKey("", `${folder}x`)).toEqual({ kind: "folder", folder, file: "x" });
       expect(startOfFolder("", folder)).toBe(NIGHT);
     },
   );

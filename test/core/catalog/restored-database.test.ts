@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import {
-  type FoundDatabase,
+  type BucketFindings,
   newlyFound,
   restoredDatabase,
   withBackup,
@@ -25,7 +25,8 @@ const record: BucketRecord = {
   unchangedOff: null,
 };
 
-const found = (...backups: (typeof manifest)[]): FoundDatabase => backups.reduce(withBackup, newlyFound("d"));
+const found = (...backups: (typeof manifest)[]): BucketFindings =>
+  backups.reduce(withBackup, newlyFound("d"));
 
 describe("a database as the bucket tells of it", () => {
   it("is as fresh as its latest backup, in whatever order they are found, however often", () => {
@@ -47,11 +48,11 @@ describe("a database as the bucket tells of it", () => {
   });
 
   it("is fresh as of the latest check, if that was about its latest backup", () => {
-    const checked = (backupId: string, checkedAt: string): FoundDatabase => ({
+    const checked = (backupId: string, checkedAt: string): BucketFindings => ({
       ...found(of(11), of(21)),
       record: { ...record, unchanged: { backupId, checkedAt } },
     });
-    const fresh = (database: FoundDatabase) => restoredDatabase(database)?.freshAt;
+    const fresh = (database: BucketFindings) => restoredDatabase(database)?.freshAt;
     expect(fresh(checked("shop.20261121T030000Z", "2026-11-23T03:00:00.000Z"))).toBe(
       "2026-11-23T03:00:00.000Z",
     );

@@ -7,7 +7,7 @@ import {
   type Call,
   callsInWindow,
   DEFAULT_CALLS,
-  exportPlaces,
+  exportSlots,
   isShort,
   NOTHING_CALLED,
   pollsWithin,
@@ -133,7 +133,7 @@ describe("the limit", () => {
     );
     fc.assert(
       fc.property(actions, fc.integer({ min: 200, max: 960 }), fc.boolean(), (steps, limit, readers) => {
-        const places = exportPlaces(50, limit);
+        const places = exportSlots(50, limit);
         const made: number[] = [];
         const exporting: { nextPoll: number; polls: number }[] = [];
         let budget = NOTHING_CALLED;
@@ -207,7 +207,7 @@ describe("the limit", () => {
     [6, 100, 1],
     [1, 1_200, 1],
   ])("of places: of %i wished for, %i calls let %i exports run", (wished, limit, places) => {
-    expect(exportPlaces(wished, limit)).toBe(places);
+    expect(exportSlots(wished, limit)).toBe(places);
     expect(callUntilRefused(NOTHING_CALLED, { ...WORK, limit, exports: places }, NOW).calls).toBeGreaterThan(
       20,
     );

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { AccountHealth } from "../../../src/core/account/account-health.ts";
 import type { TroubledDatabase, TroubledDatabases } from "../../../src/core/catalog/database-row.ts";
 import { failed, type Failure, ok } from "../../../src/core/failure.ts";
-import { type HealthFacts, judgeHealth, PROBLEMS_LISTED } from "../../../src/core/health/health.ts";
+import { type HealthFacts, evaluateHealth, PROBLEMS_LISTED } from "../../../src/core/health/health.ts";
 
 const now = Date.parse("2026-11-21T12:00:00.000Z");
 const HOUR_MS = 3_600_000;
@@ -51,7 +51,7 @@ function judged(changes: {
     databases: ok({ ...well, ...changes.databases }),
     account: changes.account === null ? null : { ...account, ...changes.account },
   };
-  const { status, problems } = judgeHealth(ok(facts), now);
+  const { status, problems } = evaluateHealth(ok(facts), now);
   return { status, problems: problems.map(({ severity, code }) => `${severity} ${code}`) };
 }
 
@@ -159,7 +159,7 @@ describe("a database that is listed", () => {
   it("is named, with its failure's code and what to do", () => {
     const database = { ...shop, name: "a b", lastRunState: "failed", lastRunError: "virtual-tables" };
     const facts = { databases: ok({ ...well, databases: [database], problems: 1 }), account };
-    const [problem] = judgeHealth(ok(facts), now).problems;
+    const [problem] = evaluateHealth(ok(facts), now).problems;
     expect(problem).toMatchObject({
       database: "a b",
       databaseId: "uuid-of-shop",
@@ -272,7 +272,7 @@ describe("the account", () => {
         listingFailure,
       },
     };
-    expect(judgeHealth(ok(facts), now).problems).toMatchObject([
+    expect(evaluateHealth(ok(facts), now).problems).toMatchObject([
       { code: "key-unproven", detail: expect.stringContaining("age1a") },
       { code: "key-unproven", detail: expect.stringContaining("age1b") },
       {
@@ -286,7 +286,7 @@ describe("the account", () => {
 
 describe("what cannot be read", () => {
   it("is failing: the configuration, with what is wrong with it", () => {
-    expect(judgeHealth(failed(failure), now)).toEqual({
+    expect(evaluateHealth(failed(failure), now)).toEqual({
       status: "failing",
       asOf: ago(0),
       problems: [{ code: "configuration", severity: "failing", detail: "what", hint: "do" }],
@@ -299,7 +299,7 @@ describe("what cannot be read", () => {
       databases: failed({ ...failure, code: "catalog-unavailable" }),
       account: { ...account, unproven: ["age1x"] },
     };
-    expect(judgeHealth(ok(facts), now)).toMatchObject({
+    expect(evaluateHealth(ok(facts), now)).toMatchObject({
       status: "failing",
       problems: [{ code: "catalog-unreadable", detail: "what" }, { code: "key-unproven" }],
     });
@@ -318,7 +318,7 @@ describe("many problems", () => {
       databases: ok({ ...well, databases: [...broken, ...stale], problems: 9_000 }),
       account: { ...account, unproven: ["age1x", "age1y"] },
     };
-    const { problems, moreProblems } = judgeHealth(ok(facts), now);
+    const { problems, moreProblems } = evaluateHealth(ok(facts), now);
     expect(problems).toHaveLength(PROBLEMS_LISTED);
     expect(problems.slice(0, 60).map(({ database }) => database)).toEqual(stale.map(({ name }) => name));
     expect(problems.slice(60, 62).map(({ code }) => code)).toEqual(["key-unproven", "key-unproven"]);

@@ -1,16 +1,16 @@
 import { connect } from "../../../src/connect.ts";
-import type { AccountDesk } from "../../../src/core/account/coordinator.ts";
+import type { Coordinator } from "../../../src/core/account/coordinator.ts";
 import { ok } from "../../../src/core/failure.ts";
 import type { Platform } from "../../../src/core/platform.ts";
 import { copyOf, type Run } from "../../../src/core/run/run.ts";
 import { databaseBackups } from "../../../src/jobs/database-object.ts";
-import { accountDesk } from "../../../src/jobs/limits/coordinator-client.ts";
+import { coordinatorClient } from "../../../src/jobs/limits/coordinator-client.ts";
 import { bucketWindow } from "./bucket-window.ts";
 import type { Moment } from "./moments.ts";
 import product from "../../../src/index.ts";
 
 /** The product, with one thing added: it stops after each effect and each save until the test lets it go on. */
-export { AccountQueue, BackupVerification, BucketCare } from "../../../src/index.ts";
+export { AccountCoordinator, BackupVerification, BucketMaintenance } from "../../../src/index.ts";
 
 interface CrashEnv extends Env {
   readonly KILL_SWITCH_URL: string;
@@ -21,8 +21,8 @@ export class DatabaseBackups extends databaseBackups<CrashEnv>({
     const connected = connect(env);
     return connected.ok ? ok(tellingOfEffects(connected.value, env)) : connected;
   },
-  desk: (env: CrashEnv, accountId: string): AccountDesk =>
-    accountDesk(env.ACCOUNT_QUEUE.getByName(accountId)),
+  coordinator: (env: CrashEnv, accountId: string): Coordinator =>
+    coordinatorClient(env.ACCOUNT_COORDINATOR.getByName(accountId)),
   saved: (env, run) => tell(env, savedMoment(run)),
 }) {}
 

@@ -1,7 +1,7 @@
 import { env } from "cloudflare:workers";
 import { beforeEach, describe, expect, it } from "vitest";
 import { D1DatabaseIndex } from "../../../src/cloudflare/catalog/database-index.ts";
-import type { ListedDatabase } from "../../../src/core/catalog/database-index.ts";
+import type { ListingEntry } from "../../../src/core/catalog/database-index.ts";
 import type { DatabaseRow } from "../../../src/core/catalog/database-row.ts";
 import type { Result } from "../../../src/core/failure.ts";
 import { databaseProblems } from "../../../src/core/health/database-problems.ts";
@@ -25,7 +25,7 @@ const row: DatabaseRow = {
 };
 const wrong: DatabaseRow = { ...row, freshAt: nextYear, writtenAt: nextYear };
 
-const listed = (freshnessMs: number): ListedDatabase[] => [
+const listed = (freshnessMs: number): ListingEntry[] => [
   { id: "shop", name: "shop", freshnessMs, watched: true },
 ];
 

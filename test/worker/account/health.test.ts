@@ -295,7 +295,7 @@ describe("who asks", () => {
         throw new Error("no answer after all");
       },
     };
-    const changes = { ACCOUNT_QUEUE: { getByName: () => held } };
+    const changes = { ACCOUNT_COORDINATOR: { getByName: () => held } };
     vi.setSystemTime(Date.now() + STATUS_KEPT_MS);
     const looking = ask("/healthz", changes);
     const meanwhile = await Promise.all([ask("/healthz", changes), ask("/healthz", changes)]);

@@ -17,7 +17,7 @@ afterEach(() => vi.useRealTimers());
 
 const ADMIN = "admin-token-for-tests";
 const HOUR_MS = 3_600_000;
-const account = () => env.ACCOUNT_QUEUE.getByName("emulated-account");
+const account = () => env.ACCOUNT_COORDINATOR.getByName("emulated-account");
 
 const viewSchema = z.strictObject({
   items: z.array(

@@ -161,8 +161,8 @@ describe("databases that were not written to", () => {
     ]);
     expect(await runsOf(changed?.id ?? "")).toMatchObject([{ state: "complete" }, { state: "complete" }]);
     expect(await stateOf(same?.id ?? "")).toMatchObject({ exportsStarted: 1 });
-    const mirror = await env.BACKUPS.get(`d1/_d1-nightly/${same?.id}.json`);
-    expect(await mirror?.json()).toMatchObject({
+    const copy = await env.BACKUPS.get(`d1/_d1-nightly/${same?.id}.json`);
+    expect(await copy?.json()).toMatchObject({
       databaseId: same?.id,
       unchanged: {
         checkedAt: expect.stringMatching(new RegExp(`^${new Date(night).toISOString().slice(0, 14)}`)),
@@ -245,14 +245,14 @@ describe("a database that waits for its turn", () => {
     await moveTo(night);
     await fire(NIGHTLY, night);
     for (let minute = 0; minute <= 11; minute++) {
-      for (let other = 0; other < 6; other++) await account().take("export", `busy-${other}`);
+      for (let other = 0; other < 6; other++) await account().acquireLease("export", `busy-${other}`);
       await driveAccount(MINUTE);
       await moveTo(night + minute * MINUTE);
     }
     expect(await waiting(database.id)).toBe(1);
     await setPolicy(database.id, { paused: true });
     expect(await waiting(database.id)).toBe(0);
-    for (let other = 0; other < 6; other++) await account().release("export", `busy-${other}`);
+    for (let other = 0; other < 6; other++) await account().releaseLease("export", `busy-${other}`);
     await settle([database]);
     expect(await runsOf(database.id)).toHaveLength(1);
   });

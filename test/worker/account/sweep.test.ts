@@ -53,7 +53,7 @@ describe("POST /api/backups", () => {
     expect(runs.map(({ databaseId }) => databaseId).sort()).toEqual(databases.map(({ id }) => id).sort());
   });
 
-  it("starts the first 25 at once, and the others as places become free; a second one is told to wait", async () => {
+  it("starts the first 25 at once, and the others as slots become free; a second one is told to wait", async () => {
     const databases = await createDatabases(30);
     const response = await call("/api/backups", { method: "POST", body: "{}" });
     expect((await response.json<{ runs: unknown[] }>()).runs).toHaveLength(25);
@@ -96,35 +96,35 @@ describe("many databases at once", () => {
     await drive(id, ({ phase }) => phase.at === "copying");
     await setFaults(id, [{ on: "download", fault: "status", value: 500, times: 1 }]);
     expect(await nextStep(id)).toMatchObject({ phase: { at: "copying" }, attempt: 1 });
-    for (const other of ["x", "y"]) expect(await account().take("copy", other)).toBe(true);
+    for (const other of ["x", "y"]) expect(await account().acquireLease("copy", other)).toBe(true);
     expect(await nextStep(id)).toMatchObject({ phase: { at: "copying", waiting: true }, attempt: 1 });
     vi.setSystemTime(Date.now() + 1_000);
-    expect(await account().take("copy", "later")).toBe(false);
-    await account().release("copy", "x");
+    expect(await account().acquireLease("copy", "later")).toBe(false);
+    await account().releaseLease("copy", "x");
     // One place is free, and it is not the later one's.
-    expect(await account().take("copy", "later")).toBe(false);
+    expect(await account().acquireLease("copy", "later")).toBe(false);
     await drive(id, isOver);
     expect(await storedRun(id)).toMatchObject({ phase: { at: "complete" } });
-    for (const other of ["y", "later"]) await account().release("copy", other);
+    for (const other of ["y", "later"]) await account().releaseLease("copy", other);
   });
 
-  it("a place that is never given back ends by itself", async () => {
-    const queue = env.ACCOUNT_QUEUE.getByName("leases");
+  it("a slot that is never given back ends by itself", async () => {
+    const queue = env.ACCOUNT_COORDINATOR.getByName("leases");
     const taken = [];
-    for (let i = 0; i < 7; i++) taken.push(await queue.take("export", `dead-${i}`));
+    for (let i = 0; i < 7; i++) taken.push(await queue.acquireLease("export", `dead-${i}`));
     expect(taken).toEqual([true, true, true, true, true, true, false]);
     vi.setSystemTime(Date.now() + 3 * 60_000);
-    expect(await queue.take("export", "alive")).toBe(true);
+    expect(await queue.acquireLease("export", "alive")).toBe(true);
   });
 
-  it("whose turn it is gets the place, not who asks first after it became free", async () => {
-    const queue = env.ACCOUNT_QUEUE.getByName("fairness");
-    for (const id of ["a", "b"]) await queue.take("copy", id);
-    expect(await queue.take("copy", "first in line")).toBe(false);
+  it("whose turn it is gets the slot, not who asks first after it became free", async () => {
+    const queue = env.ACCOUNT_COORDINATOR.getByName("fairness");
+    for (const id of ["a", "b"]) await queue.acquireLease("copy", id);
+    expect(await queue.acquireLease("copy", "first in line")).toBe(false);
     vi.setSystemTime(Date.now() + 1_000);
-    expect(await queue.take("copy", "second in line")).toBe(false);
-    await queue.release("copy", "a");
-    expect(await queue.take("copy", "second in line")).toBe(false);
-    expect(await queue.take("copy", "first in line")).toBe(true);
+    expect(await queue.acquireLease("copy", "second in line")).toBe(false);
+    await queue.releaseLease("copy", "a");
+    expect(await queue.acquireLease("copy", "second in line")).toBe(false);
+    expect(await queue.acquireLease("copy", "first in line")).toBe(true);
   });
 });

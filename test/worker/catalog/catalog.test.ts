@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { D1Catalog } from "../../../src/cloudflare/catalog/catalog.ts";
 import { D1DatabaseIndex } from "../../../src/cloudflare/catalog/database-index.ts";
 import type { BackupRow } from "../../../src/core/backup/backup-row.ts";
-import type { KnownDatabase, ListedDatabase } from "../../../src/core/catalog/database-index.ts";
+import type { DatabaseListItem, ListingEntry } from "../../../src/core/catalog/database-index.ts";
 import type { DatabaseRow } from "../../../src/core/catalog/database-row.ts";
 import type { Result } from "../../../src/core/failure.ts";
 import type { Cursor, Page } from "../../../src/core/page.ts";
@@ -284,7 +284,7 @@ describe("runs of long ago", () => {
   });
 });
 
-const listed = (id: string, name: string, more: Partial<ListedDatabase> = {}): ListedDatabase => ({
+const listed = (id: string, name: string, more: Partial<ListingEntry> = {}): ListingEntry => ({
   id,
   name,
   freshnessMs: 26 * HOUR_MS,
@@ -318,7 +318,7 @@ describe("the list of databases", () => {
       filter: { gone: boolean | null; name: string | null },
       limit: number,
     ): Promise<string[]> => {
-      const found = await all<KnownDatabase>((page, after) => index.list(filter, page, after), limit);
+      const found = await all<DatabaseListItem>((page, after) => index.list(filter, page, after), limit);
       return found.map(({ id }) => id);
     };
     for (const limit of [1, 2, 9]) {

@@ -2,7 +2,7 @@ import { env } from "cloudflare:workers";
 import { beforeEach, describe, expect, it } from "vitest";
 import { D1Catalog } from "../../../src/cloudflare/catalog/catalog.ts";
 import { D1DatabaseIndex } from "../../../src/cloudflare/catalog/database-index.ts";
-import type { ListedDatabase } from "../../../src/core/catalog/database-index.ts";
+import type { ListingEntry } from "../../../src/core/catalog/database-index.ts";
 import type { DatabaseRow, TroubledDatabases } from "../../../src/core/catalog/database-row.ts";
 import type { Result } from "../../../src/core/failure.ts";
 import { databaseProblems } from "../../../src/core/health/database-problems.ts";
@@ -29,14 +29,14 @@ const row: DatabaseRow = {
   writtenAt: listedAt,
 };
 
-const listed = (id: string, name: string, more: Partial<ListedDatabase> = {}): ListedDatabase => ({
+const listed = (id: string, name: string, more: Partial<ListingEntry> = {}): ListingEntry => ({
   id,
   name,
   freshnessMs: LIMIT_MS,
   watched: true,
   ...more,
 });
-const named = (...ids: string[]): ListedDatabase[] => ids.map((id) => listed(id, `name of ${id}`));
+const named = (...ids: string[]): ListingEntry[] => ids.map((id) => listed(id, `name of ${id}`));
 
 async function value<T>(result: Promise<Result<T>>): Promise<T> {
   const awaited = await result;
@@ -232,7 +232,7 @@ describe("a listing", () => {
     const ids = Array.from({ length: 1_200 }, (_, i) => `id-${i}`);
     await value(index.saveListing(named("before"), ago(7_200_000)));
     // The last of them is no text, which the column refuses.
-    const broken = [...named(...ids), { ...listed("broken", ""), name: null }] as ListedDatabase[];
+    const broken = [...named(...ids), { ...listed("broken", ""), name: null }] as ListingEntry[];
     expect(await index.saveListing(broken, listedAt)).toMatchObject({
       ok: false,
       failure: { code: "catalog-unavailable" },

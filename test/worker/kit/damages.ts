@@ -126,7 +126,7 @@ export function everyDamageIsFound(compression: string, extension: string): void
       if (object !== "manifest.json") expect(known).toHaveLength(files.length - 1);
     });
 
-    it("two volumes that have changed places are both named, and each says whose bytes it holds", async () => {
+    it("two volumes that have changed slots are both named, and each says whose bytes it holds", async () => {
       const [first = "", second = ""] = two.volumes;
       const verification = await verifiedWith([first, second], async ([a = "", b = ""]) => {
         const [bytesA, bytesB] = [await bytesOf(a), await bytesOf(b)];

@@ -5,16 +5,16 @@ import { z } from "zod";
 import { codecs } from "../../../src/cloudflare/codecs/codecs.ts";
 import { manifestText } from "../../../src/core/backup/manifest.ts";
 import type { OrphansView, RebuildView } from "../../../src/core/bucket/maintenance.ts";
-import { careJobSchema } from "../../../src/jobs/maintenance/maintenance-job.ts";
+import { maintenanceJobSchema } from "../../../src/jobs/maintenance/maintenance-job.ts";
 import { unsealed } from "../../core/kit/sample-manifest.ts";
 import { call } from "./run-driver.ts";
 
-export const care = () => env.BUCKET_CARE.getByName("emulated-account");
+export const care = () => env.BUCKET_MAINTENANCE.getByName("emulated-account");
 
 /** Fires the object's alarm, with the clock moved to when it is due. False when nothing is left to do. */
-export async function nextCare(): Promise<boolean> {
+export async function nextMaintenance(): Promise<boolean> {
   const wakeAt = await runInDurableObject(care(), (_, state) => {
-    const job = careJobSchema.safeParse(state.storage.kv.get("job")).data;
+    const job = maintenanceJobSchema.safeParse(state.storage.kv.get("job")).data;
     return job !== undefined && job.finishedAt === null ? job.wakeAt : null;
   });
   if (wakeAt !== null && wakeAt > Date.now()) vi.setSystemTime(wakeAt);
@@ -22,8 +22,8 @@ export async function nextCare(): Promise<boolean> {
 }
 
 /** Drives the work on the bucket to its end; returns how many alarms that took. */
-export async function driveCare(): Promise<number> {
-  for (let alarms = 0; alarms < 400; alarms++) if (!(await nextCare())) return alarms;
+export async function driveMaintenance(): Promise<number> {
+  for (let alarms = 0; alarms < 400; alarms++) if (!(await nextMaintenance())) return alarms;
   throw new Error("the work on the bucket is still going on after 400 alarms");
 }
 
@@ -38,7 +38,7 @@ async function ask(method: string, path: string): Promise<void> {
 
 export async function rebuildNow(): Promise<RebuildView> {
   await ask("POST", "/api/catalog/rebuild");
-  await driveCare();
+  await driveMaintenance();
   return latestRebuild();
 }
 
@@ -50,7 +50,7 @@ export async function latestRebuild(): Promise<RebuildView> {
 
 export async function orphansNow(method: "POST" | "DELETE"): Promise<OrphansView> {
   await ask(method, "/api/orphans");
-  await driveCare();
+  await driveMaintenance();
   return orphansView();
 }
 

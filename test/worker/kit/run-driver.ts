@@ -99,7 +99,7 @@ export async function dumpSql(backupId: string | null): Promise<string> {
 export const NIGHTLY = "0 3 * * *";
 export const HEARTBEAT = "*/5 * * * *";
 
-export const account = () => env.ACCOUNT_QUEUE.getByName("emulated-account");
+export const account = () => env.ACCOUNT_COORDINATOR.getByName("emulated-account");
 
 /** The account's object as in a new installation; whose keys were shown is remembered. */
 export async function forgetAccount(): Promise<void> {

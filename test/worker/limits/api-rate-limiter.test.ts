@@ -6,8 +6,8 @@ import { D1Rest } from "../../../src/cloudflare/d1/d1-rest.ts";
 import type { CallKind } from "../../../src/core/d1/api-budget.ts";
 import type { D1Api } from "../../../src/core/d1/api.ts";
 import { EVERYTHING } from "../../../src/core/d1/export-options.ts";
-import { CallLedger, type KeptValues } from "../../../src/jobs/limits/api-rate-limiter.ts";
-import { type CallDesk, meteredApi } from "../../../src/jobs/limits/metered-api.ts";
+import { ApiRateLimiter, type KeptValues } from "../../../src/jobs/limits/api-rate-limiter.ts";
+import { type CallLimiter, meteredApi } from "../../../src/jobs/limits/metered-api.ts";
 import { createDatabase, resetAccount, setFaults } from "../kit/emulated-account.ts";
 import { holdTheClock } from "../kit/run-driver.ts";
 
@@ -30,24 +30,24 @@ async function requestsSeen(): Promise<{ total: number; mostInFiveMinutes: numbe
   return counts.parse(await (await fetch(`${CONTROL}/requests`)).json());
 }
 
-/** A desk as the account's object is one, over storage of its own; tells what it was told. */
-function desk(limit: number, exports = 0) {
+/** A coordinator as the account's object is one, over storage of its own; tells what it was told. */
+function coordinator(limit: number, exports = 0) {
   const values = new Map<string, unknown>();
   const kv: KeptValues = {
     get: (key) => structuredClone(values.get(key)),
     put: (key, value) => void values.set(key, structuredClone(value)),
   };
-  const ledger = new CallLedger({ kv });
-  ledger.limit(limit);
+  const limiter = new ApiRateLimiter({ kv });
+  limiter.limit(limit);
   const slowedDown: [number, number | undefined][] = [];
-  const counter: CallDesk = {
-    admit: async (kind: CallKind) => ledger.admit(kind, exports, Date.now()),
+  const counter: CallLimiter = {
+    acquireCall: async (kind: CallKind) => limiter.acquire(kind, exports, Date.now()),
     slowDown: async (forMs, left) => {
       slowedDown.push([forMs, left]);
-      ledger.slowDown(forMs, Date.now(), left, exports);
+      limiter.slowDown(forMs, Date.now(), left, exports);
     },
   };
-  return { ...counter, ledger, slowedDown };
+  return { ...counter, limiter, slowedDown };
 }
 
 /** Every call of the API but the poll, with its name. */
@@ -65,14 +65,14 @@ function calls(api: D1Api, id: string): [string, () => Promise<{ ok: boolean }>]
 describe("the metered API", () => {
   it("admits each call before it makes it, and answers as the API does", async () => {
     const database = await createDatabase("CREATE TABLE t (a)");
-    const counter = desk(960);
+    const counter = coordinator(960);
     const before = await requestsSeen();
     for (const [name, make] of calls(meteredApi(rest(), counter, "work"), database.id)) {
       const bare = calls(rest(), database.id).find(([other]) => other === name);
       if (name === "startExport") expect(await make(), name).toMatchObject({ ok: true });
       else expect(await make(), name).toEqual(await bare?.[1]());
     }
-    expect(counter.ledger.used(Date.now())).toBe(6);
+    expect(counter.limiter.used(Date.now())).toBe(6);
     expect((await requestsSeen()).total - before.total).toBe(6 + 5);
   });
 
@@ -80,8 +80,8 @@ describe("the metered API", () => {
     "refuses %s beyond the budget, makes no call, and says when to come back",
     async (kind) => {
       const database = await createDatabase("");
-      const counter = desk(100);
-      while (counter.ledger.admit(kind, 0, Date.now()) === 0);
+      const counter = coordinator(100);
+      while (counter.limiter.acquire(kind, 0, Date.now()) === 0);
       const api = meteredApi(rest(), counter, kind);
       const before = await requestsSeen();
       for (const [name, make] of calls(api, database.id)) {
@@ -109,30 +109,36 @@ describe("the metered API", () => {
     await setFaults(database.id, [{ on: "export.start", fault: "slow", value: 3_600_000 }]);
     const started = await rest().startExport(database.id, EVERYTHING);
     const bookmark = started.ok && started.value.kind === "active" ? (started.value.bookmark ?? "") : "";
-    const counter = desk(100);
-    while (counter.ledger.admit("work", 0, Date.now()) === 0);
-    const used = counter.ledger.used(Date.now());
+    const counter = coordinator(100);
+    while (counter.limiter.acquire("work", 0, Date.now()) === 0);
+    const used = counter.limiter.used(Date.now());
     const metered = meteredApi(rest(), counter, "work");
     expect(await metered.pollExport(database.id, EVERYTHING, bookmark)).toMatchObject({
       ok: true,
       value: { kind: "active" },
     });
-    expect(counter.ledger.used(Date.now())).toBe(used + 1);
-    // A desk that never answers does not hold a poll up.
-    const silent: CallDesk = { admit: () => new Promise(() => undefined), slowDown: async () => undefined };
+    expect(counter.limiter.used(Date.now())).toBe(used + 1);
+    // A coordinator that never answers does not hold a poll up.
+    const silent: CallLimiter = {
+      acquireCall: () => new Promise(() => undefined),
+      slowDown: async () => undefined,
+    };
     const polled = meteredApi(rest(), silent, "work").pollExport(database.id, EVERYTHING, bookmark);
     expect(await polled).toMatchObject({ ok: true, value: { kind: "active" } });
   });
 
-  it.each<[string, CallDesk]>([
+  it.each<[string, CallLimiter]>([
     [
       "rejects",
-      { admit: () => Promise.reject(new Error("gone")), slowDown: () => Promise.reject(new Error("gone")) },
+      {
+        acquireCall: () => Promise.reject(new Error("gone")),
+        slowDown: () => Promise.reject(new Error("gone")),
+      },
     ],
     [
       "throws",
       {
-        admit: () => {
+        acquireCall: () => {
           throw new Error("gone");
         },
         slowDown: () => {
@@ -140,20 +146,23 @@ describe("the metered API", () => {
         },
       },
     ],
-  ])("makes the call when the desk %s: an export must not be lost to bookkeeping", async (_, unreachable) => {
-    const database = await createDatabase("");
-    await rateLimit(20);
-    const api = meteredApi(rest(), unreachable, "work");
-    for (const [name, make] of calls(api, database.id))
-      expect(await make(), name).toMatchObject({ ok: true });
-    expect(await api.pollExport(database.id, EVERYTHING, "none")).toMatchObject({ ok: true });
-  });
+  ])(
+    "makes the call when the coordinator %s: an export must not be lost to bookkeeping",
+    async (_, unreachable) => {
+      const database = await createDatabase("");
+      await rateLimit(20);
+      const api = meteredApi(rest(), unreachable, "work");
+      for (const [name, make] of calls(api, database.id))
+        expect(await make(), name).toMatchObject({ ok: true });
+      expect(await api.pollExport(database.id, EVERYTHING, "none")).toMatchObject({ ok: true });
+    },
+  );
 });
 
 describe("what Cloudflare says", () => {
   it("by a 429 holds back everything but polls for as long as it asks", async () => {
     const database = await createDatabase("");
-    const counter = desk(960);
+    const counter = coordinator(960);
     const api = meteredApi(rest(), counter, "work");
     await setFaults(database.id, [{ on: "get", fault: "status", value: 429, times: 1 }]);
     expect(await api.getDatabase(database.id)).toMatchObject({
@@ -180,19 +189,19 @@ describe("what Cloudflare says", () => {
     async (exports, quota, goesOn) => {
       const database = await createDatabase("");
       await rateLimit(quota);
-      const counter = desk(1_200, exports);
+      const counter = coordinator(1_200, exports);
       const api = meteredApi(rest(), counter, "work");
       expect(await api.getDatabase(database.id)).toMatchObject({ ok: true });
       expect((await api.bookmark(database.id)).ok).toBe(goesOn);
       vi.setSystemTime(Date.now() + 301_000);
-      expect(await counter.admit("work")).toBe(0);
+      expect(await counter.acquireCall("work")).toBe(0);
     },
   );
 
   it("tells nobody while plenty is left", async () => {
     const database = await createDatabase("");
     await rateLimit(1_200);
-    const counter = desk(960);
+    const counter = coordinator(960);
     await meteredApi(rest(), counter, "work").getDatabase(database.id);
     expect(counter.slowedDown).toEqual([]);
   });
@@ -210,18 +219,20 @@ describe("what Cloudflare says", () => {
 
 describe("the count", () => {
   it("is the object's, and is there after the object was evicted", async () => {
-    const stub = env.ACCOUNT_QUEUE.getByName("budget");
+    const stub = env.ACCOUNT_COORDINATOR.getByName("budget");
     const admitted = (count: number): Promise<number> =>
       runInDurableObject(stub, (_, { storage }) => {
-        const ledger = new CallLedger(storage);
-        for (let call = 0; call < count; call++) ledger.admit("work", 0, Date.now());
-        return ledger.used(Date.now());
+        const limiter = new ApiRateLimiter(storage);
+        for (let call = 0; call < count; call++) limiter.acquire("work", 0, Date.now());
+        return limiter.used(Date.now());
       });
-    await runInDurableObject(stub, (_, { storage }) => new CallLedger(storage).limit(150));
+    await runInDurableObject(stub, (_, { storage }) => new ApiRateLimiter(storage).limit(150));
     expect(await admitted(120)).toBe(120);
     await evictDurableObject(stub);
     expect(await admitted(60)).toBe(150);
-    await runInDurableObject(stub, (_, { storage }) => new CallLedger(storage).slowDown(600_000, Date.now()));
+    await runInDurableObject(stub, (_, { storage }) =>
+      new ApiRateLimiter(storage).slowDown(600_000, Date.now()),
+    );
     await evictDurableObject(stub);
     vi.setSystemTime(Date.now() + 400_000);
     expect(await admitted(1)).toBe(0);
@@ -230,12 +241,12 @@ describe("the count", () => {
   });
 
   it.each([["nonsense"], [{ calls: "many" }], [null]])("begins anew when %j is stored", async (stored) => {
-    const stub = env.ACCOUNT_QUEUE.getByName(crypto.randomUUID());
+    const stub = env.ACCOUNT_COORDINATOR.getByName(crypto.randomUUID());
     await runInDurableObject(stub, (_, { storage }) => {
       storage.kv.put("calls", stored);
-      const ledger = new CallLedger(storage);
-      expect(ledger.admit("work", 0, Date.now())).toBe(0);
-      expect(ledger.used(Date.now())).toBe(1);
+      const limiter = new ApiRateLimiter(storage);
+      expect(limiter.acquire("work", 0, Date.now())).toBe(0);
+      expect(limiter.used(Date.now())).toBe(1);
     });
   });
 });

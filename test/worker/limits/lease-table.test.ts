@@ -1,7 +1,7 @@
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { PlaceLedger } from "../../../src/jobs/limits/lease-table.ts";
+import { LeaseTable } from "../../../src/jobs/limits/lease-table.ts";
 import { DueQueue } from "../../../src/jobs/registry/due-queue.ts";
 import { createDatabase, resetAccount, setFaults, stateOf } from "../kit/emulated-account.ts";
 import {
@@ -26,123 +26,123 @@ const NOW = Date.UTC(2126, 10, 21, 3, 0, 0);
 beforeEach(() => holdTheClock());
 afterEach(() => vi.useRealTimers());
 
-/** A ledger in the SQLite of an object of its own. */
-async function withLedger(work: (ledger: PlaceLedger) => void): Promise<void> {
-  const stub = env.ACCOUNT_QUEUE.getByName(crypto.randomUUID());
-  await runInDurableObject(stub, (_, { storage }) => work(new PlaceLedger(storage.sql)));
+/** A table in the SQLite of an object of its own. */
+async function withStore(work: (table: LeaseTable) => void): Promise<void> {
+  const stub = env.ACCOUNT_COORDINATOR.getByName(crypto.randomUUID());
+  await runInDurableObject(stub, (_, { storage }) => work(new LeaseTable(storage.sql)));
 }
 
-describe("places", () => {
+describe("slots", () => {
   it("are as many as the limit says, which is remembered", async () => {
-    const stub = env.ACCOUNT_QUEUE.getByName("limits");
+    const stub = env.ACCOUNT_COORDINATOR.getByName("limits");
     await runInDurableObject(stub, (_, { storage }) => {
-      const ledger = new PlaceLedger(storage.sql);
-      expect(ledger.free("export", NOW)).toBe(6);
-      expect(ledger.free("copy", NOW)).toBe(2);
-      ledger.limit("export", 3);
+      const table = new LeaseTable(storage.sql);
+      expect(table.free("export", NOW)).toBe(6);
+      expect(table.free("copy", NOW)).toBe(2);
+      table.limit("export", 3);
     });
     await evictDurableObject(stub);
     await runInDurableObject(stub, (_, { storage }) => {
-      const ledger = new PlaceLedger(storage.sql);
-      expect(["a", "b", "c", "d"].map((id) => ledger.take("export", id, NOW))).toEqual([
+      const table = new LeaseTable(storage.sql);
+      expect(["a", "b", "c", "d"].map((id) => table.acquire("export", id, NOW))).toEqual([
         true,
         true,
         true,
         false,
       ]);
-      expect(ledger.free("copy", NOW)).toBe(2);
+      expect(table.free("copy", NOW)).toBe(2);
     });
   });
 
   it("that are held stay so when there are fewer of them", async () => {
-    await withLedger((ledger) => {
-      for (const id of ["a", "b", "c"]) ledger.take("export", id, NOW);
-      ledger.limit("export", 1);
-      expect(ledger.free("export", NOW)).toBe(0);
-      expect(ledger.take("export", "c", NOW + SECOND)).toBe(true);
-      expect(ledger.release("export", "a", NOW + SECOND)).toEqual([]);
-      expect(ledger.take("export", "d", NOW + SECOND)).toBe(false);
-      ledger.release("export", "b", NOW + SECOND);
-      expect(ledger.take("export", "d", NOW + SECOND)).toBe(false);
-      expect(ledger.release("export", "c", NOW + SECOND)).toEqual(["d"]);
+    await withStore((table) => {
+      for (const id of ["a", "b", "c"]) table.acquire("export", id, NOW);
+      table.limit("export", 1);
+      expect(table.free("export", NOW)).toBe(0);
+      expect(table.acquire("export", "c", NOW + SECOND)).toBe(true);
+      expect(table.release("export", "a", NOW + SECOND)).toEqual([]);
+      expect(table.acquire("export", "d", NOW + SECOND)).toBe(false);
+      table.release("export", "b", NOW + SECOND);
+      expect(table.acquire("export", "d", NOW + SECOND)).toBe(false);
+      expect(table.release("export", "c", NOW + SECOND)).toEqual(["d"]);
     });
   });
 
   it("tell when to look for one again, should nobody give one back", async () => {
-    await withLedger((ledger) => {
-      ledger.limit("export", 2);
-      ledger.take("export", "a", NOW);
-      expect(ledger.lookAgainAt("export", NOW)).toBe(NOW);
-      ledger.take("export", "b", NOW + SECOND);
-      expect(ledger.lookAgainAt("export", NOW + SECOND)).toBe(NOW + 2 * MINUTE);
-      ledger.take("export", "a", NOW + 2 * SECOND);
-      expect(ledger.lookAgainAt("export", NOW + 2 * SECOND)).toBe(NOW + 2 * MINUTE + SECOND);
+    await withStore((table) => {
+      table.limit("export", 2);
+      table.acquire("export", "a", NOW);
+      expect(table.lookAgainAt("export", NOW)).toBe(NOW);
+      table.acquire("export", "b", NOW + SECOND);
+      expect(table.lookAgainAt("export", NOW + SECOND)).toBe(NOW + 2 * MINUTE);
+      table.acquire("export", "a", NOW + 2 * SECOND);
+      expect(table.lookAgainAt("export", NOW + 2 * SECOND)).toBe(NOW + 2 * MINUTE + SECOND);
       // A place is free, but somebody waits for it, who may be gone by then.
-      ledger.take("export", "waits", NOW + 2 * SECOND);
-      ledger.release("export", "a", NOW + 2 * SECOND);
-      expect(ledger.lookAgainAt("export", NOW + 2 * SECOND)).toBe(NOW + 62 * SECOND);
+      table.acquire("export", "waits", NOW + 2 * SECOND);
+      table.release("export", "a", NOW + 2 * SECOND);
+      expect(table.lookAgainAt("export", NOW + 2 * SECOND)).toBe(NOW + 62 * SECOND);
     });
   });
 
   it("end by themselves when their run has died", async () => {
-    await withLedger((ledger) => {
-      ledger.take("export", "a", NOW);
-      expect(ledger.held("export", NOW + 2 * MINUTE - 1)).toBe(1);
-      expect(ledger.held("export", NOW + 2 * MINUTE)).toBe(0);
+    await withStore((table) => {
+      table.acquire("export", "a", NOW);
+      expect(table.held("export", NOW + 2 * MINUTE - 1)).toBe(1);
+      expect(table.held("export", NOW + 2 * MINUTE)).toBe(0);
     });
   });
 });
 
 describe("a reservation", () => {
   it("is held until the database asks, which keeps it", async () => {
-    await withLedger((ledger) => {
-      ledger.limit("export", 1);
-      expect(ledger.reserve("export", "a", NOW)).toBe(true);
-      expect(ledger.held("export", NOW)).toBe(1);
-      expect(ledger.take("export", "other", NOW)).toBe(false);
-      expect(ledger.take("export", "a", NOW + MINUTE)).toBe(true);
-      expect(ledger.held("export", NOW + 2.5 * MINUTE)).toBe(1);
+    await withStore((table) => {
+      table.limit("export", 1);
+      expect(table.reserve("export", "a", NOW)).toBe(true);
+      expect(table.held("export", NOW)).toBe(1);
+      expect(table.acquire("export", "other", NOW)).toBe(false);
+      expect(table.acquire("export", "a", NOW + MINUTE)).toBe(true);
+      expect(table.held("export", NOW + 2.5 * MINUTE)).toBe(1);
     });
   });
 
   it.each(["export", "copy"] as const)(
-    "of a place to %s ends after two minutes when nobody asks",
+    "of a slot to %s ends after two minutes when nobody asks",
     async (kind) => {
-      await withLedger((ledger) => {
-        ledger.limit(kind, 1);
-        ledger.reserve(kind, "a", NOW);
-        expect(ledger.free(kind, NOW + 2 * MINUTE - 1)).toBe(0);
-        expect(ledger.free(kind, NOW + 2 * MINUTE)).toBe(1);
+      await withStore((table) => {
+        table.limit(kind, 1);
+        table.reserve(kind, "a", NOW);
+        expect(table.free(kind, NOW + 2 * MINUTE - 1)).toBe(0);
+        expect(table.free(kind, NOW + 2 * MINUTE)).toBe(1);
       });
     },
   );
 
   it("comes after those that wait already", async () => {
-    await withLedger((ledger) => {
-      ledger.limit("export", 1);
-      ledger.take("export", "a", NOW);
-      expect(ledger.take("export", "waits", NOW)).toBe(false);
-      expect(ledger.release("export", "a", NOW + SECOND)).toEqual(["waits"]);
-      expect(ledger.free("export", NOW + SECOND)).toBe(0);
-      expect(ledger.reserve("export", "b", NOW + SECOND)).toBe(false);
-      expect(ledger.take("export", "waits", NOW + SECOND)).toBe(true);
+    await withStore((table) => {
+      table.limit("export", 1);
+      table.acquire("export", "a", NOW);
+      expect(table.acquire("export", "waits", NOW)).toBe(false);
+      expect(table.release("export", "a", NOW + SECOND)).toEqual(["waits"]);
+      expect(table.free("export", NOW + SECOND)).toBe(0);
+      expect(table.reserve("export", "b", NOW + SECOND)).toBe(false);
+      expect(table.acquire("export", "waits", NOW + SECOND)).toBe(true);
       // One that no longer asks is no longer waiting.
-      ledger.release("export", "waits", NOW + SECOND);
-      expect(ledger.reserve("export", "b", NOW + SECOND)).toBe(true);
+      table.release("export", "waits", NOW + SECOND);
+      expect(table.reserve("export", "b", NOW + SECOND)).toBe(true);
     });
   });
 
-  it("is not made for a database that holds a place, whose lease stays as it is", async () => {
-    await withLedger((ledger) => {
-      ledger.take("export", "a", NOW);
-      expect(ledger.reserve("export", "a", NOW + MINUTE)).toBe(false);
-      expect(ledger.held("export", NOW + 2 * MINUTE)).toBe(0);
+  it("is not made for a database that holds a slot, whose lease stays as it is", async () => {
+    await withStore((table) => {
+      table.acquire("export", "a", NOW);
+      expect(table.reserve("export", "a", NOW + MINUTE)).toBe(false);
+      expect(table.held("export", NOW + 2 * MINUTE)).toBe(0);
     });
   });
 
   it("is not made for more than there are", async () => {
-    await withLedger((ledger) => {
-      const reserved = Array.from({ length: 8 }, (_, index) => ledger.reserve("export", `db-${index}`, NOW));
+    await withStore((table) => {
+      const reserved = Array.from({ length: 8 }, (_, index) => table.reserve("export", `db-${index}`, NOW));
       expect(reserved.filter(Boolean)).toHaveLength(6);
     });
   });

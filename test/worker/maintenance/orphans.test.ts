@@ -4,7 +4,14 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { D1Catalog } from "../../../src/cloudflare/catalog/catalog.ts";
 import { stampOf } from "../../../src/core/bucket/object-keys.ts";
 import { createDatabase, syntheticDump } from "../kit/emulated-account.ts";
-import { allKeys, care, driveCare, nextCare, orphansNow, orphansView } from "../kit/maintenance-driver.ts";
+import {
+  allKeys,
+  care,
+  driveMaintenance,
+  nextMaintenance,
+  orphansNow,
+  orphansView,
+} from "../kit/maintenance-driver.ts";
 import { advanceDays, backUp, call, drive, holdTheClock, startBackup, storedRun } from "../kit/run-driver.ts";
 
 const HOUR_MS = 3_600_000;
@@ -38,7 +45,7 @@ async function settle(id = ID): Promise<void> {
 
 async function daily(): Promise<void> {
   await care().daily();
-  await driveCare();
+  await driveMaintenance();
 }
 
 const left = async (folder: string): Promise<string[]> =>
@@ -180,10 +187,10 @@ describe("what a dry run listed", { timeout: 30_000 }, () => {
     expect(await ask("POST")).toEqual([202, undefined]);
     expect(await ask("POST")).toEqual([409, "orphans-under-way"]);
     expect(await ask("DELETE")).toEqual([409, "orphans-not-listed"]);
-    await driveCare();
+    await driveMaintenance();
     expect(await ask("DELETE")).toEqual([202, undefined]);
     expect(await ask("DELETE")).toEqual([409, "orphans-under-way"]);
-    await driveCare();
+    await driveMaintenance();
     const headers = { Authorization: "Bearer viewer-token-for-tests" };
     for (const method of ["POST", "DELETE"]) {
       const request = new Request("http://worker.test/api/orphans", { method, headers });
@@ -237,7 +244,7 @@ describe("the day's care", { timeout: 30_000 }, () => {
     const young = await backUp(database);
     await advanceDays(1.5);
     expect((await call("/api/orphans", { method: "POST" })).status).toBe(202);
-    await nextCare();
+    await nextMaintenance();
     await daily();
     expect(await catalog.run(old.id)).toEqual({ ok: true, value: null });
     expect(await catalog.run(young.id)).toMatchObject({ ok: true, value: { id: young.id } });
@@ -249,7 +256,7 @@ describe("the day's care", { timeout: 30_000 }, () => {
   it("is done once, however often it is asked for at a time", async () => {
     await care().daily();
     await care().daily();
-    await driveCare();
+    await driveMaintenance();
     const waiting = await runInDurableObject(care(), (_, state) => state.storage.kv.get("waiting"));
     expect(waiting).toEqual([]);
   });

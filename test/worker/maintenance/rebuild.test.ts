@@ -26,7 +26,7 @@ beforeEach(async () => {
 });
 afterEach(() => vi.useRealTimers());
 
-const account = () => env.ACCOUNT_QUEUE.getByName("emulated-account");
+const account = () => env.ACCOUNT_COORDINATOR.getByName("emulated-account");
 
 const databaseRows = () =>
   rows("SELECT id, name, fresh_at, last_backup_id, notices FROM databases ORDER BY id");

@@ -3,7 +3,7 @@ import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { R2Vault } from "../../../src/cloudflare/bucket/vault.ts";
 import { D1Catalog } from "../../../src/cloudflare/catalog/catalog.ts";
-import { AccountQueue } from "../../../src/index.ts";
+import { AccountCoordinator } from "../../../src/index.ts";
 import {
   copyBackup,
   databaseWith,
@@ -103,13 +103,13 @@ describe("when the bucket or the account does not answer", () => {
     await advanceDays(1);
     await startBackup(kept.database.id);
     await drive(kept.database.id, ({ phase }) => phase.at === "committing");
-    const { policy } = AccountQueue.prototype;
-    AccountQueue.prototype.policy = async () => {
+    const { policy } = AccountCoordinator.prototype;
+    AccountCoordinator.prototype.policy = async () => {
       throw new Error("not now");
     };
     await drive(kept.database.id, isOver);
     await rest(kept.database.id);
-    AccountQueue.prototype.policy = policy;
+    AccountCoordinator.prototype.policy = policy;
     expect(await foldersOf(kept.database.name)).toHaveLength(4);
     await rest(kept.database.id, DAY_MS / 24);
     expect(await foldersOf(kept.database.name)).toHaveLength(1);

@@ -150,7 +150,7 @@ describe("a run that is cancelled", () => {
   });
 
   it("gives its places to those who wait", async () => {
-    const account = env.ACCOUNT_QUEUE.getByName("emulated-account");
+    const account = env.ACCOUNT_COORDINATOR.getByName("emulated-account");
     const database = await createDatabase(TABLE);
     const id = await startBackup(database.id);
     await drive(database.id, phase("exporting"));

@@ -2,7 +2,7 @@ import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { connect } from "../../../src/connect.ts";
-import type { AccountDesk } from "../../../src/core/account/coordinator.ts";
+import type { Coordinator } from "../../../src/core/account/coordinator.ts";
 import { RUN_DEADLINE_MS } from "../../../src/core/backoff.ts";
 import { failed, ok } from "../../../src/core/failure.ts";
 import { effectivePolicy } from "../../../src/core/policy/effective-policy.ts";
@@ -195,10 +195,10 @@ describe("a run that the account's budget turns away", () => {
       retryAfterMs: 9_000,
     });
     let turnedAway = 0;
-    const desk: AccountDesk = {
-      take: async () => true,
-      release: async () => undefined,
-      admit: async () => 0,
+    const coordinator: Coordinator = {
+      acquireLease: async () => true,
+      releaseLease: async () => undefined,
+      acquireCall: async () => 0,
       slowDown: async () => undefined,
       policy: async () => (turnedAway++ < 30 ? spent : ok(effectivePolicy({}, platform.settings))),
       report: async () => undefined,
@@ -210,7 +210,7 @@ describe("a run that the account's budget turns away", () => {
       for (let times = 0; times < 30; times++) {
         const run = store.run(Date.now());
         if (run === null) throw new Error("there is no run");
-        await steps.step(run, platform, desk);
+        await steps.step(run, platform, coordinator);
         const waiting = store.run(Date.now());
         expect(waiting).toMatchObject({ phase: { at: "preflight" }, attempt: 0, wakeAt: Date.now() + 9_000 });
       }
