@@ -271,13 +271,13 @@ class Simulation {
     for (let exports = 1; exports <= EXPORT_LIMIT; exports++) {
       const started = await this.#step(async () => {
         // Asked for with each try: one that has waited long may hold it no longer.
-        while (!places.take("export", database.id, clock.now())) await this.#queued("export", database);
+        while (!places.acquire("export", database.id, clock.now())) await this.#queued("export", database);
         return api.startExport(database.id, EVERYTHING);
       });
       if (!started.ok) return false;
       for (let polls = 0; ; polls++) {
         await clock.sleep(pollDelayMs(polls));
-        places.take("export", database.id, clock.now());
+        places.acquire("export", database.id, clock.now());
         const polled = await this.#step(() => api.pollExport(database.id, EVERYTHING, "bookmark"), true);
         if (!polled.ok) return false;
         if (polled.value.kind === "complete") return true;
@@ -328,7 +328,7 @@ class Simulation {
   async #copy(database: Database): Promise<void> {
     const { clock, places } = this.#world;
     for (let left = database.bytes; left > 0; left -= VOLUME_BYTES) {
-      while (!places.take("copy", database.id, clock.now())) await this.#queued("copy", database);
+      while (!places.acquire("copy", database.id, clock.now())) await this.#queued("copy", database);
       await this.#alarm();
       await clock.sleep(Math.min(left, VOLUME_BYTES) / COPY_BYTES_A_MS + this.#world.between(SMALL_COPY_MS));
     }
