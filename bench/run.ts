@@ -3,15 +3,15 @@ import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { startWranglerDev } from "../scripts/wrangler-dev.ts";
-import { BenchWorker } from "./bench-worker.ts";
-import { catalog } from "./catalog.ts";
-import { dueCheck } from "./due-check.ts";
-import { EmulatedDumps } from "./emulated-dumps.ts";
-import { latency } from "./latency.ts";
-import { memory } from "./memory.ts";
-import { scale } from "./scale.ts";
-import { stages } from "./stages.ts";
-import { throughput } from "./throughput.ts";
+import { BenchWorker } from "./harness/bench-worker.ts";
+import { catalog } from "./benches/catalog.ts";
+import { dueCheck } from "./benches/due-check.ts";
+import { EmulatedDumps } from "./harness/emulated-dumps.ts";
+import { latency } from "./benches/latency.ts";
+import { memory } from "./benches/memory.ts";
+import { scale } from "./scale/nights.ts";
+import { stages } from "./benches/stages.ts";
+import { throughput } from "./benches/throughput.ts";
 
 /**
  * Compares the product with a bare copy, and with its aims. Times are compared with each other in one run, never

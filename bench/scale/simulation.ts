@@ -5,13 +5,13 @@ import {
   LATEST_POLL_MS,
   LONGEST_WAIT_MS,
   pollDelayMs,
-} from "../src/core/backoff.ts";
-import type { D1Api } from "../src/core/d1/api.ts";
-import { EVERYTHING } from "../src/core/d1/export-options.ts";
-import type { Result } from "../src/core/failure.ts";
-import { dueAt, SPREAD_MS } from "../src/core/schedule/schedule.ts";
-import { type Database, drawDatabases, type Night } from "./scale-databases.ts";
-import { BrokenPromise, type Limits, World } from "./scale-world.ts";
+} from "../../src/core/backoff.ts";
+import type { D1Api } from "../../src/core/d1/api.ts";
+import { EVERYTHING } from "../../src/core/d1/export-options.ts";
+import type { Result } from "../../src/core/failure.ts";
+import { dueAt, SPREAD_MS } from "../../src/core/schedule/schedule.ts";
+import { type Database, drawDatabases, type Night } from "./databases.ts";
+import { BrokenPromise, type Limits, World } from "./world.ts";
 
 /** As the product has them, and as it makes its calls: the steps below follow those of src/jobs. */
 const COMPARED_AT_ONCE = 9;
@@ -22,10 +22,10 @@ const VOLUME_BYTES = 128 * 1024 * 1024;
 
 /** Calls that comparisons leave to runs that have begun: a step's of each place. */
 const COMPARING_SPARES = 24;
-/** As jobs/examine-step.ts has them. */
+/** As jobs/run/examine-step.ts has them. */
 const TABLES_A_STEP = 10;
 const EXAMINE_TRIES = 3;
-/** As jobs/account-work.ts has it. */
+/** As jobs/account/work.ts has it. */
 const LONG_DUMP_BYTES = 256 * 1024 * 1024;
 
 /** Assumed: what an alarm takes beside the calls, and how fast a dump is copied and read back. */

@@ -1,8 +1,8 @@
-import type { BenchWorker } from "./bench-worker.ts";
-import type { Dump } from "./emulated-dumps.ts";
-import { STAGES } from "./stage.ts";
-import { median } from "./statistics.ts";
-import { table } from "./table.ts";
+import type { BenchWorker } from "../harness/bench-worker.ts";
+import type { Dump } from "../harness/emulated-dumps.ts";
+import { STAGES } from "../worker/stages.ts";
+import { median } from "../harness/statistics.ts";
+import { table } from "../harness/table.ts";
 
 const MIB = 1024 * 1024;
 /** A lean step and one of the default size, which a plan's CPU has to suffice for. */

@@ -1,8 +1,8 @@
-import { GZIP_LEVEL, ZSTD_LEVEL } from "../src/cloudflare/codecs/codecs.ts";
-import type { BenchWorker, Measured, Way } from "./bench-worker.ts";
-import type { Dump } from "./emulated-dumps.ts";
-import { median } from "./statistics.ts";
-import { table, verdict } from "./table.ts";
+import { GZIP_LEVEL, ZSTD_LEVEL } from "../../src/cloudflare/codecs/codecs.ts";
+import type { BenchWorker, Measured, Way } from "../harness/bench-worker.ts";
+import type { Dump } from "../harness/emulated-dumps.ts";
+import { median } from "../harness/statistics.ts";
+import { table, verdict } from "../harness/table.ts";
 
 const VOLUME_CPU_AIM = 10;
 const HELD_AIM_MIB = 20;

@@ -1,9 +1,9 @@
 import { join } from "node:path";
 import { z } from "zod";
-import { startWranglerDev, type WranglerDev } from "../scripts/wrangler-dev.ts";
-import type { Compression } from "../src/core/bucket/object-keys.ts";
+import { startWranglerDev, type WranglerDev } from "../../scripts/wrangler-dev.ts";
+import type { Compression } from "../../src/core/bucket/object-keys.ts";
 import type { Dump } from "./emulated-dumps.ts";
-import type { Stage } from "./stage.ts";
+import type { Stage } from "../worker/stages.ts";
 import { type Usage, watched } from "./workerd-usage.ts";
 
 /** One of the two ways of copying a dump. */
@@ -44,7 +44,7 @@ export class BenchWorker {
   }
 
   static async start(persistTo: string): Promise<BenchWorker> {
-    const config = join(import.meta.dirname, "wrangler.jsonc");
+    const config = join(import.meta.dirname, "../wrangler.jsonc");
     return new BenchWorker(await startWranglerDev({ config, persistTo }));
   }
 

@@ -1,6 +1,6 @@
-import type { Failure, Result } from "../src/core/failure.ts";
-import type { Cursor, Page } from "../src/core/page.ts";
-import type { Platform } from "../src/core/platform.ts";
+import type { Failure, Result } from "../../src/core/failure.ts";
+import type { Cursor, Page } from "../../src/core/page.ts";
+import type { Platform } from "../../src/core/platform.ts";
 
 const BACKUPS = 1_000_000;
 const DATABASES = 10_000;

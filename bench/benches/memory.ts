@@ -1,6 +1,6 @@
-import { BenchWorker, type Way } from "./bench-worker.ts";
-import type { Dump } from "./emulated-dumps.ts";
-import { table, verdict } from "./table.ts";
+import { BenchWorker, type Way } from "../harness/bench-worker.ts";
+import type { Dump } from "../harness/emulated-dumps.ts";
+import { table, verdict } from "../harness/table.ts";
 
 /** How much more than a bare put's the pipeline's memory may grow from the small dump to the large one. */
 const ALLOWANCE_MIB = 32;

@@ -1,24 +1,29 @@
 import { z } from "zod";
-import { codecs } from "../src/cloudflare/codecs/codecs.ts";
-import { connect } from "../src/connect.ts";
-import type { Volume } from "../src/core/backup/manifest.ts";
-import { COMPRESSIONS, volumeName } from "../src/core/bucket/object-keys.ts";
-import type { Gauge } from "../src/core/bucket/vault.ts";
-import { NOTHING_SCANNED } from "../src/core/dump/tally.ts";
-import type { Failure, Result } from "../src/core/failure.ts";
-import type { Platform } from "../src/core/platform.ts";
-import { backupOptions } from "../src/core/policy/backup-options.ts";
-import { effectivePolicy } from "../src/core/policy/effective-policy.ts";
-import type { Copy } from "../src/core/run/run.ts";
-import { copyVolume } from "../src/jobs/run/copy-volume.ts";
-import { fillCatalog, measureCatalog } from "./catalog-worker.ts";
-import { type DueCheckCalls, measureDueCheck } from "./due-check-worker.ts";
-import { RECIPIENT, runStage } from "./stage-worker.ts";
+import { codecs } from "../../src/cloudflare/codecs/codecs.ts";
+import { connect } from "../../src/connect.ts";
+import type { Volume } from "../../src/core/backup/manifest.ts";
+import { COMPRESSIONS, volumeName } from "../../src/core/bucket/object-keys.ts";
+import type { Gauge } from "../../src/core/bucket/vault.ts";
+import { NOTHING_SCANNED } from "../../src/core/dump/tally.ts";
+import type { Failure, Result } from "../../src/core/failure.ts";
+import type { Platform } from "../../src/core/platform.ts";
+import { backupOptions } from "../../src/core/policy/backup-options.ts";
+import { effectivePolicy } from "../../src/core/policy/effective-policy.ts";
+import type { Copy } from "../../src/core/run/run.ts";
+import { copyVolume } from "../../src/jobs/run/copy-volume.ts";
+import { fillCatalog, measureCatalog } from "./catalog.ts";
+import { type DueCheckCalls, measureDueCheck } from "./due-check.ts";
+import { RECIPIENT, runStage } from "./stage-run.ts";
 
-export { DueCheck } from "./due-check-worker.ts";
+export { DueCheck } from "./due-check.ts";
 
 /** So that the platform is put together from the very environment that the product has. */
-export { AccountCoordinator, BackupVerification, BucketMaintenance, DatabaseBackups } from "../src/index.ts";
+export {
+  AccountCoordinator,
+  BackupVerification,
+  BucketMaintenance,
+  DatabaseBackups,
+} from "../../src/index.ts";
 
 const wishSchema = z.object({
   url: z.string(),

@@ -1,12 +1,12 @@
 import { DatabaseSync, type SQLInputValue } from "node:sqlite";
-import { type CallKind, exportSlots, WINDOW_MS } from "../src/core/d1/api-budget.ts";
-import type { D1Api, ExportAnswer } from "../src/core/d1/api.ts";
-import { failed, type Failure, type FailureCode, ok, type Result } from "../src/core/failure.ts";
-import { ApiRateLimiter } from "../src/jobs/limits/api-rate-limiter.ts";
-import { LeaseTable, type Sql } from "../src/jobs/limits/lease-table.ts";
-import { type CallLimiter, meteredApi } from "../src/jobs/limits/metered-api.ts";
-import { seeded, VirtualClock } from "./scale-clock.ts";
-import type { Database } from "./scale-databases.ts";
+import { type CallKind, exportSlots, WINDOW_MS } from "../../src/core/d1/api-budget.ts";
+import type { D1Api, ExportAnswer } from "../../src/core/d1/api.ts";
+import { failed, type Failure, type FailureCode, ok, type Result } from "../../src/core/failure.ts";
+import { ApiRateLimiter } from "../../src/jobs/limits/api-rate-limiter.ts";
+import { LeaseTable, type Sql } from "../../src/jobs/limits/lease-table.ts";
+import { type CallLimiter, meteredApi } from "../../src/jobs/limits/metered-api.ts";
+import { seeded, VirtualClock } from "./clock.ts";
+import type { Database } from "./databases.ts";
 
 /** What the simulation cannot go on from: the code has broken a promise. */
 export class BrokenPromise extends Error {

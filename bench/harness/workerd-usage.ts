@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { groupMembers } from "../scripts/wrangler-dev.ts";
+import { groupMembers } from "../../scripts/wrangler-dev.ts";
 
 /** What a Worker's process used while something ran. */
 export interface Usage {

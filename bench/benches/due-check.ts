@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { z } from "zod";
-import { startWranglerDev } from "../scripts/wrangler-dev.ts";
-import { table, verdict } from "./table.ts";
+import { startWranglerDev } from "../../scripts/wrangler-dev.ts";
+import { table, verdict } from "../harness/table.ts";
 
 const DATABASES = 10_000;
 const AIM_MS = 200;
@@ -10,7 +10,10 @@ const measuredSchema = z.array(z.object({ what: z.string(), ms: z.number(), answ
 
 /** The account's object with 10,000 databases, in workerd. */
 export async function dueCheck(persistTo: string): Promise<string> {
-  const worker = await startWranglerDev({ config: join(import.meta.dirname, "wrangler.jsonc"), persistTo });
+  const worker = await startWranglerDev({
+    config: join(import.meta.dirname, "../wrangler.jsonc"),
+    persistTo,
+  });
   try {
     const url = new URL(`/due-check?databases=${DATABASES}`, worker.url);
     const response = await fetch(url, { method: "POST", signal: AbortSignal.timeout(120_000) });

@@ -2,10 +2,10 @@ import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
-import { runWrangler, startWranglerDev } from "../scripts/wrangler-dev.ts";
-import type { EmulatedDumps } from "./emulated-dumps.ts";
-import { median } from "./statistics.ts";
-import { table, verdict } from "./table.ts";
+import { runWrangler, startWranglerDev } from "../../scripts/wrangler-dev.ts";
+import type { EmulatedDumps } from "../harness/emulated-dumps.ts";
+import { median } from "../harness/statistics.ts";
+import { table, verdict } from "../harness/table.ts";
 
 const AIM_SECONDS = 2;
 /** How often the run is looked at: what is measured is at most so much too long. */
@@ -22,7 +22,7 @@ const runSchema = z.object({ state: z.string(), error: z.unknown() });
 
 /** From the request for a backup of a small database until it is complete, with the product as it is deployed. */
 export async function latency(source: EmulatedDumps, folder: string, rounds: number): Promise<string> {
-  const root = join(import.meta.dirname, "..");
+  const root = join(import.meta.dirname, "../..");
   const config = join(root, "wrangler.jsonc");
   await runWrangler(
     ["d1", "migrations", "apply", "CATALOG", "--local", "-c", config, "--persist-to", folder],

@@ -1,8 +1,8 @@
 import { DurableObject } from "cloudflare:workers";
-import { connect } from "../src/connect.ts";
-import { AccountSchedule } from "../src/jobs/registry/account-schedule.ts";
-import { DatabaseRegistry } from "../src/jobs/registry/database-registry.ts";
-import { DueQueue } from "../src/jobs/registry/due-queue.ts";
+import { connect } from "../../src/connect.ts";
+import { AccountSchedule } from "../../src/jobs/registry/account-schedule.ts";
+import { DatabaseRegistry } from "../../src/jobs/registry/database-registry.ts";
+import { DueQueue } from "../../src/jobs/registry/due-queue.ts";
 
 const NIGHT = Date.UTC(2026, 10, 21, 3);
 const HOUR_MS = 3_600_000;

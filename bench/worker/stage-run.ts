@@ -1,9 +1,9 @@
 import { z } from "zod";
-import type { Compression } from "../src/core/bucket/object-keys.ts";
-import { NOTHING_SCANNED, Tally } from "../src/core/dump/tally.ts";
-import type { Platform } from "../src/core/platform.ts";
-import { StatementScanner } from "../src/core/sql/statements.ts";
-import { type Stage, stageSchema } from "./stage.ts";
+import type { Compression } from "../../src/core/bucket/object-keys.ts";
+import { NOTHING_SCANNED, Tally } from "../../src/core/dump/tally.ts";
+import type { Platform } from "../../src/core/platform.ts";
+import { StatementScanner } from "../../src/core/sql/statements.ts";
+import { type Stage, stageSchema } from "./stages.ts";
 
 /** Nobody's: its private key was thrown away. */
 export const RECIPIENT = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";

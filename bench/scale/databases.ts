@@ -1,5 +1,5 @@
-import { isDue } from "../src/core/schedule/spread.ts";
-import { seeded } from "./scale-clock.ts";
+import { isDue } from "../../src/core/schedule/spread.ts";
+import { seeded } from "./clock.ts";
 
 const SECOND = 1_000;
 const MINUTE = 60 * SECOND;

@@ -1,7 +1,7 @@
-import { EXAMINE_DAYS, type Night } from "./scale-databases.ts";
-import { simulate, type Simulated } from "./scale-simulation.ts";
-import type { Limits } from "./scale-world.ts";
-import { table, verdict } from "./table.ts";
+import { EXAMINE_DAYS, type Night } from "./databases.ts";
+import { simulate, type Simulated } from "./simulation.ts";
+import type { Limits } from "./world.ts";
+import { table, verdict } from "../harness/table.ts";
 
 const DATABASES = 10_000;
 const CHANGED = 0.1;

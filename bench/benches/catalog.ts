@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { z } from "zod";
-import { startWranglerDev } from "../scripts/wrangler-dev.ts";
-import { table, verdict } from "./table.ts";
+import { startWranglerDev } from "../../scripts/wrangler-dev.ts";
+import { table, verdict } from "../harness/table.ts";
 
 const AIM_MS = 50;
 
@@ -10,7 +10,10 @@ const measuredSchema = z.array(z.object({ list: z.string(), ms: z.number(), item
 
 /** The lists of a catalogue of 1,000,000 backups, 10,000 databases and 100,000 runs: a page of 100 of each. */
 export async function catalog(persistTo: string): Promise<string> {
-  const worker = await startWranglerDev({ config: join(import.meta.dirname, "wrangler.jsonc"), persistTo });
+  const worker = await startWranglerDev({
+    config: join(import.meta.dirname, "../wrangler.jsonc"),
+    persistTo,
+  });
   try {
     const { seconds } = filledSchema.parse(await post(new URL("/catalog/fill", worker.url)));
     const measured = measuredSchema.parse(await post(new URL("/catalog/measure", worker.url)));
