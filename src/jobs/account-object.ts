@@ -60,7 +60,7 @@ export function accountCoordinator<Env extends Cloudflare.Env>(options: AccountC
     readonly #rounds: AccountRounds;
     readonly #registry: DatabaseRegistry;
     readonly #queue: DueQueue;
-    readonly #telling: AccountOutbox;
+    readonly #outbox: AccountOutbox;
     readonly #policyCopies: PolicyCopies;
     readonly #proofs: KeyProofs;
     readonly #comparisonsRest = { until: 0 };
@@ -75,9 +75,9 @@ export function accountCoordinator<Env extends Cloudflare.Env>(options: AccountC
       this.#listing = new ListingStore(storage);
       this.#registry = new DatabaseRegistry(storage.sql);
       this.#queue = new DueQueue(storage.sql);
-      this.#telling = new AccountOutbox(storage, this.#registry);
+      this.#outbox = new AccountOutbox(storage, this.#registry);
       this.#policyCopies = new PolicyCopies(storage, this.#registry);
-      this.#rounds = new AccountRounds(storage, this.#listing, this.#queue, this.#telling);
+      this.#rounds = new AccountRounds(storage, this.#listing, this.#queue, this.#outbox);
       this.#proofs = new KeyProofs(storage.sql);
     }
 
@@ -126,7 +126,7 @@ export function accountCoordinator<Env extends Cloudflare.Env>(options: AccountC
       if (!opened.ok) return opened;
       const { schedule, platform } = opened.value;
       const now = platform.now();
-      if (schedule.saw(cron, scheduledTime, now)) this.#telling.oweListing(now);
+      if (schedule.saw(cron, scheduledTime, now)) this.#outbox.addListing(now);
       this.#rounds.list(Math.min(scheduledTime, now) - 1, now);
       this.ctx.storage.kv.put("look-after", true);
       await this.#wakeBy(now);
@@ -167,8 +167,8 @@ export function accountCoordinator<Env extends Cloudflare.Env>(options: AccountC
       if (!opened.ok) return opened;
       const now = opened.value.platform.now();
       opened.value.schedule.setDefaultPolicy(policy, who, now);
-      this.#telling.oweListing(now);
-      this.#telling.owePolicy(now);
+      this.#outbox.addListing(now);
+      this.#outbox.addPolicy(now);
       await this.#wakeBy(now);
       return this.defaultPolicy();
     }
@@ -207,7 +207,7 @@ export function accountCoordinator<Env extends Cloudflare.Env>(options: AccountC
       const { schedule, platform } = opened.value;
       const now = platform.now();
       const entry = schedule.setPolicy(database, policy, who, now);
-      this.#telling.oweListing(now);
+      this.#outbox.addListing(now);
       await this.#wakeBy(now);
       return ok(viewDatabase(entry, this.#registry.changes(entry.id), schedule, now));
     }
@@ -226,7 +226,7 @@ export function accountCoordinator<Env extends Cloudflare.Env>(options: AccountC
       const { schedule, platform } = opened.value;
       const now = platform.now();
       if (policy !== null) schedule.restoreDefault(policy, now);
-      this.#telling.oweListing(now);
+      this.#outbox.addListing(now);
       await this.#wakeBy(now);
     }
 
@@ -254,7 +254,7 @@ export function accountCoordinator<Env extends Cloudflare.Env>(options: AccountC
       this.#proofs.keepOnly(recipients);
       return healthOf({
         listing: this.#listing,
-        untoldSince: this.#telling.listingOwedSince,
+        pendingSince: this.#outbox.listingPendingSince,
         sweep: await this.latestSweep(),
         unproven: this.#proofs.unproven(recipients),
         registry: this.#registry,
@@ -295,7 +295,7 @@ export function accountCoordinator<Env extends Cloudflare.Env>(options: AccountC
         await this.#daily(platform);
       }
       this.#rounds.settle(platform.now());
-      await this.#telling.flush(platform, schedule, this.#policyCopies);
+      await this.#outbox.flush(platform, schedule, this.#policyCopies);
     }
 
     async #daily(platform: Platform): Promise<void> {
@@ -343,7 +343,7 @@ export function accountCoordinator<Env extends Cloudflare.Env>(options: AccountC
         registry: this.#registry,
         queue: this.#queue,
         leases: this.#leases,
-        telling: this.#telling,
+        outbox: this.#outbox,
         schedule,
         platform,
         policyCopies: this.#policyCopies,
@@ -368,7 +368,7 @@ export function accountCoordinator<Env extends Cloudflare.Env>(options: AccountC
         due === null ? null : Math.max(due, this.#scheduleRestsUntil),
         toCompare === null ? null : Math.max(toCompare, this.#comparisonsRest.until),
         toStart === null ? null : Math.max(toStart, this.#leases.lookAgainAt("export", now)),
-        this.#telling.nextAt(),
+        this.#outbox.nextAt(),
         this.ctx.storage.kv.get("look-after") === true ? now : null,
       ].filter((time) => time !== null);
       return times.length === 0 ? null : Math.min(...times);

@@ -81,7 +81,7 @@ export function databaseBackups<Env extends Cloudflare.Env>(options: DatabaseBac
       const identity = { ...database, accountId: platform.settings.accountId };
       const run = newRun(runIdOf(database.id, createdAt), identity, request, createdAt);
       this.#store.replace(run);
-      this.#records.oweReport(now);
+      this.#records.addReport(now);
       const outbox = new CatalogOutbox(this.#store, platform);
       outbox.addRun(run);
       await this.ctx.storage.setAlarm(now);
@@ -290,7 +290,7 @@ export function databaseBackups<Env extends Cloudflare.Env>(options: DatabaseBac
       const run = this.#store.run(Date.now());
       const times = [
         run === null || isOver(run) ? null : run.wakeAt,
-        this.#store.outbox?.dueAt ?? null,
+        this.#store.catalogOutbox.dueAt,
         this.#records.reportDueAt,
         ...this.#store.leftovers.map((leftover) => leftover.dueAt),
         this.#retention.nextDue(Date.now()),

@@ -7,7 +7,7 @@ export interface AccountHealth {
     readonly at: string;
     readonly databases: number;
     /** Since when the catalogue was to be told of it, or of what is told with it; null when it was. */
-    readonly untoldSince: string | null;
+    readonly pendingSince: string | null;
   } | null;
   /** Why the list of databases could not be read last; null when it could. */
   readonly listingFailure: { readonly code: string; readonly detail: string; readonly hint: string } | null;

@@ -25,9 +25,9 @@ export function listingProblems(
   }
   if (latest === null) return [];
   // A catalogue that was made anew knows nothing of what it was told before.
-  const lost = listedAt === null && latest.untoldSince === null;
-  const untoldMs = latest.untoldSince === null ? 0 : now - Date.parse(latest.untoldSince);
-  if (!lost && untoldMs <= TELLING_MS) return [];
+  const lost = listedAt === null && latest.pendingSince === null;
+  const pendingMs = latest.pendingSince === null ? 0 : now - Date.parse(latest.pendingSince);
+  if (!lost && pendingMs <= TELLING_MS) return [];
   const tooOld = listedAt === null || now - Date.parse(listedAt) > FRESHNESS_LIMIT_MS;
   return [
     {

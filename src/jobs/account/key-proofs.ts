@@ -2,6 +2,16 @@ import { CHALLENGE_MS, challengeLine, type KeyProof, sameDigest } from "../../co
 import { sha256Of } from "../../core/bucket/codecs.ts";
 import type { Platform } from "../../core/platform.ts";
 import { iso } from "../../core/time.ts";
+import { upgradeTables } from "../object/table-versions.ts";
+
+/**
+ * The steps by which its table comes to be: see `upgradeTables`. `answered` is the line that was answered last: a
+ * request that is repeated because its answer got lost is no mistake.
+ */
+export const KEY_PROOF_TABLES = [
+  `CREATE TABLE key_proof (
+     recipient TEXT PRIMARY KEY, proven_at INTEGER, challenge TEXT, line_sha256 TEXT, made_at INTEGER, answered TEXT)`,
+];
 
 /**
  * Whose private key was shown, in the account object's SQLite. Of a challenge, its ciphertext is kept and the SHA-256
@@ -12,9 +22,7 @@ export class KeyProofs {
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
-    // `answered` is the line answered last: a request that is repeated because its answer got lost is no mistake.
-    sql.exec(`CREATE TABLE IF NOT EXISTS key_proof (
-      recipient TEXT PRIMARY KEY, proven_at INTEGER, challenge TEXT, line_sha256 TEXT, made_at INTEGER, answered TEXT)`);
+    upgradeTables(sql, "key-proofs", KEY_PROOF_TABLES);
   }
 
   /** Recipients that left the configuration are forgotten: one that comes back has to be proven again. */

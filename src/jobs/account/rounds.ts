@@ -31,14 +31,14 @@ export class AccountRounds {
   readonly #listing: ListingStore;
   readonly #sweeps: SweepStore;
   readonly #queue: DueQueue;
-  readonly #telling: AccountOutbox;
+  readonly #outbox: AccountOutbox;
 
-  constructor(storage: DurableObjectStorage, listing: ListingStore, queue: DueQueue, telling: AccountOutbox) {
+  constructor(storage: DurableObjectStorage, listing: ListingStore, queue: DueQueue, outbox: AccountOutbox) {
     this.#storage = storage;
     this.#listing = listing;
     this.#sweeps = new SweepStore(storage);
     this.#queue = queue;
-    this.#telling = telling;
+    this.#outbox = outbox;
   }
 
   /** The latest request for every database. */
@@ -104,9 +104,9 @@ export class AccountRounds {
       const changed = schedule.applyListing(found, anchor, now, whole);
       const first = this.#listing.listed === null;
       this.#listing.complete(found.length, now);
-      this.#telling.listed(now);
+      this.#outbox.listed(now);
       // Who asks for everything may have made the catalogue anew.
-      if (changed || first || sweep?.state === "listing") this.#telling.oweListing(now);
+      if (changed || first || sweep?.state === "listing") this.#outbox.addListing(now);
       if (sweep?.state !== "listing") return;
       for (const database of wanted) this.#queue.add(database, sweep.request, false, now);
       this.#sweeps.save({ ...sweep, state: "starting", databases: wanted.length });

@@ -53,14 +53,14 @@ export function defaultPolicyView(
 /** What the account's object adds to health. */
 export function healthOf(known: {
   readonly listing: ListingStore;
-  readonly untoldSince: number | null;
+  readonly pendingSince: number | null;
   readonly sweep: SweepView | null;
   readonly unproven: readonly string[];
   readonly registry: DatabaseRegistry;
   readonly schedule: AccountSchedule;
   readonly now: number;
 }): AccountHealth {
-  const { listing, untoldSince, registry, schedule, now } = known;
+  const { listing, pendingSince, registry, schedule, now } = known;
   const { listed, failure } = listing;
   return {
     listing:
@@ -69,7 +69,7 @@ export function healthOf(known: {
         : {
             at: iso(listed.at),
             databases: listed.databases,
-            untoldSince: untoldSince === null ? null : iso(untoldSince),
+            pendingSince: pendingSince === null ? null : iso(pendingSince),
           },
     listingFailure:
       failure === null ? null : { code: failure.code, detail: failure.detail, hint: failure.hint },

@@ -37,7 +37,7 @@ export interface WorkParts {
   readonly registry: DatabaseRegistry;
   readonly queue: DueQueue;
   readonly leases: LeaseTable;
-  readonly telling: AccountOutbox;
+  readonly outbox: AccountOutbox;
   readonly schedule: AccountSchedule;
   readonly platform: Platform;
   readonly policyCopies: PolicyCopies;
@@ -61,7 +61,7 @@ export class AccountWork {
   }
 
   async #compare(due: QueueEntry): Promise<void> {
-    const { registry, queue, telling, schedule, platform, comparisonsRest } = this.#parts;
+    const { registry, queue, outbox, schedule, platform, comparisonsRest } = this.#parts;
     const known = registry.get(due.id);
     if (known === null || known.goneAt !== null) return queue.drop(due.id);
     const loaded = await this.#parts.policyCopies.load(due.id, schedule, platform);
@@ -92,7 +92,7 @@ export class AccountWork {
       return queue.compared(due, { written: false, first: false });
     registry.change(due.id, { unchanged: { backupId, checkedAt: now } });
     registry.copyLater(due.id, now);
-    telling.oweRun(run, now);
+    outbox.addRun(run, now);
     return queue.done(due);
   }
 

@@ -1,10 +1,9 @@
-import { backoffMs } from "../../core/backoff.ts";
 import type { BackupRow } from "../../core/backup/backup-row.ts";
 import { comparingAgain, databaseRow, type DatabaseRow } from "../../core/catalog/database-row.ts";
 import type { Platform } from "../../core/platform.ts";
 import { viewRun } from "../../core/run/run-view.ts";
 import type { Run } from "../../core/run/run.ts";
-import type { Outbox, RunStore } from "./run-store.ts";
+import type { CatalogRows, RunStore } from "./run-store.ts";
 
 /**
  * Rows on their way to the catalogue. They are kept until it has taken them: a catalogue that is down delays its
@@ -20,18 +19,12 @@ export class CatalogOutbox {
   }
 
   addRun(run: Run): void {
-    const outbox = this.#current();
-    const runs = { ...outbox.runs, [run.id]: { revision: run.revision, row: viewRun(run) } };
-    this.#store.outbox = { ...outbox, runs, dueAt: this.#platform.now() };
+    const { runs } = this.#store.catalogRows;
+    this.#add({ runs: { ...runs, [run.id]: { revision: run.revision, row: viewRun(run) } } });
   }
 
   addBackup(backup: BackupRow): void {
-    const outbox = this.#current();
-    this.#store.outbox = {
-      ...outbox,
-      backups: { ...outbox.backups, [backup.id]: backup },
-      dueAt: this.#platform.now(),
-    };
+    this.#add({ backups: { ...this.#store.catalogRows.backups, [backup.id]: backup } });
   }
 
   /** The database's own row, now that a run has ended. */
@@ -53,51 +46,48 @@ export class CatalogOutbox {
 
   /** A backup that is deleted needs no row any more. */
   withdrawBackup(backupId: string): void {
-    const { outbox } = this.#store;
-    if (outbox === null) return;
-    const backups = Object.entries(outbox.backups).filter(([id]) => id !== backupId);
-    this.#store.outbox = { ...outbox, backups: Object.fromEntries(backups) };
+    const rows = this.#store.catalogRows;
+    const backups = Object.entries(rows.backups).filter(([id]) => id !== backupId);
+    this.#store.catalogRows = { ...rows, backups: Object.fromEntries(backups) };
   }
 
   #saveDatabase(row: DatabaseRow): void {
     this.#store.row = row;
-    this.#store.outbox = { ...this.#current(), database: row, dueAt: this.#platform.now() };
+    this.#add({ database: row });
   }
 
-  /** Sends what is due. What the catalogue does not take now is sent again later. */
+  #add(rows: Partial<CatalogRows>): void {
+    this.#store.catalogRows = { ...this.#store.catalogRows, ...rows };
+    this.#store.catalogOutbox.add(this.#platform.now());
+  }
+
+  /** Delivers what is due. What the catalogue does not take now is delivered later. */
   async flush(): Promise<void> {
-    const outbox = this.#store.outbox;
     const { catalog, databases } = this.#platform;
-    if (outbox === null || outbox.dueAt > this.#platform.now()) return;
-    const answers = [
-      ...Object.values(outbox.runs).map(({ row, revision }) => catalog.saveRun(row, revision)),
-      ...Object.values(outbox.backups).map((backup) => catalog.saveBackup(backup)),
-      ...(outbox.database === null ? [] : [databases.saveDatabase(outbox.database)]),
-    ];
-    const refused = (await Promise.all(answers)).some((answer) => !answer.ok);
-    const now = this.#store.outbox;
-    if (now === null) return;
-    if (refused) {
-      const dueAt = this.#platform.now() + backoffMs(outbox.attempt, this.#platform.random(), 2_000, 300_000);
-      this.#store.outbox = { ...now, attempt: outbox.attempt + 1, dueAt };
-      return;
-    }
-    // Rows that were added while we waited stay.
-    const runs = Object.fromEntries(
-      Object.entries(now.runs).filter(([id, { revision }]) => outbox.runs[id]?.revision !== revision),
-    );
-    const backups = Object.fromEntries(
-      Object.entries(now.backups).filter(([id]) => outbox.backups[id] === undefined),
-    );
-    const sent = JSON.stringify(now.database) === JSON.stringify(outbox.database);
-    const database = sent ? null : now.database;
-    const empty = Object.keys(runs).length + Object.keys(backups).length === 0 && database === null;
-    this.#store.outbox = empty ? null : { runs, backups, database, attempt: 0, dueAt: this.#platform.now() };
+    await this.#store.catalogOutbox.flush(this.#platform, async () => {
+      const rows = this.#store.catalogRows;
+      const answers = await Promise.all([
+        ...Object.values(rows.runs).map(({ row, revision }) => catalog.saveRun(row, revision)),
+        ...Object.values(rows.backups).map((backup) => catalog.saveBackup(backup)),
+        ...(rows.database === null ? [] : [databases.saveDatabase(rows.database)]),
+      ]);
+      if (answers.some((answer) => !answer.ok)) return "refused";
+      this.#store.catalogRows = withoutDelivered(this.#store.catalogRows, rows);
+      return "delivered";
+    });
   }
+}
 
-  #current(): Outbox {
-    return (
-      this.#store.outbox ?? { runs: {}, backups: {}, database: null, attempt: 0, dueAt: this.#platform.now() }
-    );
-  }
+/** Rows that were added or changed while others were delivered stay. */
+function withoutDelivered(now: CatalogRows, delivered: CatalogRows): CatalogRows {
+  const runs = Object.entries(now.runs).filter(
+    ([id, { revision }]) => delivered.runs[id]?.revision !== revision,
+  );
+  const backups = Object.entries(now.backups).filter(([id]) => delivered.backups[id] === undefined);
+  const sent = JSON.stringify(now.database) === JSON.stringify(delivered.database);
+  return {
+    runs: Object.fromEntries(runs),
+    backups: Object.fromEntries(backups),
+    database: sent ? null : now.database,
+  };
 }

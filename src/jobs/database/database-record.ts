@@ -1,8 +1,8 @@
 import { z } from "zod";
 import type { DatabaseReport } from "../../core/account/coordinator.ts";
-import { backoffMs } from "../../core/backoff.ts";
 import { describeException } from "../../core/failure.ts";
 import type { Platform } from "../../core/platform.ts";
+import { Outbox } from "../object/outbox.ts";
 
 /**
  * What a database's object has found out beyond single runs. The account's object is told of it, and keeps the copy in
@@ -19,13 +19,13 @@ export type DatabaseRecord = z.infer<typeof recordSchema>;
 
 export type RecordChange = Partial<Omit<DatabaseRecord, "databaseId" | "databaseName">>;
 
-const owedSchema = z.object({ attempt: z.number().int(), dueAt: z.number().int(), serial: z.number().int() });
-
 export class RecordStore {
   readonly #storage: DurableObjectStorage;
+  readonly #report: Outbox;
 
   constructor(storage: DurableObjectStorage) {
     this.#storage = storage;
+    this.#report = new Outbox(storage.kv, "report");
   }
 
   read(database: { id: string; name: string }): DatabaseRecord {
@@ -48,42 +48,34 @@ export class RecordStore {
   /** Changes these fields of the record as it is now. */
   change(database: { id: string; name: string }, change: RecordChange, now: number): void {
     this.#storage.kv.put("record", { ...this.read(database), ...change });
-    this.oweReport(now);
+    this.addReport(now);
   }
 
-  /** The account's object has to be told: of a run that began or ended, or of what was found. */
-  oweReport(now: number): void {
-    const serial = (this.#owed?.serial ?? 0) + 1;
-    this.#storage.kv.put("report", { attempt: 0, dueAt: now, serial });
+  /** The account's object has to learn of a run that began or ended, or of what was found. */
+  addReport(now: number): void {
+    this.#report.add(now);
   }
 
   get reportDueAt(): number | null {
-    return this.#owed?.dueAt ?? null;
+    return this.#report.dueAt;
   }
 
   /** Reports, when that is due. May report twice. */
   async flush(
     report: () => DatabaseReport | null,
-    tell: (report: DatabaseReport) => Promise<void>,
+    deliver: (report: DatabaseReport) => Promise<void>,
     platform: Platform,
   ): Promise<void> {
-    const owed = this.#owed;
-    if (owed === null || owed.dueAt > platform.now()) return;
-    const told = report();
-    try {
-      if (told !== null) await tell(told);
-    } catch (error) {
-      console.error({ event: "report-failed", detail: describeException(error) });
-      const dueAt = platform.now() + backoffMs(owed.attempt, platform.random(), 2_000, 300_000);
-      if (this.#owed?.serial === owed.serial)
-        this.#storage.kv.put("report", { ...owed, attempt: owed.attempt + 1, dueAt });
-      return;
-    }
-    // What was changed while we waited is told next.
-    if (this.#owed?.serial === owed.serial) this.#storage.kv.delete("report");
-  }
-
-  get #owed(): z.infer<typeof owedSchema> | null {
-    return owedSchema.safeParse(this.#storage.kv.get("report")).data ?? null;
+    await this.#report.flush(platform, async () => {
+      const latest = report();
+      if (latest === null) return "delivered";
+      try {
+        await deliver(latest);
+        return "delivered";
+      } catch (error) {
+        console.error({ event: "report-failed", detail: describeException(error) });
+        return "refused";
+      }
+    });
   }
 }

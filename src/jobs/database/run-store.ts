@@ -4,6 +4,7 @@ import { type CommittedBackup, committedSchema } from "../../core/backup/committ
 import type { DatabaseRow } from "../../core/catalog/database-row.ts";
 import { RUN_STATES, type RunView } from "../../core/run/run-view.ts";
 import { newRun, type Run, runSchema } from "../../core/run/run.ts";
+import { Outbox } from "../object/outbox.ts";
 
 /** Storage holds another revision of the run: this step's world is gone, and it stops without effect. */
 export class Superseded extends Error {
@@ -19,15 +20,13 @@ const leftoverSchema = z.object({
 });
 export type Leftover = z.infer<typeof leftoverSchema>;
 
-const outboxSchema = z.object({
+const catalogRowsSchema = z.object({
   // rows are written and read by the same deployment or the next one, and only passed on
   runs: z.record(z.string(), z.object({ revision: z.number().int(), row: z.custom<RunView>() })),
   backups: z.record(z.string(), z.custom<BackupRow>()),
   database: z.custom<DatabaseRow>().nullable().default(null),
-  attempt: z.number().int(),
-  dueAt: z.number().int(),
 });
-export type Outbox = z.infer<typeof outboxSchema>;
+export type CatalogRows = z.infer<typeof catalogRowsSchema>;
 
 const pruneSchema = z.object({ databaseId: z.string(), backupIds: z.array(z.string()) });
 
@@ -72,10 +71,13 @@ const uploadOfAnyVersion = z.object({
 });
 
 export class RunStore {
+  /** When the catalogue is to be given `catalogRows`. */
+  readonly catalogOutbox: Outbox;
   readonly #storage: DurableObjectStorage;
 
   constructor(storage: DurableObjectStorage) {
     this.#storage = storage;
+    this.catalogOutbox = new Outbox(storage.kv, "catalog");
   }
 
   /** The current or latest run. */
@@ -186,13 +188,13 @@ export class RunStore {
     this.#storage.kv.put("row", row);
   }
 
-  get outbox(): Outbox | null {
-    const stored = this.#storage.kv.get("outbox");
-    return stored === undefined ? null : outboxSchema.parse(stored);
+  /** Rows that the catalogue has not taken yet. */
+  get catalogRows(): CatalogRows {
+    const stored = catalogRowsSchema.safeParse(this.#storage.kv.get("catalog-rows")).data;
+    return stored ?? { runs: {}, backups: {}, database: null };
   }
 
-  set outbox(outbox: Outbox | null) {
-    if (outbox === null) this.#storage.kv.delete("outbox");
-    else this.#storage.kv.put("outbox", outbox);
+  set catalogRows(rows: CatalogRows) {
+    this.#storage.kv.put("catalog-rows", rows);
   }
 }

@@ -1,4 +1,5 @@
 import type { LeaseKind } from "../../core/account/coordinator.ts";
+import { upgradeTables } from "../object/table-versions.ts";
 
 /** How many databases may export, and how many may copy, at the same time, until told. A copy holds up to 20 MiB. */
 const SLOTS: Record<LeaseKind, number> = { export: 6, copy: 2 };
@@ -20,18 +21,23 @@ export interface Sql {
   ): { one(): Row; toArray(): Row[] };
 }
 
+/** The steps by which its tables come to be: see `upgradeTables`. */
+export const LEASE_TABLES = [
+  `CREATE TABLE lease (
+     kind TEXT NOT NULL, database_id TEXT NOT NULL, ends_at INTEGER NOT NULL, PRIMARY KEY (kind, database_id));
+   CREATE TABLE waiting (
+     kind TEXT NOT NULL, database_id TEXT NOT NULL, since INTEGER NOT NULL, asked_at INTEGER NOT NULL,
+     PRIMARY KEY (kind, database_id));
+   CREATE TABLE lease_limit (kind TEXT PRIMARY KEY, slots INTEGER NOT NULL)`,
+];
+
 /** Who holds a slot and who waits for one, in SQLite, first come first served. */
 export class LeaseTable {
   readonly #sql: Sql;
 
   constructor(sql: Sql) {
     this.#sql = sql;
-    sql.exec(`CREATE TABLE IF NOT EXISTS lease (
-      kind TEXT NOT NULL, database_id TEXT NOT NULL, ends_at INTEGER NOT NULL, PRIMARY KEY (kind, database_id))`);
-    sql.exec(`CREATE TABLE IF NOT EXISTS waiting (
-      kind TEXT NOT NULL, database_id TEXT NOT NULL, since INTEGER NOT NULL, asked_at INTEGER NOT NULL,
-      PRIMARY KEY (kind, database_id))`);
-    sql.exec("CREATE TABLE IF NOT EXISTS lease_limit (kind TEXT PRIMARY KEY, slots INTEGER NOT NULL)");
+    upgradeTables(sql, "leases", LEASE_TABLES);
   }
 
   acquire(kind: LeaseKind, databaseId: string, now: number): boolean {

@@ -9,6 +9,7 @@ import {
   withBackup,
 } from "../../core/catalog/restored-database.ts";
 import type { BucketRecord } from "../../core/policy/policy-copy.ts";
+import { upgradeTables } from "../object/table-versions.ts";
 import { type MaintenanceJob, maintenanceJobSchema } from "./maintenance-job.ts";
 
 const waitingSchema = z.array(z.object({ kind: z.enum(MAINTENANCE_KINDS), askedAt: z.number() }));
@@ -48,6 +49,23 @@ export interface Orphan extends OrphanView {
   readonly firstListedAt: number;
 }
 
+/**
+ * The steps by which its tables come to be: see `upgradeTables`. `folder` holds those of the page under way that hold
+ * a manifest, `to_read` what has still to be read of that page.
+ */
+export const MAINTENANCE_TABLES = [
+  `CREATE TABLE folder (folder TEXT PRIMARY KEY);
+   CREATE TABLE to_read (
+     key TEXT PRIMARY KEY, bytes INTEGER NOT NULL, folder TEXT, record TEXT, pinned INTEGER NOT NULL);
+   CREATE TABLE found (id TEXT PRIMARY KEY, told INTEGER NOT NULL DEFAULT 0, entry TEXT NOT NULL);
+   CREATE TABLE orphan (
+     folder TEXT PRIMARY KEY, run_id TEXT NOT NULL, database_id TEXT NOT NULL, objects INTEGER NOT NULL,
+     bytes INTEGER NOT NULL, since TEXT NOT NULL, first_listed_at INTEGER NOT NULL, outcome TEXT);
+   CREATE TABLE candidate (
+     folder TEXT PRIMARY KEY, run_id TEXT, database_id TEXT, objects INTEGER NOT NULL,
+     bytes INTEGER NOT NULL, since TEXT NOT NULL)`,
+];
+
 /** Long work on the bucket, and what it has found so far, in its object's SQLite. */
 export class MaintenanceStore {
   readonly #storage: DurableObjectStorage;
@@ -56,17 +74,7 @@ export class MaintenanceStore {
   constructor(storage: DurableObjectStorage) {
     this.#storage = storage;
     this.#sql = storage.sql;
-    // folder: those of the page under way that hold a manifest. to_read: what has still to be read of that page.
-    for (const table of [
-      "folder (folder TEXT PRIMARY KEY)",
-      "to_read (key TEXT PRIMARY KEY, bytes INTEGER NOT NULL, folder TEXT, record TEXT, pinned INTEGER NOT NULL)",
-      "found (id TEXT PRIMARY KEY, told INTEGER NOT NULL DEFAULT 0, entry TEXT NOT NULL)",
-      `orphan (folder TEXT PRIMARY KEY, run_id TEXT NOT NULL, database_id TEXT NOT NULL, objects INTEGER NOT NULL,
-         bytes INTEGER NOT NULL, since TEXT NOT NULL, first_listed_at INTEGER NOT NULL, outcome TEXT)`,
-      `candidate (folder TEXT PRIMARY KEY, run_id TEXT, database_id TEXT, objects INTEGER NOT NULL,
-         bytes INTEGER NOT NULL, since TEXT NOT NULL)`,
-    ])
-      this.#sql.exec(`CREATE TABLE IF NOT EXISTS ${table}`);
+    upgradeTables(this.#sql, "maintenance", MAINTENANCE_TABLES);
   }
 
   /** The work under way or the latest. What another release has stored and this one cannot read counts as none. */

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { DatabaseReport } from "../../core/account/coordinator.ts";
 import { type Policy, storedPolicySchema } from "../../core/policy/policy.ts";
+import { upgradeTables } from "../object/table-versions.ts";
 
 /**
  * What the account's object knows of each of its databases. Times are milliseconds since the epoch. The bucket has a
@@ -37,21 +38,26 @@ export type PolicyChange = z.infer<typeof changeSchema>;
 /** So many changes of one policy are remembered. */
 const CHANGES_KEPT = 20;
 
+/** The steps by which its tables come to be: see `upgradeTables`. */
+export const REGISTRY_TABLES = [
+  `CREATE TABLE database (
+     id TEXT PRIMARY KEY, name TEXT NOT NULL, gone INTEGER NOT NULL, missing INTEGER NOT NULL, due_at INTEGER, sign_at INTEGER,
+     copy_due INTEGER, copy_attempt INTEGER NOT NULL DEFAULT 0, entry TEXT NOT NULL);
+   CREATE INDEX database_due ON database (due_at, id) WHERE due_at IS NOT NULL;
+   CREATE INDEX database_name ON database (name, gone);
+   CREATE INDEX database_sign ON database (sign_at) WHERE sign_at IS NOT NULL;
+   CREATE INDEX database_copy ON database (copy_due) WHERE copy_due IS NOT NULL;
+   CREATE TABLE policy_change (
+     serial INTEGER PRIMARY KEY, id TEXT NOT NULL, at INTEGER NOT NULL, who TEXT NOT NULL, policy TEXT NOT NULL);
+   CREATE INDEX policy_change_of ON policy_change (id, serial)`,
+];
+
 export class DatabaseRegistry {
   readonly #sql: SqlStorage;
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
-    sql.exec(`CREATE TABLE IF NOT EXISTS database (
-      id TEXT PRIMARY KEY, name TEXT NOT NULL, gone INTEGER NOT NULL, missing INTEGER NOT NULL, due_at INTEGER, sign_at INTEGER,
-      copy_due INTEGER, copy_attempt INTEGER NOT NULL DEFAULT 0, entry TEXT NOT NULL)`);
-    sql.exec("CREATE INDEX IF NOT EXISTS database_due ON database (due_at, id) WHERE due_at IS NOT NULL");
-    sql.exec("CREATE INDEX IF NOT EXISTS database_name ON database (name, gone)");
-    sql.exec("CREATE INDEX IF NOT EXISTS database_sign ON database (sign_at) WHERE sign_at IS NOT NULL");
-    sql.exec("CREATE INDEX IF NOT EXISTS database_copy ON database (copy_due) WHERE copy_due IS NOT NULL");
-    sql.exec(`CREATE TABLE IF NOT EXISTS policy_change (
-      serial INTEGER PRIMARY KEY, id TEXT NOT NULL, at INTEGER NOT NULL, who TEXT NOT NULL, policy TEXT NOT NULL)`);
-    sql.exec("CREATE INDEX IF NOT EXISTS policy_change_of ON policy_change (id, serial)");
+    upgradeTables(sql, "registry", REGISTRY_TABLES);
   }
 
   get(id: string): RegistryEntry | null {

@@ -1,4 +1,5 @@
 import { type BackupRequest, requestSchema } from "../../core/run/request.ts";
+import { upgradeTables } from "../object/table-versions.ts";
 
 /** A database whose turn has come. */
 export interface QueueEntry {
@@ -7,6 +8,14 @@ export interface QueueEntry {
   readonly request: BackupRequest;
   readonly attempt: number;
 }
+
+/** The steps by which its table comes to be: see `upgradeTables`. */
+export const DUE_TABLES = [
+  `CREATE TABLE due (
+     serial INTEGER PRIMARY KEY, database_id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, request TEXT NOT NULL,
+     compared INTEGER NOT NULL, first INTEGER NOT NULL DEFAULT 0, not_before INTEGER NOT NULL, attempt INTEGER NOT NULL);
+   CREATE INDEX due_next ON due (compared, first DESC, serial)`,
+];
 
 /**
  * Databases that are to be backed up and have not been begun: first their bookmarks are compared, then those that were
@@ -17,10 +26,7 @@ export class DueQueue {
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
-    sql.exec(`CREATE TABLE IF NOT EXISTS due (
-      serial INTEGER PRIMARY KEY, database_id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, request TEXT NOT NULL,
-      compared INTEGER NOT NULL, first INTEGER NOT NULL DEFAULT 0, not_before INTEGER NOT NULL, attempt INTEGER NOT NULL)`);
-    sql.exec("CREATE INDEX IF NOT EXISTS due_next ON due (compared, first DESC, serial)");
+    upgradeTables(sql, "due-queue", DUE_TABLES);
   }
 
   /**

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { DatabaseSummary } from "../../core/d1/api.ts";
+import { upgradeTables } from "../object/table-versions.ts";
 
 /** One reading of the account's list of databases, as stored between alarms. */
 const listingSchema = z.object({
@@ -22,6 +23,9 @@ export type Listed = z.infer<typeof listedSchema>;
 const failureSchema = z.object({ at: z.number(), code: z.string(), detail: z.string(), hint: z.string() });
 export type ListingFailure = z.infer<typeof failureSchema>;
 
+/** The steps by which its table comes to be: see `upgradeTables`. */
+export const LISTING_TABLES = ["CREATE TABLE listed (database_id TEXT PRIMARY KEY, name TEXT NOT NULL)"];
+
 /** The reading under way and what it has found so far, and how the latest ones ended, in the account object's SQLite. */
 export class ListingStore {
   readonly #storage: DurableObjectStorage;
@@ -30,7 +34,7 @@ export class ListingStore {
   constructor(storage: DurableObjectStorage) {
     this.#storage = storage;
     this.#sql = storage.sql;
-    this.#sql.exec("CREATE TABLE IF NOT EXISTS listed (database_id TEXT PRIMARY KEY, name TEXT NOT NULL)");
+    upgradeTables(this.#sql, "listing", LISTING_TABLES);
   }
 
   get underWay(): ListingUnderWay | null {

@@ -222,7 +222,7 @@ export class DatabaseRetention {
         const lastBackupId = last?.backupId ?? null;
         const writtenAt = new Date(now).toISOString();
         this.#store.last = last;
-        this.#records.oweReport(now);
+        this.#records.addReport(now);
         const { row } = this.#store;
         if (row !== null)
           new CatalogOutbox(this.#store, platform).addRow({ ...row, freshAt, lastBackupId, writtenAt });
@@ -262,7 +262,7 @@ export class DatabaseRetention {
         this.#records.change({ id: databaseId, name: record.databaseName }, { unchanged: null }, now);
       if (!this.#isLast(backupId)) return;
       this.#store.last = null;
-      this.#records.oweReport(now);
+      this.#records.addReport(now);
       // A preflight under way may just have found this backup to stand: what it found must not count.
       const run = this.#store.run(now);
       if (run !== null && run.phase.at === "preflight") this.#store.save(run, now);

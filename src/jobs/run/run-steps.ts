@@ -121,7 +121,7 @@ export class RunSteps {
       }
       const database = { id: saved.databaseId, name: saved.databaseName };
       if (record !== undefined) this.#records.change(database, record, platform.now());
-      if (isOver(saved)) this.#records.oweReport(platform.now());
+      if (isOver(saved)) this.#records.addReport(platform.now());
       if (isOver(saved)) outbox.addDatabase(saved, this.#records.known?.unchangedOff?.detail ?? null);
       if (saved.phase.at === "failed" || saved.phase.at === "cancelled")
         this.#rememberLeftovers(base, platform);

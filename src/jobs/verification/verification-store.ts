@@ -12,6 +12,7 @@ import {
   type Verdict,
   verdictSchema,
 } from "../../core/backup/verification.ts";
+import { upgradeTables } from "../object/table-versions.ts";
 
 /** A file of the plan that was judged while the plan was made. */
 export interface CheckedFile {
@@ -28,6 +29,13 @@ const rowSchema = z.object({
   verdict: z.string().nullable(),
 });
 type Row = z.infer<typeof rowSchema>;
+
+/** The steps by which its table comes to be: see `upgradeTables`. */
+export const VERIFICATION_TABLES = [
+  `CREATE TABLE files (
+     ordinal INTEGER PRIMARY KEY, name TEXT NOT NULL, bytes_written INTEGER, sha256 TEXT, plan TEXT, bytes INTEGER,
+     verdict TEXT)`,
+];
 
 /**
  * The verification under way or the latest one, in its object's SQLite: a row a file, since a backup may have
@@ -53,12 +61,9 @@ export class VerificationStore {
   /** Puts a new verification in the place of one that is over. */
   begin(verification: Verification): void {
     this.#storage.transactionSync(() => {
-      this.#sql.exec("DROP TABLE IF EXISTS files");
       // Here and not in the constructor: whoever asks for an unknown id must leave nothing in storage.
-      this.#sql.exec(
-        `CREATE TABLE files (ordinal INTEGER PRIMARY KEY, name TEXT NOT NULL, bytes_written INTEGER, sha256 TEXT,
-           plan TEXT, bytes INTEGER, verdict TEXT)`,
-      );
+      upgradeTables(this.#sql, "verification", VERIFICATION_TABLES);
+      this.#sql.exec("DELETE FROM files");
       this.#storage.kv.put("verification", verification);
     });
   }

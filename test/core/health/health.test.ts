@@ -9,7 +9,7 @@ const HOUR_MS = 3_600_000;
 const ago = (hours: number): string => new Date(now - hours * HOUR_MS).toISOString();
 const justOver = new Date(now - 26 * HOUR_MS - 1).toISOString();
 
-const listing = { at: ago(9), databases: 2, untoldSince: null };
+const listing = { at: ago(9), databases: 2, pendingSince: null };
 const well: TroubledDatabases = { listedAt: listing.at, knownSince: null, databases: [], problems: 0 };
 const triggers = {
   nightly: ["0 3 * * *"],
@@ -68,17 +68,17 @@ describe("health is ok", () => {
     ["when all that is listed is fresh", {}],
     [
       "of an account without databases",
-      { databases: unlisted, account: { listing: { at: ago(9), databases: 0, untoldSince: null } } },
+      { databases: unlisted, account: { listing: { at: ago(9), databases: 0, pendingSince: null } } },
     ],
     [
       "of an account without databases, however old that listing is",
-      { databases: unlisted, account: { listing: { at: ago(900), databases: 0, untoldSince: null } } },
+      { databases: unlisted, account: { listing: { at: ago(900), databases: 0, pendingSince: null } } },
     ],
     [
       "of an account whose databases are all gone, whatever was known of them",
       {
         databases: { ...unlisted, knownSince: ago(900) },
-        account: { listing: { at: ago(1), databases: 0, untoldSince: null } },
+        account: { listing: { at: ago(1), databases: 0, pendingSince: null } },
       },
     ],
     ["before the first listing", { databases: { ...unlisted, knownSince: ago(26) }, account: never }],
@@ -86,14 +86,14 @@ describe("health is ok", () => {
       "with a listing that is just not too old",
       {
         databases: { listedAt: ago(26) },
-        account: { listing: { at: ago(26), databases: 2, untoldSince: null } },
+        account: { listing: { at: ago(26), databases: 2, pendingSince: null } },
       },
     ],
     [
       "while the catalogue is being told of a listing",
       {
         databases: { listedAt: ago(24) },
-        account: { listing: { at: ago(0.1), databases: 2, untoldSince: ago(0.1) } },
+        account: { listing: { at: ago(0.1), databases: 2, pendingSince: ago(0.1) } },
       },
     ],
   ])("%s", (_, changes) => {
@@ -181,7 +181,7 @@ describe("a database that is listed", () => {
 });
 
 describe("the account", () => {
-  const old = { at: ago(27), databases: 2, untoldSince: null };
+  const old = { at: ago(27), databases: 2, pendingSince: null };
   it.each<[string, Parameters<typeof judged>[0], string]>([
     [
       "was not listed for too long",
@@ -202,7 +202,7 @@ describe("the account", () => {
       "was listed, but the catalogue knows an older listing",
       {
         databases: { listedAt: ago(24) },
-        account: { listing: { at: ago(0.2), databases: 2, untoldSince: ago(0.2) } },
+        account: { listing: { at: ago(0.2), databases: 2, pendingSince: ago(0.2) } },
       },
       "degraded catalog-behind",
     ],
@@ -210,7 +210,7 @@ describe("the account", () => {
       "was listed as empty, but the catalogue knows an older listing",
       {
         databases: { listedAt: ago(24) },
-        account: { listing: { at: ago(0.2), databases: 0, untoldSince: ago(0.2) } },
+        account: { listing: { at: ago(0.2), databases: 0, pendingSince: ago(0.2) } },
       },
       "degraded catalog-behind",
     ],
@@ -218,7 +218,7 @@ describe("the account", () => {
       "was listed, but the catalogue's listing is too old",
       {
         databases: { listedAt: old.at },
-        account: { listing: { at: ago(3), databases: 2, untoldSince: ago(3) } },
+        account: { listing: { at: ago(3), databases: 2, pendingSince: ago(3) } },
       },
       "failing catalog-behind",
     ],

@@ -106,7 +106,7 @@ export async function forgetAccount(): Promise<void> {
   const gone = runInDurableObject(account(), async (_, state) => {
     const { storage } = state;
     for (const [key] of storage.kv.list()) storage.kv.delete(key);
-    for (const table of ["database", "due", "listed", "place", "policy_change", "untold", "waiting"])
+    for (const table of ["database", "due", "listed", "lease", "policy_change", "pending_run", "waiting"])
       storage.sql.exec(`DELETE FROM ${table}`);
     await storage.deleteAlarm();
     await storage.sync();

@@ -156,7 +156,7 @@ describe("a run that is cancelled", () => {
     await drive(database.id, phase("exporting"));
     const held = () =>
       runInDurableObject(account, (_, { storage }) =>
-        storage.sql.exec("SELECT * FROM place WHERE database_id = ?", database.id).toArray(),
+        storage.sql.exec("SELECT * FROM lease WHERE database_id = ?", database.id).toArray(),
       );
     expect(await held()).toHaveLength(1);
     await cancel(id);
