@@ -104,7 +104,7 @@ export default defineConfig({
       workerProject("long", async () => ({})),
       emulatorProject("emulator", ["test/emulator/**/*.test.ts"], 1_000),
       { test: { name: "e2e", ...e2e } },
-      emulatorProject("fuzz", ["test/emulator/fuzz.test.ts"], 75_000),
+      emulatorProject("fuzz", ["test/emulator/dump/fuzz.test.ts"], 75_000),
       { test: { name: "soak", ...e2e, include: ["test/soak/**/*.test.ts"], testTimeout: 1_200_000 } },
     ],
   },

@@ -8,7 +8,7 @@
  */
 import { createServer, request as forward, type IncomingMessage, type ServerResponse } from "node:http";
 import { parseArgs } from "node:util";
-import { FRONT_HEADER } from "./src/front-orders.ts";
+import { FRONT_HEADER } from "./src/wire/front-orders.ts";
 
 export interface Front {
   readonly port: number;

@@ -1,12 +1,12 @@
 import { Hono } from "hono";
-import { clientApi } from "./client-api.ts";
-import { controlApi } from "./control.ts";
-import { failure } from "./envelope.ts";
-import { download } from "./signed-downloads.ts";
-import { upload } from "./signed-uploads.ts";
+import { clientApi } from "./api/client-api.ts";
+import { controlApi } from "./control/control.ts";
+import { failure } from "./wire/envelope.ts";
+import { download } from "./signed/signed-downloads.ts";
+import { upload } from "./signed/signed-uploads.ts";
 
-export { EmulatedAccount } from "./account.ts";
-export { EmulatedDatabase } from "./database.ts";
+export { EmulatedAccount } from "./account/account.ts";
+export { EmulatedDatabase } from "./database/database.ts";
 
 const app = new Hono<{ Bindings: Env }>();
 

@@ -1,0 +1,71 @@
+import { z } from "zod";
+import { invalid, type Call } from "./api-call.ts";
+import { failure, success } from "../wire/envelope.ts";
+import { BUSY, type ExportAnswer } from "../database/export-session.ts";
+import { findFault } from "../faults/faults.ts";
+import { accountStub, databaseStub } from "../stubs.ts";
+
+const exportSchema = z.object({
+  output_format: z.literal("polling", { error: "must be polling, in every request" }),
+  current_bookmark: z.string().optional(),
+  dump_options: z
+    .object({
+      no_schema: z.boolean().default(false),
+      no_data: z.boolean().default(false),
+      tables: z.array(z.string()).default([]),
+      compatibility: z.enum(["d1", "sqlite3_cli_only"]).default("d1"),
+    })
+    .prefault({}),
+});
+
+/** Starts an export or tells how it is going. */
+export async function exportAnswer(call: Call): Promise<Response> {
+  const wish = exportSchema.safeParse(call.body);
+  if (!wish.success) return invalid(wish.error);
+  const { current_bookmark, dump_options } = wish.data;
+  if (dump_options.compatibility !== "d1") {
+    return failure("invalid", "The emulator knows no dump_options.compatibility but d1.");
+  }
+  const { env, uuid, admission } = call;
+  const { now, settings, faults } = admission;
+  const database = databaseStub(env, uuid);
+  if (findFault(faults, "busy") !== undefined) return show(call, { kind: "refused", error: BUSY });
+  if (findFault(faults, "lose-export") !== undefined) await database.loseExport();
+  if (findFault(faults, "export-error") !== undefined) {
+    await database.loseExport();
+    const bookmark = current_bookmark ?? (await database.bookmark());
+    return show(call, { kind: "failed", bookmark, error: "D1 Export error: something went wrong (fault)" });
+  }
+  if (current_bookmark !== undefined) {
+    const again =
+      findFault(faults, "tell-again") === undefined ? null : await database.toldExport(current_bookmark);
+    return show(call, again ?? (await database.pollExport(current_bookmark, now, settings.pollWaitMs)));
+  }
+  const { no_schema: noSchema, no_data: noData, tables } = dump_options;
+  return show(
+    call,
+    await database.startExport({
+      options: { noSchema, noData, tables },
+      now,
+      durationMs: findFault(faults, "slow")?.value ?? settings.exportMs,
+      busyAfterRefusalMs: settings.busyAfterRefusalMs,
+    }),
+  );
+}
+
+async function show({ env, origin, uuid }: Call, answer: ExportAnswer): Promise<Response> {
+  if (answer.kind === "refused") return success({ success: false, error: answer.error });
+  const common = { success: true, type: "export", at_bookmark: answer.bookmark };
+  switch (answer.kind) {
+    case "active":
+      return success({ ...common, status: "active", messages: answer.messages }, 202);
+    case "failed":
+      return success({ ...common, status: "error", messages: [], error: answer.error });
+    case "complete": {
+      const { key, filename, messages } = answer;
+      const token = await accountStub(env).sign({ uuid, kind: "download", key, filename });
+      const signed_url = `${origin}/_signed/${token}/${filename}`;
+      return success({ ...common, status: "complete", messages, result: { filename, signed_url } });
+    }
+  }
+}
