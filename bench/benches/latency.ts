@@ -2,8 +2,10 @@ import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
-import { runWrangler, startWranglerDev } from "../../scripts/wrangler-dev.ts";
+import { runWrangler } from "../../scripts/wrangler-dev.ts";
 import type { EmulatedDumps } from "../harness/emulated-dumps.ts";
+import { startWorker } from "../harness/local-worker.ts";
+import { timesAsMuch } from "../harness/outcome.ts";
 import { median } from "../harness/statistics.ts";
 import { table, verdict } from "../harness/table.ts";
 
@@ -17,10 +19,16 @@ const ROWS = 500;
 /** Exports that take so long: one that is complete at once, and one that the first poll, after 1 s, finds complete. */
 const EXPORTS_MS = [0, 500];
 
+/** A run that has ended as one of these will never be complete. */
+const OVER = new Set(["failed", "unchanged", "cancelled"]);
+
 const startedSchema = z.object({ run: z.object({ id: z.string() }) });
 const runSchema = z.object({ state: z.string(), error: z.unknown() });
 
-/** From the request for a backup of a small database until it is complete, with the product as it is deployed. */
+/**
+ * From the request for a backup of a small database until it is complete, with the product as it is deployed; beside
+ * an export and a download of the same database by hand.
+ */
 export async function latency(source: EmulatedDumps, folder: string, rounds: number): Promise<string> {
   const root = join(import.meta.dirname, "../..");
   const config = join(root, "wrangler.jsonc");
@@ -36,23 +44,33 @@ export async function latency(source: EmulatedDumps, folder: string, rounds: num
     CLOUDFLARE_API_BASE_URL: source.apiBaseUrl,
     ADMIN_TOKEN: adminToken,
   };
-  await source.createDatabase("small", smallDatabase());
-  const worker = await startWranglerDev({ config, persistTo: folder, vars });
+  const database = await source.createDatabase("small", smallDatabase());
+  const worker = await startWorker({ config, persistTo: folder, vars });
   try {
     await secondsToComplete(worker.url, adminToken);
     const rows: string[][] = [];
     for (const exportMs of EXPORTS_MS) {
       await source.setExportMs(exportMs);
-      const beyond: number[] = [];
+      const bare: number[] = [];
+      const complete: number[] = [];
       for (let round = 0; round < rounds; round++) {
-        beyond.push((await secondsToComplete(worker.url, adminToken)) - exportMs / 1_000);
+        bare.push(await source.secondsByHand(database));
+        complete.push(await secondsToComplete(worker.url, adminToken));
       }
-      const seconds = median(beyond);
-      rows.push([`export of ${exportMs} ms`, seconds.toFixed(2), verdict(seconds, AIM_SECONDS)]);
+      const [byHand, seconds] = [median(bare), median(complete)];
+      const beyond = seconds - exportMs / 1_000;
+      rows.push([
+        `export of ${exportMs} ms`,
+        byHand.toFixed(2),
+        seconds.toFixed(2),
+        timesAsMuch(seconds, byHand),
+        beyond.toFixed(2),
+        verdict(beyond, AIM_SECONDS),
+      ]);
     }
     return table(
-      "Seconds from the request to a complete backup of 50 kB, less the export's own (the wait for the next poll stays in)",
-      ["", "seconds", `≤ ${AIM_SECONDS}`],
+      "Seconds from the request to a complete backup of 50 kB; beyond the export's own, the wait for the next poll stays in",
+      ["", "by hand", "seconds", "× by hand", "beyond the export", `≤ ${AIM_SECONDS}`],
       rows,
     );
   } finally {
@@ -63,18 +81,24 @@ export async function latency(source: EmulatedDumps, folder: string, rounds: num
 
 async function secondsToComplete(url: string, token: string): Promise<number> {
   const startedAt = performance.now();
-  const { run } = startedSchema.parse(await ask("POST", `${url}/api/databases/small/backups`, token));
+  // Nothing is written to the database meanwhile: a backup that is not forced would find it unchanged.
+  const wish = { force: true };
+  const { run } = startedSchema.parse(await ask("POST", `${url}/api/databases/small/backups`, token, wish));
   while (performance.now() - startedAt < PATIENCE_MS) {
     const { state, error } = runSchema.parse(await ask("GET", `${url}/api/runs/${run.id}`, token));
     if (state === "complete") return (performance.now() - startedAt) / 1_000;
-    if (state === "failed") throw new Error(`the backup failed: ${JSON.stringify(error)}`);
+    if (OVER.has(state)) throw new Error(`the run ended as ${state}: ${JSON.stringify(error)}`);
     await sleep(LOOK_MS);
   }
   throw new Error(`the backup was not complete after ${PATIENCE_MS / 1_000} s`);
 }
 
-async function ask(method: string, url: string, token: string): Promise<unknown> {
-  const response = await fetch(url, { method, headers: { Authorization: `Bearer ${token}` } });
+async function ask(method: string, url: string, token: string, body?: object): Promise<unknown> {
+  const response = await fetch(url, {
+    method,
+    headers: { Authorization: `Bearer ${token}`, "Content-Type": "application/json" },
+    body: body === undefined ? null : JSON.stringify(body),
+  });
   if (!response.ok) throw new Error(`${method} ${url}: ${response.status} ${await response.text()}`);
   return response.json();
 }

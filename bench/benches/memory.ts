@@ -1,7 +1,9 @@
 import { BenchWorker, type Way } from "../harness/bench-worker.ts";
 import type { Dump } from "../harness/emulated-dumps.ts";
+import { timesAsMuch } from "../harness/outcome.ts";
 import { table, verdict } from "../harness/table.ts";
 
+const MIB = 1024 * 1024;
 /** How much more than a bare put's the pipeline's memory may grow from the small dump to the large one. */
 const ALLOWANCE_MIB = 32;
 
@@ -15,12 +17,7 @@ interface Peaks {
  * How much more memory a large dump takes than a small one, each copied by a fresh process. Measured once: from
  * one run to the next these figures differ by a few MiB.
  */
-export async function memory(
-  small: Dump,
-  large: Dump,
-  largeGiB: number,
-  freshFolder: () => string,
-): Promise<string> {
+export async function memory(small: Dump, large: Dump, freshFolder: () => string): Promise<string> {
   const peak = async (dump: Dump, way: Way): Promise<number> => {
     const worker = await BenchWorker.start(freshFolder());
     try {
@@ -35,9 +32,21 @@ export async function memory(
   });
   const bare = await peaks({ way: "bare" });
   const pipeline = await peaks({ way: "pipeline", compression: "gzip" });
+  const row = (name: string, peaksOf: Peaks): string[] => [
+    name,
+    ...[peaksOf.small, peaksOf.large, growthOf(peaksOf)].map((figure) => figure.toFixed(0)),
+    timesAsMuch(peaksOf.large, bare.large),
+  ];
   return table(
     "Resident memory of workerd at most, in MiB (its bucket included)",
-    ["", "64 MiB dump", `${largeGiB} GiB dump`, "growth", `≤ bare + ${ALLOWANCE_MIB}`],
+    [
+      "",
+      `${inMiB(small)} dump`,
+      `${inMiB(large)} dump`,
+      "growth",
+      "× bare",
+      `growth ≤ bare + ${ALLOWANCE_MIB}`,
+    ],
     [
       row("bare put", bare),
       [...row("pipeline, gzip", pipeline), verdict(growthOf(pipeline), growthOf(bare) + ALLOWANCE_MIB)],
@@ -49,6 +58,6 @@ function growthOf({ small, large }: Peaks): number {
   return large - small;
 }
 
-function row(name: string, peaks: Peaks): string[] {
-  return [name, ...[peaks.small, peaks.large, growthOf(peaks)].map((figure) => figure.toFixed(0))];
+function inMiB({ bytes }: Dump): string {
+  return `${Math.round(bytes / MIB)} MiB`;
 }

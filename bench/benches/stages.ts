@@ -1,31 +1,44 @@
 import type { BenchWorker } from "../harness/bench-worker.ts";
 import type { Dump } from "../harness/emulated-dumps.ts";
-import { STAGES } from "../worker/stages.ts";
+import { timesAsMuch } from "../harness/outcome.ts";
+import type { Sizes } from "../harness/sizes.ts";
 import { median } from "../harness/statistics.ts";
 import { table } from "../harness/table.ts";
+import { type Stage, STAGES } from "../worker/stages.ts";
 
 const MIB = 1024 * 1024;
 /** A lean step and one of the default size, which a plan's CPU has to suffice for. */
 const LEAN_MIB = 6;
 const VOLUME_MIB = 128;
 
-/** The Worker's own CPU, without the network and the bucket: seconds for a GiB of dump, milliseconds for a volume. */
-export async function stages(worker: BenchWorker, dump: Dump, rounds: number): Promise<string> {
-  const rows: string[][] = [];
+/**
+ * The Worker's own CPU, without the network and the bucket: seconds for a GiB of dump, milliseconds for a volume, and
+ * each beside SHA-256 by itself.
+ */
+export async function stages(
+  worker: BenchWorker,
+  dump: Dump,
+  { rounds, stageRepetitions }: Sizes,
+): Promise<string> {
+  const measured = new Map<Stage, number>();
   for (const stage of STAGES) {
-    await worker.stage(dump, stage);
+    await worker.stage(dump, stage, stageRepetitions);
     const perGiB: number[] = [];
     for (let round = 0; round < rounds; round++) {
-      const { cpuSeconds, bytes } = await worker.stage(dump, stage);
+      const { cpuSeconds, bytes } = await worker.stage(dump, stage, stageRepetitions);
       perGiB.push((cpuSeconds * 1024 * MIB) / bytes);
     }
-    const seconds = median(perGiB);
+    measured.set(stage, median(perGiB));
+  }
+  const bare = measured.get("hash") ?? 0;
+  const rows = [...measured].map(([stage, seconds]) => {
     const volume = stage === "lean" ? LEAN_MIB : VOLUME_MIB;
-    rows.push([
+    return [
       stage,
+      timesAsMuch(seconds, bare),
       seconds.toFixed(2),
       `${((seconds * 1_000 * volume) / 1024).toFixed(0)} (${volume} MiB)`,
-    ]);
-  }
-  return table("CPU of single stages, in memory", ["", "s/GiB of dump", "ms/volume"], rows);
+    ];
+  });
+  return table("CPU of single stages, in memory", ["", "× hash", "s/GiB of dump", "ms/volume"], rows);
 }

@@ -1,6 +1,7 @@
 import { GZIP_LEVEL, ZSTD_LEVEL } from "../../src/cloudflare/codecs/codecs.ts";
 import type { BenchWorker, Measured, Way } from "../harness/bench-worker.ts";
 import type { Dump } from "../harness/emulated-dumps.ts";
+import { timesAsMuch } from "../harness/outcome.ts";
 import { median } from "../harness/statistics.ts";
 import { table, verdict } from "../harness/table.ts";
 
@@ -71,7 +72,7 @@ export async function throughput(
     }
   }
   const rows = [
-    ["bare put", "1.00", "", "100.0 %", ...cpuCells(bare, dump), ""],
+    ["bare put", "1.00 ×", "", "100.0 %", ...cpuCells(bare, dump), ""],
     ...contenders.map(({ name, aim }) => {
       const pairs = runs.get(name) ?? [];
       const measured = pairs.map((pair) => pair.measured);
@@ -80,7 +81,7 @@ export async function throughput(
       const stored = median(measured.map((one) => one.storedBytes)) / dump.bytes;
       return [
         name,
-        ratio.toFixed(2),
+        timesAsMuch(ratio, 1),
         `≤ ${aim.toFixed(1)} ${verdict(ratio, aim)}`,
         `${(stored * 100).toFixed(1)} %`,
         ...cpuCells(measured, dump),

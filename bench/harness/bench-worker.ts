@@ -1,8 +1,9 @@
 import { join } from "node:path";
 import { z } from "zod";
-import { startWranglerDev, type WranglerDev } from "../../scripts/wrangler-dev.ts";
+import type { WranglerDev } from "../../scripts/wrangler-dev.ts";
 import type { Compression } from "../../src/core/bucket/object-keys.ts";
 import type { Dump } from "./emulated-dumps.ts";
+import { startWorker } from "./local-worker.ts";
 import type { Stage } from "../worker/stages.ts";
 import { type Usage, watched } from "./workerd-usage.ts";
 
@@ -45,7 +46,7 @@ export class BenchWorker {
 
   static async start(persistTo: string): Promise<BenchWorker> {
     const config = join(import.meta.dirname, "../wrangler.jsonc");
-    return new BenchWorker(await startWranglerDev({ config, persistTo }));
+    return new BenchWorker(await startWorker({ config, persistTo }));
   }
 
   /** Copies a dump, and empties the bucket afterwards. */
@@ -63,12 +64,20 @@ export class BenchWorker {
   }
 
   /** Runs a part of the dump through one stage, again and again. */
-  async stage(dump: Dump, stage: Stage): Promise<{ cpuSeconds: number; bytes: number }> {
+  async stage(dump: Dump, stage: Stage, repetitions: number): Promise<{ cpuSeconds: number; bytes: number }> {
     const url = new URL("/stage", this.#dev.url);
     url.searchParams.set("url", dump.url);
     url.searchParams.set("stage", stage);
+    url.searchParams.set("repetitions", String(repetitions));
     const { result, usage } = await watched(this.#dev.pid, () => post(url, stagedSchema));
     return { cpuSeconds: usage.cpuSeconds, bytes: result.bytes };
+  }
+
+  /** Asks for one of the Worker's own measurements. */
+  async ask<T>(path: string, params: object, answer: z.ZodType<T>): Promise<T> {
+    const url = new URL(path, this.#dev.url);
+    for (const [name, param] of Object.entries(params)) url.searchParams.set(name, String(param));
+    return post(url, answer);
   }
 
   async close(): Promise<void> {

@@ -10,23 +10,26 @@ export const RECIPIENT = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9
 
 const MIB = 1024 * 1024;
 const SAMPLE_BYTES = 16 * MIB;
-const REPETITIONS = 32;
 /** As the source gives them. */
 const PIECE_BYTES = 256 * 1024;
 
-const wishSchema = z.object({ url: z.string(), stage: stageSchema });
+const wishSchema = z.object({
+  url: z.string(),
+  stage: stageSchema,
+  repetitions: z.coerce.number().int().positive(),
+});
 
 /** Runs a sample of the dump through one stage of the pipeline, many times over, in memory. */
 export async function runStage(platform: Platform, wish: URLSearchParams): Promise<{ bytes: number }> {
-  const { url, stage } = wishSchema.parse(Object.fromEntries(wish));
+  const { url, stage, repetitions } = wishSchema.parse(Object.fromEntries(wish));
   const answer = await fetch(url, { headers: { Range: `bytes=0-${SAMPLE_BYTES - 1}` } });
   const sample = new Uint8Array(await answer.arrayBuffer());
   const work = stageOf(stage, platform);
-  for (let repetition = 0; repetition < REPETITIONS; repetition++) {
+  for (let repetition = 0; repetition < repetitions; repetition++) {
     for (let from = 0; from < sample.length; from += PIECE_BYTES)
       await work(sample.subarray(from, from + PIECE_BYTES));
   }
-  return { bytes: sample.length * REPETITIONS };
+  return { bytes: sample.length * repetitions };
 }
 
 function stageOf(stage: Stage, { codecs }: Platform): (piece: Uint8Array) => unknown {

@@ -11,7 +11,7 @@ import { backupOptions } from "../../src/core/policy/backup-options.ts";
 import { effectivePolicy } from "../../src/core/policy/effective-policy.ts";
 import type { Copy } from "../../src/core/run/run.ts";
 import { copyVolume } from "../../src/jobs/run/copy-volume.ts";
-import { fillCatalog, measureCatalog } from "./catalog.ts";
+import { catalogSizesSchema, fillCatalog, measureCatalog } from "./catalog.ts";
 import { type DueCheckCalls, measureDueCheck } from "./due-check.ts";
 import { RECIPIENT, runStage } from "./stage-run.ts";
 
@@ -52,9 +52,9 @@ export default {
       case "/stage":
         return Response.json(await runStage(value(connect(env)), url.searchParams));
       case "/catalog/fill":
-        return Response.json(await fillCatalog(value(connect(env)), env.CATALOG));
+        return Response.json(await fillCatalog(value(connect(env)), env.CATALOG, catalogSizes(url)));
       case "/catalog/measure":
-        return Response.json(await measureCatalog(value(connect(env))));
+        return Response.json(await measureCatalog(value(connect(env)), env.CATALOG, catalogSizes(url)));
       case "/due-check":
         return Response.json(
           await measureDueCheck(
@@ -69,6 +69,10 @@ export default {
     }
   },
 } satisfies ExportedHandler<Env & { readonly DUE_CHECK: { getByName(name: string): DueCheckCalls } }>;
+
+function catalogSizes(url: URL) {
+  return catalogSizesSchema.parse(Object.fromEntries(url.searchParams));
+}
 
 /** What Cloudflare's own example does. */
 async function barePut(bucket: R2Bucket, url: string) {
