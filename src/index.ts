@@ -1,43 +1,57 @@
 import { accessRules, connect } from "./connect.ts";
-import type { Coordinator } from "./core/account/coordinator.ts";
 import { ok, type Result } from "./core/failure.ts";
 import type { Platform } from "./core/platform.ts";
 import { api } from "./http/api.ts";
 import type { Dependencies } from "./http/dependencies.ts";
-import { accountCoordinator, type DailyMaintenance } from "./jobs/account-object.ts";
+import { AccountObject, type DailyMaintenance } from "./jobs/account-object.ts";
 import type { WakeableRuns } from "./jobs/account/work.ts";
 import { tellTrigger } from "./jobs/cron.ts";
-import { databaseBackups } from "./jobs/database-object.ts";
+import { DatabaseObject } from "./jobs/database-object.ts";
 import { coordinatorClient } from "./jobs/limits/coordinator-client.ts";
 import { meteredApi } from "./jobs/limits/metered-api.ts";
-import { bucketMaintenance } from "./jobs/maintenance-object.ts";
+import { MaintenanceObject } from "./jobs/maintenance-object.ts";
 import type { FolderCollector } from "./jobs/maintenance/orphan-steps.ts";
 import type { PolicyKeeper } from "./jobs/maintenance/rebuild-steps.ts";
-import { backupVerification } from "./jobs/verification-object.ts";
+import { VerificationObject } from "./jobs/verification-object.ts";
 
 /** One object per database: the lock and the state machine of its runs. */
-export class DatabaseBackups extends databaseBackups<Env>({
-  connect,
-  coordinator: (env: Env, accountId: string): Coordinator =>
-    coordinatorClient(env.ACCOUNT_COORDINATOR.getByName(accountId)),
-}) {}
+export class DatabaseBackups extends DatabaseObject {
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env, {
+      connect,
+      coordinator: (accountId) => coordinatorClient(env.ACCOUNT_COORDINATOR.getByName(accountId)),
+    });
+  }
+}
 
 /** One object for the account: knows the databases and their policies, starts them, gives out slots and calls. */
-export class AccountCoordinator extends accountCoordinator<Env>({
-  connect,
-  database: (env: Env, id: string): WakeableRuns => env.DATABASE_BACKUPS.getByName(id),
-  care: (env: Env, accountId: string): DailyMaintenance => env.BUCKET_MAINTENANCE.getByName(accountId),
-}) {}
+export class AccountCoordinator extends AccountObject {
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env, {
+      connect,
+      database: (id): WakeableRuns => env.DATABASE_BACKUPS.getByName(id),
+      maintenance: (accountId): DailyMaintenance => env.BUCKET_MAINTENANCE.getByName(accountId),
+    });
+  }
+}
 
 /** One object per backup: reads it again, and says what is not as it was written. */
-export class BackupVerification extends backupVerification<Env>({ connect }) {}
+export class BackupVerification extends VerificationObject {
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env, { connect });
+  }
+}
 
 /** One object for the account: long work on the bucket, such as filling the catalogue anew. */
-export class BucketMaintenance extends bucketMaintenance<Env>({
-  connect,
-  account: (env: Env, accountId: string): PolicyKeeper => env.ACCOUNT_COORDINATOR.getByName(accountId),
-  database: (env: Env, id: string): FolderCollector => env.DATABASE_BACKUPS.getByName(id),
-}) {}
+export class BucketMaintenance extends MaintenanceObject {
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env, {
+      connect,
+      account: (accountId): PolicyKeeper => env.ACCOUNT_COORDINATOR.getByName(accountId),
+      database: (id): FolderCollector => env.DATABASE_BACKUPS.getByName(id),
+    });
+  }
+}
 
 export default {
   fetch(request, env, ctx) {

@@ -4,7 +4,7 @@ import { LONGEST_WAIT_MS } from "../core/backoff.ts";
 import type { DeletionAnswer, DeletionView } from "../core/backup/deletion.ts";
 import type { Retention, RetentionPlan } from "../core/backup/retention.ts";
 import { runIdOf } from "../core/bucket/object-keys.ts";
-import { describeException, ok, type Result } from "../core/failure.ts";
+import { ok, type Result } from "../core/failure.ts";
 import type { Connect, Platform } from "../core/platform.ts";
 import type { CancelAnswer, DatabaseRuns, StartAnswer } from "../core/run/database-runs.ts";
 import type { BackupRequest } from "../core/run/request.ts";
@@ -15,287 +15,254 @@ import { RecordStore } from "./database/database-record.ts";
 import { collectFolder, removeLeftovers } from "./database/leftovers.ts";
 import { RunStore } from "./database/run-store.ts";
 import { meteredApi } from "./limits/metered-api.ts";
+import { AlarmShell } from "./object/alarm-shell.ts";
 import { DatabaseRetention } from "./retention/database-retention.ts";
 import { type Asked, deleteBackup, previewRetention, setPinned } from "./retention/retention-requests.ts";
 import { RunSteps } from "./run/run-steps.ts";
 
-/**
- * While an alarm works, the next one is already set: if the object dies in between, that one goes on. Short,
- * because an export that nobody polls for 15 s is lost; an alarm never starts while another one is running.
- */
+/** Short, because an export that nobody polls for 15 s is lost. */
 const WATCHDOG_MS = 5_000;
 
-/** An alarm that is so late does not come any more. */
-const LATE_MS = 60_000;
-
-/** Before work goes on that a broken configuration or a defect stopped. */
-const REST_MS = 60_000;
-
-export interface DatabaseBackupsOptions<Env> {
-  readonly connect: Connect<Env>;
-  readonly coordinator: (env: Env, accountId: string) => Coordinator;
-  /** Told of each persisted state of a run, after the fact. */
-  readonly saved?: (env: Env, run: Run) => Promise<void>;
+/** What a database's object works with. */
+export interface DatabaseObjectParts {
+  readonly connect: Connect<Cloudflare.Env>;
+  readonly coordinator: (accountId: string) => Coordinator;
+  /** Learns of each persisted state of a run, after the fact. */
+  readonly saved?: (run: Run) => Promise<void>;
 }
 
 /**
  * One object per database (its name is the database's UUID): the lock that keeps runs from overlapping, and the
  * state machine of the one run at a time, driven by alarms. Each alarm does one bounded step and saves.
  */
-export function databaseBackups<Env extends Cloudflare.Env>(options: DatabaseBackupsOptions<Env>) {
-  return class DatabaseBackups extends DurableObject<Env> implements DatabaseRuns {
-    readonly #store: RunStore;
-    readonly #records: RecordStore;
-    readonly #steps: RunSteps;
-    readonly #retention: DatabaseRetention;
+export class DatabaseObject extends DurableObject implements DatabaseRuns {
+  readonly #parts: DatabaseObjectParts;
+  readonly #alarm: AlarmShell<Platform>;
+  readonly #store: RunStore;
+  readonly #records: RecordStore;
+  readonly #steps: RunSteps;
+  readonly #retention: DatabaseRetention;
 
-    constructor(ctx: DurableObjectState, env: Env) {
-      super(ctx, env);
-      this.#store = new RunStore(ctx.storage);
-      this.#records = new RecordStore(ctx.storage);
-      this.#steps = new RunSteps(this.#store, this.#records, async (run) => options.saved?.(env, run));
-      this.#retention = new DatabaseRetention(ctx.storage, this.#store, this.#records);
+  constructor(ctx: DurableObjectState, env: Cloudflare.Env, parts: DatabaseObjectParts) {
+    super(ctx, env);
+    this.#parts = parts;
+    this.#store = new RunStore(ctx.storage);
+    this.#records = new RecordStore(ctx.storage);
+    this.#steps = new RunSteps(this.#store, this.#records, async (run) => parts.saved?.(run));
+    this.#retention = new DatabaseRetention(ctx.storage, this.#store, this.#records);
+    this.#alarm = new AlarmShell(ctx.storage, {
+      watchdogMs: WATCHDOG_MS,
+      connect: () => this.#connect(),
+      work: (platform) => this.#work(platform),
+      nextAt: () => this.#nextDue(),
+    });
+  }
+
+  async start(database: { id: string; name: string }, request: BackupRequest): Promise<Result<StartAnswer>> {
+    const connected = this.#connect();
+    if (!connected.ok) return connected;
+    const platform = connected.value;
+    const now = platform.now();
+    const before = this.#store.run(now);
+    if (before !== null && request.key !== null && before.key === request.key) {
+      return ok({ kind: "started", run: viewRun(before) });
     }
-
-    async start(
-      database: { id: string; name: string },
-      request: BackupRequest,
-    ): Promise<Result<StartAnswer>> {
-      const connected = this.#connect();
-      if (!connected.ok) return connected;
-      const platform = connected.value;
-      const now = platform.now();
-      const before = this.#store.run(now);
-      if (before !== null && request.key !== null && before.key === request.key) {
-        return ok({ kind: "started", run: viewRun(before) });
+    if (before !== null && !isOver(before)) {
+      // A run that got lost, for whatever reason, must not stop this database for ever.
+      if (!isDead(before, now)) {
+        await this.#keepAlive(before, now);
+        return ok({ kind: "under-way", run: viewRun(before, this.#steps.live) });
       }
-      if (before !== null && !isOver(before)) {
-        // A run that got lost, for whatever reason, must not stop this database for ever.
-        if (!isDead(before, now)) {
-          await this.#keepAlive(before, now);
-          return ok({ kind: "under-way", run: viewRun(before, this.#steps.live) });
-        }
-        this.#steps.giveUp(before, platform);
-      }
-      const createdAt = Math.max(now, (before?.createdAt ?? 0) + 1);
-      const identity = { ...database, accountId: platform.settings.accountId };
-      const run = newRun(runIdOf(database.id, createdAt), identity, request, createdAt);
-      this.#store.replace(run);
-      this.#records.addReport(now);
-      const outbox = new CatalogOutbox(this.#store, platform);
-      outbox.addRun(run);
-      await this.ctx.storage.setAlarm(now);
-      await outbox.flush();
-      return ok({ kind: "started", run: viewRun(run) });
+      this.#steps.giveUp(before, platform);
     }
+    const createdAt = Math.max(now, (before?.createdAt ?? 0) + 1);
+    const identity = { ...database, accountId: platform.settings.accountId };
+    const run = newRun(runIdOf(database.id, createdAt), identity, request, createdAt);
+    this.#store.replace(run);
+    this.#records.addReport(now);
+    const outbox = new CatalogOutbox(this.#store, platform);
+    outbox.addRun(run);
+    await this.#alarm.wakeBy(now);
+    await outbox.flush();
+    return ok({ kind: "started", run: viewRun(run) });
+  }
 
-    async cancel(runId: string): Promise<Result<CancelAnswer>> {
-      const connected = this.#connect();
-      if (!connected.ok) return connected;
-      const platform = connected.value;
-      const now = platform.now();
-      const run = this.#store.run(now);
-      if (run === null || run.id !== runId) return ok({ kind: "unknown" });
-      if (isOver(run)) return ok({ kind: "over", run: viewRun(run) });
-      // Whether its manifest stands already, nobody can say while it is being written.
-      if (run.phase.at === "committing") return ok({ kind: "too-late", run: viewRun(run) });
-      const cancelled = this.#steps.cancel(run, platform, this.#coordinator(run.accountId));
-      await this.ctx.storage.setAlarm(now);
-      const view = viewRun(await cancelled);
-      await new CatalogOutbox(this.#store, platform).flush();
-      return ok({ kind: "cancelled", run: view });
-    }
+  async cancel(runId: string): Promise<Result<CancelAnswer>> {
+    const connected = this.#connect();
+    if (!connected.ok) return connected;
+    const platform = connected.value;
+    const now = platform.now();
+    const run = this.#store.run(now);
+    if (run === null || run.id !== runId) return ok({ kind: "unknown" });
+    if (isOver(run)) return ok({ kind: "over", run: viewRun(run) });
+    // Whether its manifest stands already, nobody can say while it is being written.
+    if (run.phase.at === "committing") return ok({ kind: "too-late", run: viewRun(run) });
+    const cancelled = this.#steps.cancel(run, platform, this.#coordinator(run.accountId));
+    await this.#alarm.wakeBy(now);
+    const view = viewRun(await cancelled);
+    await new CatalogOutbox(this.#store, platform).flush();
+    return ok({ kind: "cancelled", run: view });
+  }
 
-    async revive(): Promise<RunView | null> {
-      const now = Date.now();
-      const run = this.#store.run(now);
-      if (run === null || isOver(run)) return null;
-      await this.#keepAlive(run, now);
-      return viewRun(run, this.#steps.live);
-    }
+  async revive(): Promise<RunView | null> {
+    const now = Date.now();
+    const run = this.#store.run(now);
+    if (run === null || isOver(run)) return null;
+    await this.#keepAlive(run, now);
+    return viewRun(run, this.#steps.live);
+  }
 
-    async run(id: string): Promise<RunView | null> {
-      const run = this.#store.run(Date.now());
-      return run?.id === id ? viewRun(run, this.#steps.live) : null;
-    }
+  async run(id: string): Promise<RunView | null> {
+    const run = this.#store.run(Date.now());
+    return run?.id === id ? viewRun(run, this.#steps.live) : null;
+  }
 
-    async latest(): Promise<RunView | null> {
-      const run = this.#store.run(Date.now());
-      return run === null ? null : viewRun(run, this.#steps.live);
-    }
+  async latest(): Promise<RunView | null> {
+    const run = this.#store.run(Date.now());
+    return run === null ? null : viewRun(run, this.#steps.live);
+  }
 
-    async compareAgain(database: { id: string; name: string }): Promise<Result<void>> {
-      const connected = this.#connect();
-      if (!connected.ok) return connected;
-      const now = connected.value.now();
-      if (this.#records.known?.unchangedOff == null) return ok(undefined);
-      this.#store.together(() => {
-        this.#records.change(database, { unchangedOff: null }, now);
-        new CatalogOutbox(this.#store, connected.value).addComparingAgain();
-      });
-      await this.#wakeBy(now);
-      return ok(undefined);
-    }
+  async compareAgain(database: { id: string; name: string }): Promise<Result<void>> {
+    const connected = this.#connect();
+    if (!connected.ok) return connected;
+    const now = connected.value.now();
+    if (this.#records.known?.unchangedOff == null) return ok(undefined);
+    this.#store.together(() => {
+      this.#records.change(database, { unchangedOff: null }, now);
+      new CatalogOutbox(this.#store, connected.value).addComparingAgain();
+    });
+    await this.#alarm.wakeBy(now);
+    return ok(undefined);
+  }
 
-    async collectFolder(
-      folder: string,
-      runId: string,
-      names: readonly string[],
-    ): Promise<Result<"collected" | "in-use">> {
-      const connected = this.#connect();
-      if (!connected.ok) return connected;
-      const answer = collectFolder(this.#store, connected.value, { folder, runId, names });
-      if (answer === "collected") await this.#wakeBy(connected.value.now());
-      return ok(answer);
-    }
+  async collectFolder(
+    folder: string,
+    runId: string,
+    names: readonly string[],
+  ): Promise<Result<"collected" | "in-use">> {
+    const connected = this.#connect();
+    if (!connected.ok) return connected;
+    const answer = collectFolder(this.#store, connected.value, { folder, runId, names });
+    if (answer === "collected") await this.#alarm.wakeBy(connected.value.now());
+    return ok(answer);
+  }
 
-    async deleteBackup(databaseId: string, backupId: string): Promise<Result<DeletionAnswer>> {
-      return this.#ask((asked) => deleteBackup(asked, databaseId, backupId));
-    }
+  async deleteBackup(databaseId: string, backupId: string): Promise<Result<DeletionAnswer>> {
+    return this.#ask((asked) => deleteBackup(asked, databaseId, backupId));
+  }
 
-    async deletionOf(backupId: string): Promise<DeletionView | null> {
-      return this.#retention.deletionOf(backupId);
-    }
+  async deletionOf(backupId: string): Promise<DeletionView | null> {
+    return this.#retention.deletionOf(backupId);
+  }
 
-    async setPinned(
-      databaseId: string,
-      backupId: string,
-      pinned: boolean,
-    ): Promise<Result<"done" | "not-there">> {
-      return this.#ask((asked) => setPinned(asked, databaseId, backupId, pinned));
-    }
+  async setPinned(
+    databaseId: string,
+    backupId: string,
+    pinned: boolean,
+  ): Promise<Result<"done" | "not-there">> {
+    return this.#ask((asked) => setPinned(asked, databaseId, backupId, pinned));
+  }
 
-    async previewRetention(
-      database: { id: string; name: string | null },
-      retention: Retention,
-    ): Promise<Result<RetentionPlan>> {
-      return this.#ask((asked) => previewRetention(asked, database, retention));
-    }
+  async previewRetention(
+    database: { id: string; name: string | null },
+    retention: Retention,
+  ): Promise<Result<RetentionPlan>> {
+    return this.#ask((asked) => previewRetention(asked, database, retention));
+  }
 
-    /** Does what somebody asks about the backups; the next alarm goes on with what is left of it. */
-    async #ask<T>(request: (asked: Asked) => Promise<Result<T>>): Promise<Result<T>> {
-      const connected = this.#connect();
-      if (!connected.ok) return connected;
-      const platform = connected.value;
-      const coordinator = this.#coordinator(platform.settings.accountId);
-      const answer = await request({ retention: this.#retention, store: this.#store, platform, coordinator });
-      this.#retention.showNotices(platform);
-      const next = this.#nextDue();
-      if (next !== null) await this.#wakeBy(next);
-      return answer;
-    }
+  /** Does what somebody asks about the backups; the next alarm goes on with what is left of it. */
+  async #ask<T>(request: (asked: Asked) => Promise<Result<T>>): Promise<Result<T>> {
+    const connected = this.#connect();
+    if (!connected.ok) return connected;
+    const platform = connected.value;
+    const coordinator = this.#coordinator(platform.settings.accountId);
+    const answer = await request({ retention: this.#retention, store: this.#store, platform, coordinator });
+    this.#retention.showNotices(platform);
+    const next = this.#nextDue();
+    if (next !== null) await this.#alarm.wakeBy(next);
+    return answer;
+  }
 
-    /** Called when a slot may have become free. */
-    async wake(): Promise<void> {
-      const now = Date.now();
-      const run = this.#store.run(now);
-      if (run === null || isOver(run) || run.wakeAt <= now) return;
-      if (run.phase.at !== "queued" && run.phase.at !== "copying") return;
-      this.#store.save({ ...run, wakeAt: now }, now);
-      await this.ctx.storage.setAlarm(now);
-    }
+  /** Called when a slot may have become free. */
+  async wake(): Promise<void> {
+    const now = Date.now();
+    const run = this.#store.run(now);
+    if (run === null || isOver(run) || run.wakeAt <= now) return;
+    if (run.phase.at !== "queued" && run.phase.at !== "copying") return;
+    this.#store.save({ ...run, wakeAt: now }, now);
+    await this.#alarm.wakeBy(now);
+  }
 
-    /** The most bytes that this object's copies have held at once since it was created. */
-    async peakBytes(): Promise<number> {
-      return this.#steps.peakBytes;
-    }
+  /** The most bytes that this object's copies have held at once since it was created. */
+  async peakBytes(): Promise<number> {
+    return this.#steps.peakBytes;
+  }
 
-    override async alarm(): Promise<void> {
-      await this.ctx.storage.setAlarm(Date.now() + WATCHDOG_MS);
-      const soonest = await this.#workOrRest();
-      // No await between looking for what is next and setting the alarm: a request could come in between.
-      const next = this.#nextDue();
-      if (next === null) await this.ctx.storage.deleteAlarm();
-      else await this.ctx.storage.setAlarm(Math.max(next, soonest));
-    }
+  override alarm(): Promise<void> {
+    return this.#alarm.ring();
+  }
 
-    /**
-     * Does what is due; returns the earliest time for the next alarm. Nothing may be thrown out of an alarm: the
-     * platform drops it after six throws. Outside a step, whose exceptions end the run, an exception is told to
-     * the Worker's log, and the same work is tried again.
-     */
-    async #workOrRest(): Promise<number> {
-      const connected = this.#connect();
-      if (!connected.ok) return Date.now() + REST_MS;
-      try {
-        await this.#work(connected.value);
-        return Date.now();
-      } catch (error) {
-        console.error({ event: "alarm-exception", detail: describeException(error) });
-        return Date.now() + REST_MS;
-      }
-    }
+  /** Sees to it that the run is worked on, also when its alarm got lost or the clock was turned back. */
+  async #keepAlive(run: Run, now: number): Promise<void> {
+    if (run.wakeAt > now + LONGEST_WAIT_MS) this.#store.save({ ...run, wakeAt: now }, now);
+    await this.#alarm.keepAlive(LONGEST_WAIT_MS);
+  }
 
-    /** Sees to it that an alarm comes at this time or before. */
-    async #wakeBy(time: number): Promise<void> {
-      const next = await this.ctx.storage.getAlarm();
-      if (next === null || next > time) await this.ctx.storage.setAlarm(time);
-    }
+  /** The platform, whose calls of Cloudflare's API the account's object admits. */
+  #connect(): Result<Platform> {
+    const connected = this.#parts.connect(this.env);
+    if (!connected.ok) return connected;
+    const platform = connected.value;
+    const coordinator = this.#coordinator(platform.settings.accountId);
+    return ok({ ...platform, api: meteredApi(platform.api, coordinator, "work") });
+  }
 
-    /** The alarm that works on this run, when it is missing, late, or (the clock was turned back) far ahead. */
-    async #keepAlive(run: Run, now: number): Promise<void> {
-      if (run.wakeAt > now + LONGEST_WAIT_MS) this.#store.save({ ...run, wakeAt: now }, now);
-      const next = await this.ctx.storage.getAlarm();
-      if (next === null || next < now - LATE_MS || next > now + LONGEST_WAIT_MS)
-        await this.ctx.storage.setAlarm(now);
-    }
+  #coordinator(accountId: string): Coordinator {
+    return this.#parts.coordinator(accountId);
+  }
 
-    /** The platform, whose calls of Cloudflare's API the account's object admits. */
-    #connect(): Result<Platform> {
-      const connected = options.connect(this.env);
-      if (!connected.ok) return connected;
-      const platform = connected.value;
-      const coordinator = this.#coordinator(platform.settings.accountId);
-      return ok({ ...platform, api: meteredApi(platform.api, coordinator, "work") });
-    }
+  /** One step of whatever is due. */
+  async #work(platform: Platform): Promise<void> {
+    const due = this.#store.run(platform.now());
+    if (due !== null && !isOver(due) && due.wakeAt <= platform.now())
+      await this.#steps.step(due, platform, this.#coordinator(due.accountId));
+    await new CatalogOutbox(this.#store, platform).flush();
+    const { accountId } = platform.settings;
+    const tell = (report: DatabaseReport) => this.#coordinator(accountId).report(report);
+    await this.#records.flush(() => this.#report(platform.now()), tell, platform);
+    await removeLeftovers(this.#store, platform);
+    await this.#retention.step(platform, this.#coordinator(accountId));
+  }
 
-    #coordinator(accountId: string): Coordinator {
-      return options.coordinator(this.env, accountId);
-    }
+  /** What the account's object is told; null while nothing is known. */
+  #report(now: number): DatabaseReport | null {
+    const run = this.#store.run(now);
+    const known = this.#records.known;
+    const id = run?.databaseId ?? known?.databaseId;
+    const name = run?.databaseName ?? known?.databaseName;
+    if (id === undefined || name === undefined) return null;
+    const { unchanged, unchangedOff, examinedAt } = this.#records.read({ id, name });
+    return {
+      databaseId: id,
+      databaseName: name,
+      runId: run === null || isOver(run) ? null : run.id,
+      last: this.#store.last,
+      unchanged,
+      unchangedOff,
+      examinedAt,
+    };
+  }
 
-    /** One step of whatever is due. */
-    async #work(platform: Platform): Promise<void> {
-      const due = this.#store.run(platform.now());
-      if (due !== null && !isOver(due) && due.wakeAt <= platform.now())
-        await this.#steps.step(due, platform, this.#coordinator(due.accountId));
-      await new CatalogOutbox(this.#store, platform).flush();
-      const { accountId } = platform.settings;
-      const tell = (report: DatabaseReport) => this.#coordinator(accountId).report(report);
-      await this.#records.flush(() => this.#report(platform.now()), tell, platform);
-      await removeLeftovers(this.#store, platform);
-      await this.#retention.step(platform, this.#coordinator(accountId));
-    }
-
-    /** What the account's object is told; null while nothing is known. */
-    #report(now: number): DatabaseReport | null {
-      const run = this.#store.run(now);
-      const known = this.#records.known;
-      const id = run?.databaseId ?? known?.databaseId;
-      const name = run?.databaseName ?? known?.databaseName;
-      if (id === undefined || name === undefined) return null;
-      const { unchanged, unchangedOff, examinedAt } = this.#records.read({ id, name });
-      return {
-        databaseId: id,
-        databaseName: name,
-        runId: run === null || isOver(run) ? null : run.id,
-        last: this.#store.last,
-        unchanged,
-        unchangedOff,
-        examinedAt,
-      };
-    }
-
-    /** When there is something to do next; null when nothing is left. */
-    #nextDue(): number | null {
-      const run = this.#store.run(Date.now());
-      const times = [
-        run === null || isOver(run) ? null : run.wakeAt,
-        this.#store.catalogOutbox.dueAt,
-        this.#records.reportDueAt,
-        ...this.#store.leftovers.map((leftover) => leftover.dueAt),
-        this.#retention.nextDue(Date.now()),
-      ].filter((time) => time !== null);
-      return times.length === 0 ? null : Math.min(...times);
-    }
-  };
+  /** When there is something to do next; null when nothing is left. */
+  #nextDue(): number | null {
+    const run = this.#store.run(Date.now());
+    const times = [
+      run === null || isOver(run) ? null : run.wakeAt,
+      this.#store.catalogOutbox.dueAt,
+      this.#records.reportDueAt,
+      ...this.#store.leftovers.map((leftover) => leftover.dueAt),
+      this.#retention.nextDue(Date.now()),
+    ].filter((time) => time !== null);
+    return times.length === 0 ? null : Math.min(...times);
+  }
 }

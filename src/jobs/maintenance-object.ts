@@ -12,6 +12,7 @@ import type {
 import { describeException, failed, type Failure, ok, type Result } from "../core/failure.ts";
 import type { Connect, Platform } from "../core/platform.ts";
 import { iso } from "../core/time.ts";
+import { AlarmShell } from "./object/alarm-shell.ts";
 import { type MaintenanceStep, listPage } from "./maintenance/bucket-walk.ts";
 import {
   type MaintenanceJob,
@@ -32,11 +33,7 @@ import {
   tellDatabases,
 } from "./maintenance/rebuild-steps.ts";
 
-/** While an alarm works, the next one is already set: if the object dies in between, that one goes on. */
 const WATCHDOG_MS = 60_000;
-
-/** Before work goes on that a broken configuration stopped. */
-const REST_MS = 60_000;
 
 /** The free plan allows 50 subrequests an invocation; a step takes up to 13 of them. */
 const CALLS_AN_ALARM = 28;
@@ -49,188 +46,174 @@ const RESTARTS = 3;
 /** So many orphans are shown. */
 const ORPHANS_SHOWN = 1_000;
 
-export interface BucketMaintenanceOptions<Env> {
-  readonly connect: Connect<Env>;
-  readonly account: (env: Env, accountId: string) => PolicyKeeper;
-  readonly database: (env: Env, databaseId: string) => FolderCollector;
+/** What the maintenance of the bucket works with. */
+export interface MaintenanceObjectParts {
+  readonly connect: Connect<Cloudflare.Env>;
+  readonly account: (accountId: string) => PolicyKeeper;
+  readonly database: (databaseId: string) => FolderCollector;
 }
 
 /**
  * One object for the account: long work on the bucket, one piece at a time, page by page from its alarms. Each step
  * saves what it has come to, and may be repeated.
  */
-export function bucketMaintenance<Env extends Cloudflare.Env>(options: BucketMaintenanceOptions<Env>) {
-  return class BucketMaintenance extends DurableObject<Env> implements MaintenanceJobs {
-    readonly #store: MaintenanceStore;
+export class MaintenanceObject extends DurableObject implements MaintenanceJobs {
+  readonly #parts: MaintenanceObjectParts;
+  readonly #alarm: AlarmShell<Platform>;
+  readonly #store: MaintenanceStore;
 
-    constructor(ctx: DurableObjectState, env: Env) {
-      super(ctx, env);
-      this.#store = new MaintenanceStore(ctx.storage);
-    }
+  constructor(ctx: DurableObjectState, env: Cloudflare.Env, parts: MaintenanceObjectParts) {
+    super(ctx, env);
+    this.#parts = parts;
+    this.#store = new MaintenanceStore(ctx.storage);
+    this.#alarm = new AlarmShell(ctx.storage, {
+      watchdogMs: WATCHDOG_MS,
+      connect: () => this.#parts.connect(this.env),
+      work: (platform) => this.#work(platform),
+      nextAt: () => this.#nextAt(),
+    });
+  }
 
-    rebuild(): Promise<Result<MaintenanceAnswer>> {
-      return this.#ask("rebuild", ["rebuild"]);
-    }
+  rebuild(): Promise<Result<MaintenanceAnswer>> {
+    return this.#ask("rebuild", ["rebuild"]);
+  }
 
-    async latestRebuild(): Promise<RebuildView | null> {
-      const underWay = this.#underWay(["rebuild"]);
-      const job = this.#store.latestRebuild;
-      if (underWay?.state === "queued") return viewRebuild(underWay, null);
-      return job === null ? null : viewRebuild(viewJob(job), job);
-    }
+  async latestRebuild(): Promise<RebuildView | null> {
+    const underWay = this.#underWay(["rebuild"]);
+    const job = this.#store.latestRebuild;
+    if (underWay?.state === "queued") return viewRebuild(underWay, null);
+    return job === null ? null : viewRebuild(viewJob(job), job);
+  }
 
-    findOrphans(): Promise<Result<MaintenanceAnswer>> {
-      return this.#ask("dry-run", ["dry-run", "collect", "daily"]);
-    }
+  findOrphans(): Promise<Result<MaintenanceAnswer>> {
+    return this.#ask("dry-run", ["dry-run", "collect", "daily"]);
+  }
 
-    async orphans(): Promise<OrphansView> {
-      const { searchedAt, latestSearch } = this.#store;
-      const queued = this.#underWay(["dry-run", "collect", "daily"]);
-      return {
-        listedAt: searchedAt === null ? null : iso(searchedAt),
-        ...this.#store.orphanTotals(),
-        items: this.#store.orphans(ORPHANS_SHOWN).map(shown),
-        job: queued ?? (latestSearch === null ? null : viewJob(latestSearch)),
-      };
-    }
+  async orphans(): Promise<OrphansView> {
+    const { searchedAt, latestSearch } = this.#store;
+    const queued = this.#underWay(["dry-run", "collect", "daily"]);
+    return {
+      listedAt: searchedAt === null ? null : iso(searchedAt),
+      ...this.#store.orphanTotals(),
+      items: this.#store.orphans(ORPHANS_SHOWN).map(shown),
+      job: queued ?? (latestSearch === null ? null : viewJob(latestSearch)),
+    };
+  }
 
-    async collectOrphans(): Promise<Result<MaintenanceAnswer | null>> {
-      if (this.#store.searchedAt === null) return ok(null);
-      return this.#ask("collect", ["dry-run", "collect", "daily"]);
-    }
+  async collectOrphans(): Promise<Result<MaintenanceAnswer | null>> {
+    if (this.#store.searchedAt === null) return ok(null);
+    return this.#ask("collect", ["dry-run", "collect", "daily"]);
+  }
 
-    async daily(): Promise<void> {
-      const now = Date.now();
-      if (this.#underWay(["daily"]) === null)
-        this.#store.waiting = [...this.#store.waiting, { kind: "daily", askedAt: now }];
-      await this.#wakeBy(now);
-    }
+  async daily(): Promise<void> {
+    const now = Date.now();
+    if (this.#underWay(["daily"]) === null)
+      this.#store.waiting = [...this.#store.waiting, { kind: "daily", askedAt: now }];
+    await this.#alarm.wakeBy(now);
+  }
 
-    /** Work that waits or is under way of one of these kinds is answered with. */
-    async #ask(
-      kind: MaintenanceKind,
-      sameAs: readonly MaintenanceKind[],
-    ): Promise<Result<MaintenanceAnswer>> {
-      const connected = options.connect(this.env);
-      if (!connected.ok) return connected;
-      const now = connected.value.now();
-      const underWay = this.#underWay(sameAs);
-      if (underWay === null) this.#store.waiting = [...this.#store.waiting, { kind, askedAt: now }];
-      // Also where it is under way: an alarm that got lost, for whatever reason, must not leave it so for ever.
-      await this.#wakeBy(now);
-      return ok({ begun: underWay === null, job: underWay ?? viewQueued(kind, now) });
-    }
+  /** Work that waits or is under way of one of these kinds is answered with. */
+  async #ask(kind: MaintenanceKind, sameAs: readonly MaintenanceKind[]): Promise<Result<MaintenanceAnswer>> {
+    const connected = this.#parts.connect(this.env);
+    if (!connected.ok) return connected;
+    const now = connected.value.now();
+    const underWay = this.#underWay(sameAs);
+    if (underWay === null) this.#store.waiting = [...this.#store.waiting, { kind, askedAt: now }];
+    // Also where it is under way: an alarm that got lost, for whatever reason, must not leave it so for ever.
+    await this.#alarm.wakeBy(now);
+    return ok({ begun: underWay === null, job: underWay ?? viewQueued(kind, now) });
+  }
 
-    #underWay(kinds: readonly MaintenanceKind[]): MaintenanceView | null {
-      const { job, waiting } = this.#store;
-      if (job !== null && job.finishedAt === null && kinds.includes(job.kind)) return viewJob(job);
-      const queued = waiting.find(({ kind }) => kinds.includes(kind));
-      return queued === undefined ? null : viewQueued(queued.kind, queued.askedAt);
-    }
+  #underWay(kinds: readonly MaintenanceKind[]): MaintenanceView | null {
+    const { job, waiting } = this.#store;
+    if (job !== null && job.finishedAt === null && kinds.includes(job.kind)) return viewJob(job);
+    const queued = waiting.find(({ kind }) => kinds.includes(kind));
+    return queued === undefined ? null : viewQueued(queued.kind, queued.askedAt);
+  }
 
-    async #wakeBy(time: number): Promise<void> {
-      const next = await this.ctx.storage.getAlarm();
-      if (next === null) await this.ctx.storage.setAlarm(time);
-    }
+  override alarm(): Promise<void> {
+    return this.#alarm.ring();
+  }
 
-    override async alarm(): Promise<void> {
-      await this.ctx.storage.setAlarm(Date.now() + WATCHDOG_MS);
-      try {
-        await this.#work();
-      } catch (error) {
-        // Nothing may be thrown out of an alarm; the watchdog repeats the step.
-        console.error({ event: "alarm-exception", detail: describeException(error) });
+  #nextAt(): number | null {
+    const { job, waiting } = this.#store;
+    if (job !== null && job.finishedAt === null) return job.wakeAt;
+    return waiting.length > 0 ? Date.now() : null;
+  }
+
+  /** As many steps as one invocation may do. Only alarms change the job, one after the other. */
+  async #work(platform: Platform): Promise<void> {
+    let job = this.#current();
+    if (job === null || job.wakeAt > Date.now()) return;
+    for (let calls = 0, steps = 0; calls <= CALLS_AN_ALARM && steps < STEPS_AN_ALARM; steps++) {
+      const stepped = await this.#guarded(job, platform);
+      if (!stepped.ok) {
+        this.#store.save(afterJobFailure(job, stepped.failure, platform));
         return;
       }
-      // No await between looking for what is next and setting the alarm: a request could come in between.
-      const { job, waiting } = this.#store;
-      const wakeAt = job?.finishedAt === null ? job.wakeAt : waiting.length > 0 ? Date.now() : null;
-      if (wakeAt === null) await this.ctx.storage.deleteAlarm();
-      else await this.ctx.storage.setAlarm(wakeAt);
-    }
-
-    /** As many steps as one invocation may do. Only alarms change the job, one after the other. */
-    async #work(): Promise<void> {
-      let job = this.#current();
-      if (job === null || job.wakeAt > Date.now()) return;
-      const connected = options.connect(this.env);
-      if (!connected.ok) {
-        this.#store.save({ ...job, wakeAt: Date.now() + REST_MS });
-        return;
-      }
-      const platform = connected.value;
-      for (let calls = 0, steps = 0; calls <= CALLS_AN_ALARM && steps < STEPS_AN_ALARM; steps++) {
-        const stepped = await this.#guarded(job, platform);
-        if (!stepped.ok) {
-          this.#store.save(afterJobFailure(job, stepped.failure, platform));
-          return;
-        }
-        const { changes } = stepped.value;
-        const next: MaintenanceJob = { ...stepped.value.job, wakeAt: platform.now() };
-        job = next.step === "done" ? ended(next, null, platform.now()) : next;
-        const saved = job;
-        this.#store.together(() => {
-          changes?.();
-          this.#store.save(saved);
-        });
-        if (job.finishedAt !== null) return;
-        calls += stepped.value.calls;
-      }
-    }
-
-    /** The work under way; else the next that waits, which is begun. */
-    #current(): MaintenanceJob | null {
-      const { job, waiting } = this.#store;
-      if (job !== null && job.finishedAt === null) return job;
-      const [next, ...later] = waiting;
-      if (next === undefined) return null;
-      const now = Date.now();
-      const begun = newJob(next.kind, next.askedAt, now);
+      const { changes } = stepped.value;
+      const next: MaintenanceJob = { ...stepped.value.job, wakeAt: platform.now() };
+      job = next.step === "done" ? ended(next, null, platform.now()) : next;
+      const saved = job;
       this.#store.together(() => {
-        this.#store.waiting = later;
-        this.#store.save(begun);
+        changes?.();
+        this.#store.save(saved);
       });
-      return begun;
+      if (job.finishedAt !== null) return;
+      calls += stepped.value.calls;
     }
+  }
 
-    /** An exception is a bug: it ends the work after a few tries, and never the alarm. */
-    async #guarded(job: MaintenanceJob, platform: Platform): Promise<Result<MaintenanceStep>> {
-      try {
-        return await this.#step(job, platform);
-      } catch (error) {
-        return failed({
-          code: "internal-error",
-          detail: `The step "${job.step}" threw: ${describeException(error)}`,
-          hint: "This is a defect of d1-nightly; please report it with this text.",
-          retryable: job.attempt < 2,
-        });
-      }
-    }
+  /** The work under way; else the next that waits, which is begun. */
+  #current(): MaintenanceJob | null {
+    const { job, waiting } = this.#store;
+    if (job !== null && job.finishedAt === null) return job;
+    const [next, ...later] = waiting;
+    if (next === undefined) return null;
+    const now = Date.now();
+    const begun = newJob(next.kind, next.askedAt, now);
+    this.#store.together(() => {
+      this.#store.waiting = later;
+      this.#store.save(begun);
+    });
+    return begun;
+  }
 
-    #step(job: MaintenanceJob, platform: Platform): Promise<Result<MaintenanceStep>> {
-      const store = this.#store;
-      switch (job.step) {
-        case "tables":
-          return restoreTables(job, platform);
-        case "listing":
-          return listPage(job, store, platform);
-        case "reading":
-          return job.kind === "rebuild"
-            ? readBackups(job, store, platform)
-            : readClaims(job, store, platform);
-        case "comparing":
-          return compareRows(job, store, platform);
-        case "databases":
-          return tellDatabases(job, store, platform, options.account(this.env, platform.settings.accountId));
-        case "collecting":
-          return collectNext(job, store, platform, (id) => options.database(this.env, id));
-        case "forgetting":
-          return forgetRuns(job, platform);
-        case "done":
-          return Promise.resolve(ok({ job, calls: 0 }));
-      }
+  /** An exception is a bug: it ends the work after a few tries, and never the alarm. */
+  async #guarded(job: MaintenanceJob, platform: Platform): Promise<Result<MaintenanceStep>> {
+    try {
+      return await this.#step(job, platform);
+    } catch (error) {
+      return failed({
+        code: "internal-error",
+        detail: `The step "${job.step}" threw: ${describeException(error)}`,
+        hint: "This is a defect of d1-nightly; please report it with this text.",
+        retryable: job.attempt < 2,
+      });
     }
-  };
+  }
+
+  #step(job: MaintenanceJob, platform: Platform): Promise<Result<MaintenanceStep>> {
+    const store = this.#store;
+    switch (job.step) {
+      case "tables":
+        return restoreTables(job, platform);
+      case "listing":
+        return listPage(job, store, platform);
+      case "reading":
+        return job.kind === "rebuild" ? readBackups(job, store, platform) : readClaims(job, store, platform);
+      case "comparing":
+        return compareRows(job, store, platform);
+      case "databases":
+        return tellDatabases(job, store, platform, this.#parts.account(platform.settings.accountId));
+      case "collecting":
+        return collectNext(job, store, platform, (id) => this.#parts.database(id));
+      case "forgetting":
+        return forgetRuns(job, platform);
+      case "done":
+        return Promise.resolve(ok({ job, calls: 0 }));
+    }
+  }
 }
 
 /** The same step again later, the walk anew when its cursor seems to lead nowhere, or the end of the work. */

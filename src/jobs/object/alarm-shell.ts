@@ -3,6 +3,9 @@ import { describeException, type Result } from "../../core/failure.ts";
 /** Before work goes on that a broken configuration or a defect stopped. */
 const REST_MS = 60_000;
 
+/** An alarm that is so late does not come any more. */
+const LATE_MS = 60_000;
+
 /** What a Durable Object does in its alarms. */
 export interface AlarmWork<Connected> {
   /**
@@ -50,7 +53,17 @@ export class AlarmShell<Connected> {
   /** Sees to it that an alarm comes at this time or before. */
   async wakeBy(time: number): Promise<void> {
     const next = await this.#storage.getAlarm();
-    if (next === null || next > time) await this.#storage.setAlarm(time);
+    if (next === null || next > time || next < Date.now() - LATE_MS) await this.#storage.setAlarm(time);
+  }
+
+  /**
+   * Sees to it that an alarm comes within `longestMs`: at once when there is none, when it is late, or when it lies
+   * further ahead because the clock was turned back.
+   */
+  async keepAlive(longestMs: number): Promise<void> {
+    const now = Date.now();
+    const next = await this.#storage.getAlarm();
+    if (next === null || next < now - LATE_MS || next > now + longestMs) await this.#storage.setAlarm(now);
   }
 
   /** The earliest time for the next alarm. */

@@ -13,6 +13,13 @@ type Pending = z.infer<typeof pendingSchema>;
 /** How a delivery ended. `more` was left over, and is delivered next. */
 export type Delivery = "delivered" | "more" | "refused";
 
+/** As much of an object's storage as this needs. */
+export interface KeptValues {
+  get(key: string): unknown;
+  put(key: string, value: unknown): void;
+  delete(key: string): boolean;
+}
+
 /** The clock and the dice. */
 export interface Moment {
   now(): number;
@@ -25,10 +32,10 @@ export interface Moment {
  * delivered twice.
  */
 export class Outbox {
-  readonly #kv: SyncKvStorage;
+  readonly #kv: KeptValues;
   readonly #key: string;
 
-  constructor(kv: SyncKvStorage, name: string) {
+  constructor(kv: KeptValues, name: string) {
     this.#kv = kv;
     this.#key = `outbox/${name}`;
   }

@@ -1,12 +1,102 @@
-import type { StoredFile } from "../../core/backup/verification.ts";
-import { type Failure, ok, type Result } from "../../core/failure.ts";
+import { readChecksums } from "../../core/backup/checksums.ts";
+import type { Verification, VerificationView } from "../../core/backup/verification-view.ts";
+import {
+  checkFile,
+  checkManifest,
+  checksBy,
+  checksWithout,
+  type FileCheck,
+  type StoredFile,
+} from "../../core/backup/verification.ts";
+import { CHECKSUMS, MANIFEST } from "../../core/bucket/object-keys.ts";
+import { failed, type Failure, ok, type Result } from "../../core/failure.ts";
 import type { Platform } from "../../core/platform.ts";
+import type { VerificationStore } from "./verification-store.ts";
 
 /** Larger than the manifest of 10,000 volumes: what is longer is none of ours, and is not held in memory. */
 const TEXT_LIMIT = 16 * 1024 * 1024;
 
+/** Reads the manifest, and notes what else is to be read. */
+export async function planVerification(
+  verification: Verification,
+  store: VerificationStore,
+  platform: Platform,
+): Promise<Result<void>> {
+  const { codecs, catalog } = platform;
+  const { backupId, folder } = verification;
+  const stored = await readStored(folder + MANIFEST, true, platform);
+  if (!stored.ok) return stored;
+  if (stored.value === null) return failed(gone(backupId));
+  // The catalogue is a second opinion, and no more: one that is down, or does not know the backup, says nothing.
+  const row = await catalog.backup(backupId);
+  const sha256 = row.ok ? (row.value?.manifestSha256 ?? null) : null;
+  const finding = checkManifest(stored.value, { backupId, sha256 }, codecs);
+  const next = { ...verification, attempt: 0, wakeAt: platform.now() };
+  const manifest = { name: MANIFEST, bytes: stored.value.bytes };
+  switch (finding.kind) {
+    case "newer":
+      return failed(newerFormat(finding.formatVersion));
+    case "sound": {
+      const verdict = { sound: true, problem: null };
+      store.plan(next, { ...manifest, verdict }, checksBy(finding.manifest, codecs));
+      return ok(undefined);
+    }
+    case "damaged": {
+      const sums = await readStored(folder + CHECKSUMS, true, platform);
+      if (!sums.ok) return sums;
+      const lines = readChecksums(sums.value?.text ?? "", backupId);
+      const checks = checksWithout(finding.witness, lines, codecs);
+      store.plan(next, { ...manifest, verdict: finding.verdict }, checks);
+      return ok(undefined);
+    }
+  }
+}
+
+/** Reads and checks one object, and saves what was found. Repeated after a crash, it finds the same. */
+export async function verifyNext(
+  verification: Verification,
+  ordinal: number,
+  store: VerificationStore,
+  platform: Platform,
+): Promise<Result<void>> {
+  const check = store.check(ordinal);
+  const { backupId, folder } = verification;
+  // The end is stored with the last file's verdict.
+  if (check === null) throw new Error("a verification under way has nothing left to read");
+  const stored = await readStored(folder + check.name, isText(check), platform);
+  if (!stored.ok) return stored;
+  if (stored.value === null) {
+    // A backup that is deleted meanwhile has no missing files: it is none.
+    const manifest = await platform.vault.head(folder + MANIFEST);
+    if (!manifest.ok) return manifest;
+    if (manifest.value === null) return failed(gone(backupId));
+  }
+  const owner = stored.value === null ? null : store.ownerOf(stored.value.sha256, ordinal);
+  const verdict = checkFile(check, stored.value, backupId, owner);
+  const now = platform.now();
+  const saved = store.record(ordinal, stored.value?.bytes ?? 0, verdict, (last) => {
+    const step = { ...verification, next: ordinal + 1, attempt: 0, wakeAt: now };
+    return last ? { ...step, state: "complete", finishedAt: now } : step;
+  });
+  if (saved.state === "complete") tellIfDamaged(store.view(saved));
+  return ok(undefined);
+}
+
+/** RUN.json and SHA256SUMS have to say something, besides being as they were written. */
+function isText({ kind }: FileCheck): boolean {
+  return kind === "claim" || kind === "checksums";
+}
+
+/** Somebody who watches the Worker's log learns of it too. */
+function tellIfDamaged({ id, sound, files }: VerificationView): void {
+  if (sound !== false) return;
+  const damaged = files.filter((file) => file.sound === false);
+  const named = damaged.slice(0, 20).map(({ name, problem }) => `${name}: ${problem?.code ?? ""}`);
+  console.error({ event: "backup-damaged", verification: id, files: damaged.length, named });
+}
+
 /** The bytes decide, as they are measured; text is read beside, where there is a meaning to look at. */
-export async function readStored(
+async function readStored(
   key: string,
   asText: boolean,
   { vault }: Platform,
@@ -18,7 +108,7 @@ export async function readStored(
   return text.ok ? ok({ ...measured.value, text: text.value }) : text;
 }
 
-export function gone(backupId: string): Failure {
+function gone(backupId: string): Failure {
   return {
     code: "backup-gone",
     detail: `The manifest of ${backupId.slice(0, 200)} was there when the verification was asked for, and is in the bucket no more.`,
@@ -27,7 +117,7 @@ export function gone(backupId: string): Failure {
   };
 }
 
-export function newerFormat(formatVersion: number): Failure {
+function newerFormat(formatVersion: number): Failure {
   return {
     code: "format-newer",
     detail: `The backup's manifest has formatVersion ${formatVersion}, which this release does not know.`,

@@ -1,9 +1,8 @@
 import { connect } from "../../../src/connect.ts";
-import type { Coordinator } from "../../../src/core/account/coordinator.ts";
 import { ok } from "../../../src/core/failure.ts";
 import type { Platform } from "../../../src/core/platform.ts";
 import { copyOf, type Run } from "../../../src/core/run/run.ts";
-import { databaseBackups } from "../../../src/jobs/database-object.ts";
+import { DatabaseObject } from "../../../src/jobs/database-object.ts";
 import { coordinatorClient } from "../../../src/jobs/limits/coordinator-client.ts";
 import { bucketWindow } from "./bucket-window.ts";
 import type { Moment } from "./moments.ts";
@@ -16,15 +15,18 @@ interface CrashEnv extends Env {
   readonly KILL_SWITCH_URL: string;
 }
 
-export class DatabaseBackups extends databaseBackups<CrashEnv>({
-  connect: (env) => {
-    const connected = connect(env);
-    return connected.ok ? ok(tellingOfEffects(connected.value, env)) : connected;
-  },
-  coordinator: (env: CrashEnv, accountId: string): Coordinator =>
-    coordinatorClient(env.ACCOUNT_COORDINATOR.getByName(accountId)),
-  saved: (env, run) => tell(env, savedMoment(run)),
-}) {}
+export class DatabaseBackups extends DatabaseObject {
+  constructor(ctx: DurableObjectState, env: CrashEnv) {
+    super(ctx, env, {
+      connect: () => {
+        const connected = connect(env);
+        return connected.ok ? ok(tellingOfEffects(connected.value, env)) : connected;
+      },
+      coordinator: (accountId) => coordinatorClient(env.ACCOUNT_COORDINATOR.getByName(accountId)),
+      saved: (run) => tell(env, savedMoment(run)),
+    });
+  }
+}
 
 export default {
   fetch(request, env, ctx) {
