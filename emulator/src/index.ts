@@ -1,6 +1,6 @@
 import { Hono } from "hono";
 import { clientApi } from "./api/client-api.ts";
-import { controlApi } from "./control/control.ts";
+import { controlApi } from "./control/control-api.ts";
 import { failure } from "./wire/envelope.ts";
 import { download } from "./signed/signed-downloads.ts";
 import { upload } from "./signed/signed-uploads.ts";

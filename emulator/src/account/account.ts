@@ -1,13 +1,19 @@
 import { DurableObject } from "cloudflare:workers";
 import type { ApiError } from "../wire/envelope.ts";
-import { FaultLedger, type FaultRecord } from "../faults/fault-ledger.ts";
-import { findFault, type Fault, type FaultRule, type Operation } from "../faults/faults.ts";
+import { FaultStore, type FaultRecord } from "../faults/fault-store.ts";
+import { findFault, type Fault, type FaultRule } from "../faults/fault-rule.ts";
+import type { Operation } from "../wire/operation.ts";
 import { refusal } from "./permission.ts";
 import { countRequest, rateHeaders, type RateLimit, type RateWindow } from "./rate-limit.ts";
-import { CATALOG_NAME, DatabaseRegistry, type DatabaseEntry, type DatabasePage } from "./registry.ts";
+import {
+  CATALOG_NAME,
+  DatabaseRegistry,
+  type DatabaseEntry,
+  type DatabasePage,
+} from "./database-registry.ts";
 import { rateLimitFrom, settingsFrom, type Settings } from "./settings.ts";
 import { SignedUrls, type SignedLookup, type SignedObject } from "../signed/signed-urls.ts";
-import { TrafficCounter, type RequestCounts, type Traffic } from "./traffic.ts";
+import { TrafficCounter, type RequestCounts, type Traffic } from "./traffic-counter.ts";
 
 /** What a request to the API says before its body matters. */
 export interface ApiRequest {
@@ -42,7 +48,7 @@ export type Creation = { database: DatabaseEntry } | { error: ApiError };
 export class EmulatedAccount extends DurableObject<Env> {
   readonly #kv = this.ctx.storage.kv;
   #registry = new DatabaseRegistry(this.ctx.storage.sql);
-  #faults = new FaultLedger(this.ctx.storage.sql);
+  #faults = new FaultStore(this.ctx.storage.sql);
   #signedUrls = new SignedUrls(this.ctx.storage.sql);
   #traffic = new TrafficCounter(this.ctx.storage.sql);
 
@@ -169,7 +175,7 @@ export class EmulatedAccount extends DurableObject<Env> {
     await this.ctx.storage.deleteAll();
     const { sql } = this.ctx.storage;
     this.#registry = new DatabaseRegistry(sql);
-    this.#faults = new FaultLedger(sql);
+    this.#faults = new FaultStore(sql);
     this.#signedUrls = new SignedUrls(sql);
     this.#traffic = new TrafficCounter(sql);
     this.#registry.create(CATALOG_NAME, this.now());

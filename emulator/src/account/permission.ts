@@ -1,5 +1,5 @@
 import type { ApiError } from "../wire/envelope.ts";
-import type { Operation } from "../faults/faults.ts";
+import type { Operation } from "../wire/operation.ts";
 
 /** The only account that there is. */
 export const ACCOUNT_ID = "emulated-account";

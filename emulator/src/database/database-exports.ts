@@ -1,13 +1,13 @@
-import { dumpStatements, firstVirtualTable, type DumpOptions } from "../dump/dump.ts";
+import { dumpStatements, firstVirtualTable, type DumpOptions } from "../dump/dump-statements.ts";
 import { storeDump } from "../dump/dump-upload.ts";
 import {
   BUSY,
   describeExport,
-  isAbandoned,
   NOT_EXPORTING,
   type ExportAnswer,
   type ExportSession,
 } from "./export-session.ts";
+import { isAbandoned } from "./silence-limit.ts";
 import type { SyntheticDump } from "../dump/synthetic-dump.ts";
 
 /** How an export is to be started. */

@@ -1,4 +1,4 @@
-import { isAbandoned } from "./export-session.ts";
+import { isAbandoned } from "./silence-limit.ts";
 import {
   BUSY_IMPORTING,
   cancelledForSilence,

@@ -5,7 +5,7 @@ import { DatabaseImports, type ImportStart } from "./database-imports.ts";
 import { REFUSED_WHILE_EXPORTING, type ExportAnswer } from "./export-session.ts";
 import { REFUSED_WHILE_IMPORTING, type ImportAnswer } from "./import-session.ts";
 import { SqlRunner, type ScriptTotals, type Statement, type StatementResult } from "../sql/sql-runner.ts";
-import { splitStatements, streamStatements } from "../sql/statements.ts";
+import { splitStatements, streamStatements } from "../sql/statement-splitter.ts";
 import type { SyntheticDump } from "../dump/synthetic-dump.ts";
 
 /** Results, or what SQLite said. */

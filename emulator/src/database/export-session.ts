@@ -1,6 +1,3 @@
-/** A client that has not asked for this long is taken to have given up. */
-export const SILENCE_LIMIT_MS = 15_000;
-
 export const BUSY =
   "Currently processing a long-running export. Cannot start a new export until that completes or times out.";
 export const NOT_EXPORTING = "Not currently exporting anything.";
@@ -42,9 +39,4 @@ export function describeExport(session: ExportSession, now: number): ExportAnswe
     (_, index) => `Uploaded part ${parts - index}`,
   );
   return { kind: "active", bookmark, messages: [`Generating ${filename}`, ...uploaded] };
-}
-
-/** Whether the client has been silent for too long. */
-export function isAbandoned(session: { lastSeenAt: number }, now: number): boolean {
-  return now - session.lastSeenAt > SILENCE_LIMIT_MS;
 }

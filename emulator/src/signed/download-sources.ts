@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import type { ByteRange } from "../wire/byte-range.ts";
-import { findFault, type Fault } from "../faults/faults.ts";
+import { findFault, type Fault } from "../faults/fault-rule.ts";
 import type { SignedObject } from "./signed-urls.ts";
 import { describeSyntheticDump, syntheticBytes, wishOfKey } from "../dump/synthetic-dump.ts";
 

@@ -1,10 +1,10 @@
 import { parseRange } from "../wire/byte-range.ts";
 import { sourceOf, type Source } from "./download-sources.ts";
-import { findFault, type Fault } from "../faults/faults.ts";
+import { findFault, type Fault } from "../faults/fault-rule.ts";
 import { cutAfter, falseContentLength, FRONT_HEADER } from "../wire/front-orders.ts";
 import { storageError } from "../wire/object-storage-errors.ts";
 import { sendShaped, type StreamShape } from "./stream-shaping.ts";
-import { answerUnderFaults } from "../faults/struck-answers.ts";
+import { answerUnderFaults } from "../faults/fault-answers.ts";
 import { accountStub } from "../stubs.ts";
 
 /** Answers a GET of a signed URL, faults included. */

@@ -1,6 +1,6 @@
-import { findFault } from "../faults/faults.ts";
+import { findFault } from "../faults/fault-rule.ts";
 import { storageError } from "../wire/object-storage-errors.ts";
-import { answerUnderFaults } from "../faults/struck-answers.ts";
+import { answerUnderFaults } from "../faults/fault-answers.ts";
 import { accountStub } from "../stubs.ts";
 
 /** Answers a PUT of a signed URL: stores the file and tells its MD5 as the ETag, as R2 does for a single PUT. */

@@ -1,7 +1,5 @@
+import { bindable, cell, type Cell } from "./cell.ts";
 import { checkForeignKeys, defersForeignKeys } from "./foreign-keys.ts";
-
-/** A value as JSON can carry it: a blob is a list of its bytes. */
-export type Cell = string | number | null | number[];
 
 /** What D1 tells about a statement. */
 export interface StatementMeta {
@@ -124,17 +122,4 @@ export class SqlRunner {
       )
       .one();
   }
-}
-
-function bindable(value: Cell): SqlStorageValue {
-  return Array.isArray(value) ? new Uint8Array(value).buffer : value;
-}
-
-function cell(value: SqlStorageValue): Cell {
-  return value instanceof ArrayBuffer ? [...new Uint8Array(value)] : value;
-}
-
-/** The rows as objects, as `query` gives them. */
-export function rowsAsObjects({ columns, rows }: StatementResult): Record<string, Cell>[] {
-  return rows.map((row) => Object.fromEntries(columns.map((name, index) => [name, row[index] ?? null])));
 }

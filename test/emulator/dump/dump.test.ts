@@ -1,7 +1,7 @@
 import { reset } from "cloudflare:test";
 import fc from "fast-check";
 import { beforeEach, describe, expect, it } from "vitest";
-import { splitStatements } from "../../../emulator/src/sql/statements.ts";
+import { splitStatements } from "../../../emulator/src/sql/statement-splitter.ts";
 import { database, dump, reference } from "../kit/client.ts";
 
 interface Options {

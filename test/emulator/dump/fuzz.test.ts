@@ -1,5 +1,6 @@
 import { reset } from "cloudflare:test";
 import { env } from "cloudflare:workers";
+import fc from "fast-check";
 import { expect, it } from "vitest";
 import { alteredQuestion } from "../../../src/core/dump/examine.ts";
 import type { Scanned } from "../../../src/core/dump/tally.ts";
@@ -14,7 +15,6 @@ import {
   storedColumns,
 } from "../kit/expected-scan.ts";
 import { identifier, randomDatabase, type RandomDatabase } from "../kit/random-database.ts";
-import fc from "fast-check";
 
 /** How long to look for a database whose dump is not scanned exactly: some in `npm test`, many in `npm run soak`. */
 // The binding exists in the tests' configuration only.

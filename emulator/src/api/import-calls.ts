@@ -1,7 +1,7 @@
 import { z } from "zod";
-import { invalid, type Call } from "./api-call.ts";
+import { invalid, type Call } from "./call.ts";
 import { success } from "../wire/envelope.ts";
-import { findFault } from "../faults/faults.ts";
+import { findFault } from "../faults/fault-rule.ts";
 import { BUSY_IMPORTING, RESET_BY_DEPLOY, type ImportAnswer } from "../database/import-session.ts";
 import { accountStub, databaseStub } from "../stubs.ts";
 

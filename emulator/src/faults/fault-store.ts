@@ -1,4 +1,5 @@
-import { concerns, struckBy, type Fault, type FaultRule, type Operation } from "./faults.ts";
+import type { Operation } from "../wire/operation.ts";
+import { concerns, struckBy, type Fault, type FaultRule } from "./fault-rule.ts";
 
 /** A rule and what became of it. */
 export interface FaultRecord extends FaultRule {
@@ -12,7 +13,7 @@ export interface FaultRecord extends FaultRule {
 export const ALL_DATABASES = "*";
 
 /** The faults that are switched on, and how often each has struck. */
-export class FaultLedger {
+export class FaultStore {
   readonly #sql: SqlStorage;
 
   constructor(sql: SqlStorage) {

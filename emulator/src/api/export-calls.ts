@@ -1,8 +1,8 @@
 import { z } from "zod";
-import { invalid, type Call } from "./api-call.ts";
+import { invalid, type Call } from "./call.ts";
 import { failure, success } from "../wire/envelope.ts";
 import { BUSY, type ExportAnswer } from "../database/export-session.ts";
-import { findFault } from "../faults/faults.ts";
+import { findFault } from "../faults/fault-rule.ts";
 import { accountStub, databaseStub } from "../stubs.ts";
 
 const exportSchema = z.object({

@@ -1,5 +1,5 @@
 import { failureOfStatus } from "../wire/envelope.ts";
-import { findFault, type Fault } from "./faults.ts";
+import { findFault, type Fault } from "./fault-rule.ts";
 import { DROP_CONNECTION, FRONT_HEADER } from "../wire/front-orders.ts";
 
 const RETRY_AFTER_SECONDS = 2;

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { splitStatements, StatementSplitter } from "../../../emulator/src/sql/statements.ts";
+import { splitStatements, StatementSplitter } from "../../../emulator/src/sql/statement-splitter.ts";
 
 const TRIGGER =
   "CREATE TRIGGER tr AFTER INSERT ON t BEGIN SELECT CASE WHEN 1 THEN 2 END; UPDATE t SET a = ';'; END;";

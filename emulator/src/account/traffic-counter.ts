@@ -1,4 +1,4 @@
-import type { Operation } from "../faults/faults.ts";
+import type { Operation } from "../wire/operation.ts";
 
 /** What went over the signed URLs of one database. */
 export interface Traffic {

@@ -1,0 +1,47 @@
+import type { Operation } from "../wire/operation.ts";
+
+export interface FaultKind {
+  /** Where it can strike; left out when it can strike anywhere. */
+  on?: readonly Operation[];
+  /** What `value` means; left out when the fault takes none. */
+  value?: string;
+  /** What `value` is when it is not given; without it, `value` is required. */
+  fallback?: number;
+}
+
+const DOWNLOAD = ["download"] as const;
+const EXPORT = ["export.start", "export.poll"] as const;
+
+/** The table of faults: a new one needs a line here and a place where it acts. */
+export const FAULTS = {
+  status: { value: "the HTTP status", fallback: 500 },
+  garbage: {},
+  "lose-answer": {},
+  slow: { value: "milliseconds" },
+  vanish: {},
+  drop: {},
+  busy: { on: ["export.start", "import.init", "import.ingest"] },
+  "lose-export": { on: ["export.poll"] },
+  "tell-again": { on: ["export.poll"] },
+  "export-error": { on: EXPORT },
+  "reset-do": { on: ["import.ingest", "import.poll"] },
+  expired: { on: ["download", "upload"] },
+  "wrong-etag": { on: ["download", "upload"] },
+  truncate: { on: DOWNLOAD, value: "bytes" },
+  reset: { on: DOWNLOAD, value: "bytes" },
+  stall: { on: DOWNLOAD, value: "bytes" },
+  throttle: { on: DOWNLOAD, value: "bytes per second" },
+  "no-content-length": { on: DOWNLOAD },
+  "ignore-range": { on: DOWNLOAD },
+  "wrong-length": { on: DOWNLOAD, value: "the false Content-Length" },
+  change: { on: DOWNLOAD },
+  empty: { on: DOWNLOAD },
+  shorten: { on: DOWNLOAD, value: "bytes" },
+  "not-a-dump": { on: DOWNLOAD },
+  redirect: { on: DOWNLOAD },
+} as const satisfies Record<string, FaultKind>;
+
+export type FaultName = keyof typeof FAULTS;
+
+/** What the table says of a fault, without the literal types of its line. */
+export const kindOf = (name: FaultName): FaultKind => FAULTS[name];

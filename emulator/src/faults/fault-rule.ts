@@ -1,0 +1,52 @@
+import { z } from "zod";
+import { OPERATIONS, type Operation } from "../wire/operation.ts";
+import { FAULTS, kindOf, type FaultName } from "./fault-kinds.ts";
+
+const count = z.int().min(0);
+
+/** One fault as the control route takes it. */
+export const faultSchema = z
+  .strictObject({
+    on: z.enum([...OPERATIONS, "any"]),
+    // Object.keys loses the literal types that the table above has.
+    fault: z.enum(Object.keys(FAULTS) as FaultName[]),
+    times: count.optional(),
+    skip: count.optional(),
+    value: count.optional(),
+  })
+  .check((context) => {
+    const { on, fault, value } = context.value;
+    const kind = kindOf(fault);
+    if (kind.on !== undefined && on !== "any" && !kind.on.includes(on)) {
+      const message = `${fault} can strike on ${kind.on.join(", ")} only`;
+      context.issues.push({ code: "custom", message, path: ["on"], input: on });
+    }
+    if (value === undefined && kind.value !== undefined && kind.fallback === undefined) {
+      const message = `${fault} needs a value: ${kind.value}`;
+      context.issues.push({ code: "custom", message, path: ["value"], input: value });
+    }
+  });
+
+export type FaultRule = z.infer<typeof faultSchema>;
+
+/** A fault that strikes the request at hand. */
+export interface Fault {
+  name: FaultName;
+  value: number;
+}
+
+/** The fault of this name among those that strike. */
+export function findFault(faults: readonly Fault[], name: FaultName): Fault | undefined {
+  return faults.find((fault) => fault.name === name);
+}
+
+/** Whether the rule speaks of this operation. */
+export function concerns(rule: FaultRule, operation: Operation): boolean {
+  if (rule.on !== "any") return rule.on === operation;
+  return kindOf(rule.fault).on?.includes(operation) ?? true;
+}
+
+/** The fault as it strikes, with its value or the one that stands for it. */
+export function struckBy(rule: FaultRule): Fault {
+  return { name: rule.fault, value: rule.value ?? kindOf(rule.fault).fallback ?? 0 };
+}
