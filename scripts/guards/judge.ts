@@ -1,19 +1,12 @@
 /** Takes a guard out, in a copy of the tree, and runs the test that watches over it. */
-import { spawnSync } from "node:child_process";
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
+import type { TreeCopy } from "./copy.ts";
 import type { Guard } from "./patch.ts";
-import { filesOfTree, folder, root } from "./tree.ts";
+import { folder, root } from "./tree.ts";
 
-/** A copy of the tree, so that a patch never touches the real one. */
-function copyTree(): string {
-  const copy = mkdtempSync(join(tmpdir(), "d1-nightly-guards-"));
-  for (const file of filesOfTree()) cpSync(join(root, file), join(copy, file));
-  symlinkSync(join(root, "node_modules"), join(copy, "node_modules"));
-  return copy;
-}
+const LIMIT_MS = 300_000;
 
 const reportSchema = z.object({
   numPassedTests: z.number(),
@@ -24,37 +17,33 @@ const reportSchema = z.object({
   ),
 });
 
-/** What the tests that went red say, a line each; or why none did. */
-function runTest(tree: string, { project, file, test }: Guard): string[] | "green" | "did not run" {
-  const report = join(tree, "guard-report.json");
+/** What is wrong with a guard, or what its test said without it: a line for each test that went red. */
+export type Verdict = { readonly wrong: string } | { readonly red: readonly string[] };
+
+/** That the test is green with the guard is what `npm test` shows. */
+export async function judge(guard: Guard, tree: TreeCopy): Promise<Verdict> {
+  const patch = join(folder, guard.name);
+  const refused = tree.apply(patch, "forward");
+  if (refused !== null) return { wrong: `its patch does not apply: ${refused}` };
+  const verdict = await runTest(guard, tree);
+  const stuck = tree.apply(patch, "back");
+  if (stuck !== null) throw new Error(`${guard.name} cannot be taken back: ${stuck}`);
+  return verdict;
+}
+
+async function runTest({ project, file, test }: Guard, tree: TreeCopy): Promise<Verdict> {
+  const report = join(tree.folder, "guard-report.json");
   const args = ["run", "--project", project, file, "-t", test, "--reporter=json", `--outputFile=${report}`];
-  spawnSync(join(root, "node_modules/.bin/vitest"), args, { cwd: tree, stdio: "ignore", timeout: 300_000 });
-  if (!existsSync(report)) return "did not run";
+  const inTime = await tree.run(join(root, "node_modules/.bin/vitest"), args, LIMIT_MS);
+  if (!inTime) return { wrong: `its test was not over after ${LIMIT_MS / 60_000} minutes` };
+  if (!existsSync(report)) return { wrong: "its test did not run" };
   const { numPassedTests, testResults } = reportSchema.parse(JSON.parse(readFileSync(report, "utf8")));
   rmSync(report);
-  const failures = testResults.flatMap(({ assertionResults }) =>
+  const red = testResults.flatMap(({ assertionResults }) =>
     assertionResults.flatMap(({ title, failureMessages }) =>
       failureMessages.slice(0, 1).map((message) => `${title}: ${message.split("\n", 1).join("")}`),
     ),
   );
-  return failures.length > 0 ? failures : numPassedTests > 0 ? "green" : "did not run";
-}
-
-/** What is wrong with a guard, or how its test noticed. That it is green with the guard is what `npm test` shows. */
-export function judge(guard: Guard): { trouble: string } | { noticed: string[] } {
-  const tree = copyTree();
-  try {
-    const applied = spawnSync("git", ["apply", join(folder, guard.name)], {
-      cwd: tree,
-      encoding: "utf8",
-      env: { ...process.env, GIT_CEILING_DIRECTORIES: tmpdir() },
-    });
-    if (applied.status !== 0) return { trouble: `the patch does not apply: ${applied.stderr.trim()}` };
-    const outcome = runTest(tree, guard);
-    if (outcome === "green") return { trouble: "STAYS GREEN without the guard" };
-    if (outcome === "did not run") return { trouble: "its test did not run" };
-    return { noticed: outcome };
-  } finally {
-    rmSync(tree, { recursive: true });
-  }
+  if (red.length > 0) return { red };
+  return { wrong: numPassedTests > 0 ? "its test stays green without it" : "its test did not run" };
 }
