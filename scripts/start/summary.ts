@@ -1,6 +1,6 @@
 import { relative } from "node:path";
 import { styleText } from "node:util";
-import { RUN_THE_GUIDE } from "../../src/core/backup/restore-guide.ts";
+import { RUN_THE_GUIDE } from "../../src/core/guide/restore-guide.ts";
 import type { Run } from "./backup-round.ts";
 import { countText, durationText, sizeText } from "./figures.ts";
 import type { StoredBackup } from "./read-back.ts";

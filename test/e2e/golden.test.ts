@@ -5,7 +5,7 @@ import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { checksumHolds, readManifest } from "../../src/core/backup/manifest.ts";
 import type { Digest } from "../../src/core/bucket/codecs.ts";
-import { type Ran, runShell, toolbox } from "./guide-runner.ts";
+import { type Ran, runShell, toolbox } from "./restore/guide-runner.ts";
 
 // Backups that earlier releases have made, and that every release must be able to read. Never change them;
 // scripts/golden.ts makes those of a new format version.
@@ -19,7 +19,7 @@ const root = mkdtempSync(join(tmpdir(), "d1-nightly-golden-"));
 let tools: string;
 
 beforeAll(() => {
-  tools = toolbox(join(root, "tools"), ["cp", "mktemp", "rm"]);
+  tools = toolbox(join(root, "tools"), ["mktemp"]);
 });
 
 afterAll(() => rmSync(root, { recursive: true }));

@@ -1,3 +1,5 @@
+import { Buffer } from "node:buffer";
+
 /** What a caller of the export asks for; an empty list of tables means all of them. */
 export interface DumpOptions {
   noSchema: boolean;
@@ -5,15 +7,23 @@ export interface DumpOptions {
   tables: string[];
 }
 
+/** A value as a Durable Object's storage gives it. */
+export type Value = ArrayBuffer | string | number | null;
+
+/** What is asked of a database: a Durable Object's SqlStorage has it. */
+export interface DumpedDatabase {
+  exec<Row extends Record<string, Value>>(sql: string): { toArray(): Row[]; raw(): Iterable<Value[]> };
+}
+
 interface Column {
   name: string;
-  [column: string]: SqlStorageValue;
+  [column: string]: Value;
 }
 
 interface SchemaEntry {
   name: string;
   sql: string;
-  [column: string]: SqlStorageValue;
+  [column: string]: Value;
 }
 
 const TABLES = `
@@ -27,7 +37,7 @@ const INDEXES_TRIGGERS_VIEWS = `
   ORDER BY type COLLATE NOCASE`;
 
 /** The first virtual table that the dump would have to contain. D1 refuses to export such a database. */
-export function firstVirtualTable(sql: SqlStorage, options: DumpOptions): string | undefined {
+export function firstVirtualTable(sql: DumpedDatabase, options: DumpOptions): string | undefined {
   const wanted = filterOf(options);
   return sql
     .exec<SchemaEntry>(TABLES)
@@ -39,7 +49,7 @@ export function firstVirtualTable(sql: SqlStorage, options: DumpOptions): string
  * The statements of a D1 dump, in D1's order and with D1's defects: join them with line breaks.
  * The database must not change between the first and the last of them.
  */
-export function* dumpStatements(sql: SqlStorage, options: DumpOptions): Generator<string, void> {
+export function* dumpStatements(sql: DumpedDatabase, options: DumpOptions): Generator<string, void> {
   yield "PRAGMA defer_foreign_keys=TRUE;";
   const wanted = filterOf(options);
   for (const table of sql.exec<SchemaEntry>(TABLES).toArray()) {
@@ -70,7 +80,7 @@ function openingStatement({ name, sql }: SchemaEntry): string | undefined {
   return `${sql};`;
 }
 
-function* insertStatements(sql: SqlStorage, table: string): Generator<string, void> {
+function* insertStatements(sql: DumpedDatabase, table: string): Generator<string, void> {
   // table_info leaves out generated columns, which cannot be inserted.
   const columns = sql.exec<Column>(`PRAGMA table_info=${quoteIdentifier(table)}`).toArray();
   const names = columns.map((column) => quoteIdentifier(column.name));
@@ -80,10 +90,10 @@ function* insertStatements(sql: SqlStorage, table: string): Generator<string, vo
   for (const row of rows.raw()) yield `${opening}${row.map(literal).join(",")});`;
 }
 
-function literal(value: SqlStorageValue): string {
+function literal(value: Value): string {
   if (value === null) return "NULL";
   if (typeof value === "string") return textLiteral(value);
-  if (typeof value !== "number") return `X'${new Uint8Array(value).toHex()}'`;
+  if (typeof value !== "number") return `X'${Buffer.from(value).toString("hex")}'`;
   if (Number.isFinite(value)) return `${value === 0 ? 0 : value}`;
   return value > 0 ? "9e999" : "-9e999";
 }

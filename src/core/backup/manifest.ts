@@ -4,6 +4,7 @@ import { COMPRESSIONS } from "../bucket/object-keys.ts";
 import { exportOptionsSchema } from "../d1/export-options.ts";
 import { partNotExportedSchema } from "../dump/partial-export.ts";
 import { hazardSchema } from "../dump/hazards.ts";
+import { loadingSchema } from "../dump/loading.ts";
 import { SECTIONS } from "../dump/sections.ts";
 
 /** The version of the format that this code writes, and the highest that it reads. */
@@ -57,6 +58,8 @@ export const manifestSchema = z.object({
   sections: z.array(z.object({ kind: z.enum(SECTIONS), offset: count, bytes: count })).nullable(),
   /** Offsets in the joined dump at which a semicolon is missing. */
   missingSemicolons: z.array(count).nullable(),
+  /** What loading the dump asks for, by its schema; null where nobody has looked. */
+  loading: loadingSchema.nullable().default(null),
   /** The database itself was asked for values that its dump alters. */
   examined: z.object({ at: moment, tables: count, rowsRead: count }).nullable(),
   /** The other objects of the folder, as they must be. */

@@ -72,32 +72,6 @@ export function schemaHazards(schema: readonly SchemaEntry[]): Hazard[] {
     }));
 }
 
-/**
- * SQL in which a line begins as a statement of a dump does. Restoring goes by lines where offsets are not known (lean),
- * and where rows are picked out for D1; RESTORE.md says so when it cannot.
- */
-export function lineHazards(schema: readonly SchemaEntry[]): Hazard[] {
-  return schema
-    .filter(({ type, sql }) => sql !== null && (FALSE_START.test(sql) || (type === "table" && misleads(sql))))
-    .map(({ name, type }) => ({
-      kind: AMBIGUOUS_LINES,
-      table: name,
-      count: 1,
-      detail: `The ${type}'s SQL has a line break in a name, or a line that begins as a statement does. The commands in RESTORE.md that go by lines (all of a lean backup's, and those for D1) need an eye on it.`,
-    }));
-}
-
-export const AMBIGUOUS_LINES = "ambiguous-lines";
-
-const FALSE_START = /\n(?:CREATE (?:TRIGGER|VIEW|INDEX|UNIQUE INDEX) )/;
-const FALSE_ROW = /\n(?:INSERT INTO "|DELETE FROM sqlite_sequence;|ANALYZE sqlite_schema;)/;
-const TOKEN = /"(?:[^"]|"")*"|'(?:[^']|'')*'|`(?:[^`]|``)*`|\[[^\]]*\]|--[^\n]*|\/\*[\s\S]*?\*\//g;
-
-function misleads(sql: string): boolean {
-  const names = (sql.match(TOKEN) ?? []).filter((token) => /^["`[]/.test(token));
-  return FALSE_ROW.test(sql) || names.some((name) => name.includes("\n"));
-}
-
 function endsInComment(sql: string): boolean {
   return scanned(sql).endsInCommentedSemicolon;
 }

@@ -50,6 +50,7 @@ export function manifestOf(
           rows,
         })),
     notExported: run.notExported,
+    loading: run.loading,
     hazards: run.hazards,
     sections: lean ? null : sectionsOf(copy.scanned, bytes),
     missingSemicolons: lean ? null : copy.scanned.missingSemicolons,

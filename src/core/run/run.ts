@@ -142,6 +142,8 @@ export const runSchema = z.object({
   hazards: z.array(hazardSchema),
   /** What the database holds and the export is not asked for. */
   notExported: manifestSchema.shape.notExported.default([]),
+  /** What loading the dump will ask for; null before the preflight. */
+  loading: manifestSchema.shape.loading,
   /** What asking the database itself has found; `at` is null when that did not come to its end. */
   examined: z
     .object({
@@ -192,6 +194,7 @@ export function newRun(
     parts: null,
     hazards: [],
     notExported: [],
+    loading: null,
     examined: null,
     exportsStarted: 0,
     attempt: 0,

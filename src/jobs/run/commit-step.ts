@@ -1,7 +1,7 @@
 import { backupRow } from "../../core/backup/backup-row.ts";
 import { checksumsText } from "../../core/backup/checksums.ts";
 import { type Manifest, manifestText, readManifest } from "../../core/backup/manifest.ts";
-import { restoreGuide } from "../../core/backup/restore-guide.ts";
+import { restoreGuide } from "../../core/guide/restore-guide.ts";
 import { differenceOfEquals } from "../../core/backup/since-last.ts";
 import { sha256Of } from "../../core/bucket/codecs.ts";
 import { CHECKSUMS, CLAIM, MANIFEST, PINNED, RESTORE_GUIDE } from "../../core/bucket/object-keys.ts";

@@ -7,10 +7,10 @@ import {
   leftOut,
   partialHazards,
 } from "../../core/dump/partial-export.ts";
+import { loadingHazards, loadingOf } from "../../core/dump/loading.ts";
 import {
   dumpedParts,
   dumpedTables,
-  lineHazards,
   openComments,
   openCommentsFailure,
   schemaHazards,
@@ -93,6 +93,7 @@ export async function preflight(
   const now = platform.now();
   const notExported = leftOut(schema.value, exportOptions);
   const partial = partialHazards(exportOptions, notExported);
+  const loading = loadingOf(dumpedSql, schema.value);
   const examine = run.examine || isDue(run.databaseId, policy.examineDays, record.examinedAt, now);
   const known: Run = {
     ...run,
@@ -101,8 +102,9 @@ export async function preflight(
     options,
     tables: dumpedTables(exported),
     parts: dumpedParts(dumpedSql),
-    hazards: [...partial, ...schemaHazards(dumpedSql), ...lineHazards(dumpedSql)],
+    hazards: [...partial, ...schemaHazards(dumpedSql), ...loadingHazards(loading, dumpedSql)],
     notExported,
+    loading,
     // Without rows there is nothing that the dump could alter.
     examine: examine && !exportOptions.noData,
   };

@@ -31,6 +31,7 @@ export const unsealed: UnsealedManifest = {
   volumes: [volume],
   tables: [{ name: "t", rows: 0 }],
   notExported: [],
+  loading: null,
   hazards: [],
   sections: [{ kind: "tables", offset: 0, bytes: 31 }],
   missingSemicolons: [],

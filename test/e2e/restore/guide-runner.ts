@@ -3,7 +3,7 @@ import { accessSync, constants, mkdirSync, readFileSync, symlinkSync, writeFileS
 import { delimiter, join } from "node:path";
 
 /** What a backup is restored with, and nothing of ours. */
-const TOOLS = "sh sha256sum age gunzip gzip zstd cat head tail tr wc sed sqlite3".split(" ");
+const TOOLS = "sh sha256sum age gunzip gzip zstd cat head tail tr wc sed awk mv rm cp sqlite3".split(" ");
 
 export interface Ran {
   readonly code: number | null;

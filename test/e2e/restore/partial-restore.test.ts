@@ -5,15 +5,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { afterAll, describe, expect, it } from "vitest";
-import type { UnsealedManifest } from "../../src/core/backup/manifest.ts";
-import { restoreGuide } from "../../src/core/backup/restore-guide.ts";
-import { EVERYTHING, type ExportOptions } from "../../src/core/d1/export-options.ts";
-import { scanHazards } from "../../src/core/dump/hazards.ts";
-import { rowsOfDump } from "../../src/core/dump/partial-export.ts";
-import { NOTHING_SCANNED, Tally } from "../../src/core/dump/tally.ts";
-import { sectionsOf } from "../../src/core/run/build-manifest.ts";
-import { StatementScanner } from "../../src/core/sql/statements.ts";
-import { unsealed, volume } from "../core/kit/sample-manifest.ts";
+import type { UnsealedManifest } from "../../../src/core/backup/manifest.ts";
+import { restoreGuide } from "../../../src/core/guide/restore-guide.ts";
+import { EVERYTHING, type ExportOptions } from "../../../src/core/d1/export-options.ts";
+import { scanHazards } from "../../../src/core/dump/hazards.ts";
+import { rowsOfDump } from "../../../src/core/dump/partial-export.ts";
+import { NOTHING_SCANNED, Tally } from "../../../src/core/dump/tally.ts";
+import { sectionsOf } from "../../../src/core/run/build-manifest.ts";
+import { StatementScanner } from "../../../src/core/sql/statements.ts";
+import { unsealed, volume } from "../../core/kit/sample-manifest.ts";
 import { commandsOf, runScript, toolbox } from "./guide-runner.ts";
 
 // RESTORE.md's commands for backups that do not hold everything, run as they are printed.
@@ -73,11 +73,18 @@ function ask(folder: string, sql: string): string {
 }
 
 /** The part of step 5 that needs no Cloudflare: it makes d1.sql, which is loaded here into a new SQLite database. */
-async function loadAsD1Does(folder: string): Promise<string> {
+async function loadAsD1Does(folder: string, there: readonly string[] = []): Promise<string> {
   const script = commandsOf(folder, [5]).split("npx ")[0] ?? "";
   expect((await runScript(folder, script, { PATH })).code).toBe(0);
   const database = join(folder, "d1.db");
-  execFileSync("sqlite3", ["-bail", database, "BEGIN", `.read ${join(folder, "d1.sql")}`, "COMMIT"]);
+  execFileSync("sqlite3", [
+    "-bail",
+    database,
+    ...there,
+    "BEGIN",
+    `.read ${join(folder, "d1.sql")}`,
+    "COMMIT",
+  ]);
   return database;
 }
 
@@ -101,7 +108,7 @@ describe("a backup without schema", () => {
     expect(ask(folder, "SELECT count(*) FROM users")).toBe(String(2 + more.length));
     expect(ask(folder, "SELECT name, seq FROM sqlite_sequence")).toBe("users|9");
     expect(ask(folder, "SELECT hex(name) FROM users WHERE id = 3")).toBe(more.length === 0 ? "" : "610062");
-    const d1 = await loadAsD1Does(folder);
+    const d1 = await loadAsD1Does(folder, SCHEMA);
     expect(
       execFileSync("sqlite3", [d1, "SELECT seq FROM sqlite_sequence; SELECT count(*) FROM users, orders"], {
         encoding: "utf8",
