@@ -32,11 +32,14 @@ export function loadingOf(exported: readonly SchemaEntry[], schema: readonly Sch
 export function loadingHazards(
   { features, lostParents: lost }: Loading,
   exported: readonly SchemaEntry[],
+  schema: readonly SchemaEntry[],
 ): Hazard[] {
+  // A parent that the policy leaves out is not lost: a partial backup says what it lacks.
+  const lostAnyway = new Set(lostParents(schema).map((each) => JSON.stringify(each)));
   return [
     ...shellHazards(exported),
     ...newerSqliteHazards(features),
-    ...lostParentHazards(lost),
+    ...lostParentHazards(lost.filter((each) => lostAnyway.has(JSON.stringify(each)))),
     ...lostSequence(exported),
   ];
 }

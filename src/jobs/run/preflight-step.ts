@@ -102,7 +102,7 @@ export async function preflight(
     options,
     tables: dumpedTables(exported),
     parts: dumpedParts(dumpedSql),
-    hazards: [...partial, ...schemaHazards(dumpedSql), ...loadingHazards(loading, dumpedSql)],
+    hazards: [...partial, ...schemaHazards(dumpedSql), ...loadingHazards(loading, dumpedSql, schema.value)],
     notExported,
     loading,
     // Without rows there is nothing that the dump could alter.
