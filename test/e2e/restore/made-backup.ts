@@ -4,7 +4,11 @@ import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync, type SQLOutputValue } from "node:sqlite";
 import { gzipSync, zstdCompressSync } from "node:zlib";
-import { type DumpedDatabase, dumpStatements, type Value } from "../../../";
+import {
+  type DumpedDatabase,
+  dumpStatements,
+  type Value,
+} from "../../../emulator/src/dump/dump-statements.ts";
 import type { UnsealedManifest } from "../../../src/core/backup/manifest.ts";
 import type { Compression } from "../../../src/core/bucket/object-keys.ts";
 import { EVERYTHING, type ExportOptions } from "../../../src/core/d1/export-options.ts";
