@@ -138,6 +138,10 @@ export class EmulatedAccount extends DurableObject<Env> {
     this.#registry.rename(uuid, name);
   }
 
+  showAs(uuid: string, fields: string): void {
+    this.#registry.showAs(uuid, fields);
+  }
+
   sign(object: Omit<SignedObject, "isChanged">): string {
     return this.#signedUrls.sign(object, this.now());
   }

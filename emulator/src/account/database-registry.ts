@@ -1,9 +1,11 @@
-/** A database of the account, as its list shows it. */
+/** A database of the account. */
 export interface DatabaseEntry {
   uuid: string;
   name: string;
   version: string;
   created_at: string;
+  /** Fields that the API tells otherwise than they are, or besides; a JSON object. */
+  shownAs: string;
 }
 
 /** A page of the list. */
@@ -20,6 +22,7 @@ interface Row extends DatabaseEntry {
 export const CATALOG_NAME = "d1-nightly-catalog";
 
 const COLUMNS = "uuid, name, version, created_at";
+const ENTRY = `${COLUMNS}, coalesce((SELECT fields FROM shown WHERE shown.uuid = databases.uuid), '{}') AS shownAs`;
 
 /** The databases of the account. */
 export class DatabaseRegistry {
@@ -30,13 +33,14 @@ export class DatabaseRegistry {
     sql.exec(`CREATE TABLE IF NOT EXISTS databases (
       position INTEGER PRIMARY KEY, uuid TEXT NOT NULL UNIQUE, name TEXT NOT NULL UNIQUE,
       version TEXT NOT NULL, created_at TEXT NOT NULL)`);
+    sql.exec("CREATE TABLE IF NOT EXISTS shown (uuid TEXT PRIMARY KEY, fields TEXT NOT NULL)");
   }
 
   /** Enters a new database, or nothing when the name is taken. */
   create(name: string, now: number): DatabaseEntry | undefined {
     if (this.find(name) !== undefined) return undefined;
     const created_at = new Date(now).toISOString();
-    const entry = { uuid: crypto.randomUUID(), name, version: "production", created_at };
+    const entry = { uuid: crypto.randomUUID(), name, version: "production", created_at, shownAs: "{}" };
     this.#sql.exec(
       `INSERT INTO databases (${COLUMNS}) VALUES (?, ?, ?, ?)`,
       entry.uuid,
@@ -50,7 +54,7 @@ export class DatabaseRegistry {
   /** Looks a database up by its uuid or its name. */
   find(uuidOrName: string): DatabaseEntry | undefined {
     return this.#sql
-      .exec<Row>(`SELECT ${COLUMNS} FROM databases WHERE uuid = ?1 OR name = ?1 LIMIT 1`, uuidOrName)
+      .exec<Row>(`SELECT ${ENTRY} FROM databases WHERE uuid = ?1 OR name = ?1 LIMIT 1`, uuidOrName)
       .toArray()[0];
   }
 
@@ -58,7 +62,7 @@ export class DatabaseRegistry {
   list(page: number, perPage: number, nameContains: string): DatabasePage {
     const databases = this.#sql
       .exec<Row>(
-        `SELECT ${COLUMNS} FROM databases WHERE instr(name, ?) > 0 ORDER BY position LIMIT ? OFFSET ?`,
+        `SELECT ${ENTRY} FROM databases WHERE instr(name, ?) > 0 ORDER BY position LIMIT ? OFFSET ?`,
         nameContains,
         perPage,
         (page - 1) * perPage,
@@ -77,7 +81,13 @@ export class DatabaseRegistry {
     this.#sql.exec("UPDATE databases SET name = ? WHERE uuid = ?", name, uuid);
   }
 
+  /** Sets what the API tells of the database instead of what is true, or besides. */
+  showAs(uuid: string, fields: string): void {
+    this.#sql.exec("INSERT OR REPLACE INTO shown (uuid, fields) VALUES (?, ?)", uuid, fields);
+  }
+
   remove(uuid: string): void {
     this.#sql.exec("DELETE FROM databases WHERE uuid = ?", uuid);
+    this.#sql.exec("DELETE FROM shown WHERE uuid = ?", uuid);
   }
 }

@@ -2,6 +2,7 @@ import { Hono, type Context } from "hono";
 import type { Admission } from "../account/account.ts";
 import { bearerToken } from "../account/permission.ts";
 import { answerUnderFaults } from "../faults/fault-answers.ts";
+import { padAnswer } from "../faults/padded-answer.ts";
 import { accountStub } from "../stubs.ts";
 import { failure } from "../wire/envelope.ts";
 import type { Operation } from "../wire/operation.ts";
@@ -44,7 +45,7 @@ async function call(
     database: c.req.param("database"),
   });
   const handlesSlow = operation === "export.start" || operation === "import.ingest";
-  const answer = await answerUnderFaults(c.req.raw, admission.faults, handlesSlow, async () => {
+  const struck = await answerUnderFaults(c.req.raw, admission.faults, handlesSlow, async () => {
     if (admission.refusal === undefined) {
       const { origin } = new URL(c.req.url);
       return effect({ env: c.env, origin, body, admission, uuid: admission.database?.uuid ?? "" });
@@ -58,6 +59,7 @@ async function call(
       retryAfterSeconds === undefined ? {} : { "retry-after": `${retryAfterSeconds}` },
     );
   });
+  const answer = await padAnswer(struck, admission.faults);
   for (const [name, value] of Object.entries(admission.headers)) answer.headers.set(name, value);
   return answer;
 }

@@ -5,22 +5,32 @@ import { BUSY, type ExportAnswer } from "../database/export-session.ts";
 import { findFault } from "../faults/fault-rule.ts";
 import { accountStub, databaseStub } from "../stubs.ts";
 
+const optionsSchema = z.object({
+  no_schema: z.boolean().default(false),
+  no_data: z.boolean().default(false),
+  tables: z.array(z.string()).default([]),
+  compatibility: z.enum(["d1", "sqlite3_cli_only"]).default("d1"),
+});
+
 const exportSchema = z.object({
   output_format: z.literal("polling", { error: "must be polling, in every request" }),
   current_bookmark: z.string().optional(),
-  dump_options: z
-    .object({
-      no_schema: z.boolean().default(false),
-      no_data: z.boolean().default(false),
-      tables: z.array(z.string()).default([]),
-      compatibility: z.enum(["d1", "sqlite3_cli_only"]).default("d1"),
-    })
+  dump_options: optionsSchema.prefault({}),
+});
+
+/** A service that knows no option but the three that have always been there, and takes no other. */
+const strictSchema = exportSchema.extend({
+  dump_options: optionsSchema
+    .omit({ compatibility: true })
+    .strict()
+    .transform((options) => ({ ...options, compatibility: "d1" as const }))
     .prefault({}),
 });
 
 /** Starts an export or tells how it is going. */
 export async function exportAnswer(call: Call): Promise<Response> {
-  const wish = exportSchema.safeParse(call.body);
+  const isStrict = findFault(call.admission.faults, "strict-options") !== undefined;
+  const wish = (isStrict ? strictSchema : exportSchema).safeParse(call.body);
   if (!wish.success) return invalid(wish.error);
   const { current_bookmark, dump_options } = wish.data;
   if (dump_options.compatibility !== "d1") {
@@ -31,10 +41,12 @@ export async function exportAnswer(call: Call): Promise<Response> {
   const database = databaseStub(env, uuid);
   if (findFault(faults, "busy") !== undefined) return show(call, { kind: "refused", error: BUSY });
   if (findFault(faults, "lose-export") !== undefined) await database.loseExport();
-  if (findFault(faults, "export-error") !== undefined) {
+  const failing = findFault(faults, "export-error");
+  if (failing !== undefined) {
     await database.loseExport();
     const bookmark = current_bookmark ?? (await database.bookmark());
-    return show(call, { kind: "failed", bookmark, error: "D1 Export error: something went wrong (fault)" });
+    const error = failing.message ?? "D1 Export error: something went wrong (fault)";
+    return show(call, { kind: "failed", bookmark, error });
   }
   if (current_bookmark !== undefined) {
     const again =
@@ -42,6 +54,7 @@ export async function exportAnswer(call: Call): Promise<Response> {
     return show(call, again ?? (await database.pollExport(current_bookmark, now, settings.pollWaitMs)));
   }
   const { no_schema: noSchema, no_data: noData, tables } = dump_options;
+  const stray = findFault(faults, "stray-line");
   return show(
     call,
     await database.startExport({
@@ -49,6 +62,7 @@ export async function exportAnswer(call: Call): Promise<Response> {
       now,
       durationMs: findFault(faults, "slow")?.value ?? settings.exportMs,
       busyAfterRefusalMs: settings.busyAfterRefusalMs,
+      strayLine: stray === undefined ? undefined : { before: stray.value, text: stray.text },
     }),
   );
 }

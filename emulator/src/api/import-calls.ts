@@ -25,6 +25,16 @@ export async function importAnswer(call: Call): Promise<Response> {
     await database.resetImport();
     return show(call, { kind: "refused", error: RESET_BY_DEPLOY });
   }
+  const failing = findFault(faults, "import-error");
+  if (failing !== undefined) {
+    await database.resetImport();
+    const bookmark = "current_bookmark" in wish.data ? wish.data.current_bookmark : await database.bookmark();
+    return show(call, {
+      kind: "failed",
+      bookmark,
+      error: failing.message ?? "D1 Import error: something went wrong (fault)",
+    });
+  }
   const waitMs = settings.pollWaitMs;
   if (wish.data.action === "poll") {
     return show(call, await database.pollImport(wish.data.current_bookmark, now, waitMs));

@@ -5,6 +5,7 @@ import { accountStub, databaseStub } from "../stubs.ts";
 import { jsonOf, knownUuid, malformed, unknownDatabase } from "./control-request.ts";
 
 const newDatabaseSchema = z.strictObject({ name: z.string().min(1), sql: z.string().optional() });
+const shownSchema = z.record(z.string(), z.json());
 const syntheticSchema = z.strictObject({
   bytes: z.int().min(1),
   seed: z.int().min(0).default(1),
@@ -38,6 +39,15 @@ databaseRoutes.put("/:uuid/name", async (c) => {
   if (uuid === undefined) return unknownDatabase(c);
   await accountStub(c.env).rename(uuid, wish.data.name);
   return c.json({ uuid, name: wish.data.name });
+});
+
+databaseRoutes.put("/:uuid/shown-as", async (c) => {
+  const fields = shownSchema.safeParse(await jsonOf(c));
+  if (!fields.success) return malformed(fields.error);
+  const uuid = await knownUuid(c);
+  if (uuid === undefined) return unknownDatabase(c);
+  await accountStub(c.env).showAs(uuid, JSON.stringify(fields.data));
+  return c.json(fields.data);
 });
 
 databaseRoutes.get("/:uuid/state", async (c) => {

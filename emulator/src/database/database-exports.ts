@@ -8,6 +8,7 @@ import {
   type ExportSession,
 } from "./export-session.ts";
 import { isAbandoned } from "./silence-limit.ts";
+import { withStrayLine, type StrayLine } from "../dump/stray-line.ts";
 import type { SyntheticDump } from "../dump/synthetic-dump.ts";
 
 /** How an export is to be started. */
@@ -18,6 +19,8 @@ export interface ExportStart {
   durationMs: number;
   /** How long the database stays busy when its virtual tables forbid the export. */
   busyAfterRefusalMs: number;
+  /** What the dump says that no dump should. */
+  strayLine: StrayLine | undefined;
 }
 
 /** What the control route shows of a database's exports. */
@@ -61,7 +64,13 @@ export class DatabaseExports {
     this.#bookmark = bookmark;
   }
 
-  async start({ options, now, durationMs, busyAfterRefusalMs }: ExportStart): Promise<ExportAnswer> {
+  async start({
+    options,
+    now,
+    durationMs,
+    busyAfterRefusalMs,
+    strayLine,
+  }: ExportStart): Promise<ExportAnswer> {
     if (this.isBusy(now)) {
       this.#count({ exportsRefused: this.#counters.exportsRefused + 1 });
       return { kind: "refused", error: BUSY };
@@ -90,7 +99,7 @@ export class DatabaseExports {
     const synthetic = this.#kv.get<SyntheticDump>("synthetic-dump");
     if (synthetic === undefined) {
       this.#session = session;
-      this.#generating = this.#generate(session, options);
+      this.#generating = this.#generate(session, options, strayLine);
       this.#ctx.waitUntil(this.#generating);
     } else {
       this.#session = { ...session, key: synthetic.key, state: "stored", parts: 1 };
@@ -195,13 +204,18 @@ export class DatabaseExports {
     return now + Date.now() - startedAt;
   }
 
-  async #generate(started: ExportSession, options: DumpOptions): Promise<void> {
+  async #generate(
+    started: ExportSession,
+    options: DumpOptions,
+    strayLine: StrayLine | undefined,
+  ): Promise<void> {
     const update = (change: Partial<ExportSession>) => {
       const session = this.#session;
       if (session?.key === started.key) this.#session = { ...session, ...change };
     };
     try {
-      const statements = dumpStatements(this.#ctx.storage.sql, options);
+      const dump = dumpStatements(this.#ctx.storage.sql, options);
+      const statements = strayLine === undefined ? dump : withStrayLine(dump, strayLine);
       const { parts } = await storeDump(this.#bucket, started.key, statements, (part) => {
         update({ parts: part });
         this.#onPart();

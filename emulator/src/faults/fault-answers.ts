@@ -18,7 +18,9 @@ export async function answerUnderFaults(
   if (slow !== undefined && !handlesSlow) await scheduler.wait(slow.value);
   if (findFault(faults, "drop") !== undefined) return dropped(request);
   const status = findFault(faults, "status");
-  if (status !== undefined) return failureOfStatus(status.value, RETRY_AFTER_SECONDS);
+  if (status !== undefined) {
+    return failureOfStatus(status.value, RETRY_AFTER_SECONDS, status.code, status.message);
+  }
   if (findFault(faults, "garbage") !== undefined) {
     return new Response("<<< this is not JSON", { headers: { "content-type": "application/json" } });
   }

@@ -13,9 +13,12 @@ export const faultSchema = z
     times: count.optional(),
     skip: count.optional(),
     value: count.optional(),
+    code: count.optional(),
+    message: z.string().optional(),
+    text: z.string().optional(),
   })
   .check((context) => {
-    const { on, fault, value } = context.value;
+    const { on, fault, value, code, message: words, text } = context.value;
     const kind = kindOf(fault);
     if (kind.on !== undefined && on !== "any" && !kind.on.includes(on)) {
       const message = `${fault} can strike on ${kind.on.join(", ")} only`;
@@ -25,6 +28,15 @@ export const faultSchema = z
       const message = `${fault} needs a value: ${kind.value}`;
       context.issues.push({ code: "custom", message, path: ["value"], input: value });
     }
+    if ((text === undefined) !== (kind.text === undefined)) {
+      const message =
+        kind.text === undefined ? `${fault} takes no text` : `${fault} needs a text: ${kind.text}`;
+      context.issues.push({ code: "custom", message, path: ["text"], input: text });
+    }
+    if (kind.words === undefined && (code ?? words) !== undefined) {
+      const message = `${fault} takes neither a code nor a message`;
+      context.issues.push({ code: "custom", message, path: ["message"], input: words });
+    }
   });
 
 export type FaultRule = z.infer<typeof faultSchema>;
@@ -33,6 +45,10 @@ export type FaultRule = z.infer<typeof faultSchema>;
 export interface Fault {
   name: FaultName;
   value: number;
+  /** The code of Cloudflare's error, and what it says, where the test has chosen them. */
+  code: number | undefined;
+  message: string | undefined;
+  text: string;
 }
 
 /** The fault of this name among those that strike. */
@@ -47,6 +63,6 @@ export function concerns(rule: FaultRule, operation: Operation): boolean {
 }
 
 /** The fault as it strikes, with its value or the one that stands for it. */
-export function struckBy(rule: FaultRule): Fault {
-  return { name: rule.fault, value: rule.value ?? kindOf(rule.fault).fallback ?? 0 };
+export function struckBy({ fault, value, code, message, text }: FaultRule): Fault {
+  return { name: fault, value: value ?? kindOf(fault).fallback ?? 0, code, message, text: text ?? "" };
 }

@@ -35,11 +35,21 @@ export function failure(error: ApiError, message?: string, headers: HeadersInit 
   return failureWith(status, code, message ?? usual, headers);
 }
 
-/** A failed answer for any status, as the `status` fault wants it. */
-export function failureOfStatus(status: number, retryAfterSeconds: number): Response {
+/** A failed answer for any status, with this code and message or those that usually come with the status. */
+export function failureOfStatus(
+  status: number,
+  retryAfterSeconds: number,
+  code?: number,
+  message?: string,
+): Response {
   const known = Object.values(ERRORS).find((error) => error.status === status);
   const headers: HeadersInit = status === 429 ? { "retry-after": String(retryAfterSeconds) } : {};
-  return failureWith(status, known?.code ?? 10001, known?.message ?? `Emulated failure ${status}`, headers);
+  return failureWith(
+    status,
+    code ?? known?.code ?? 10001,
+    message ?? known?.message ?? `Emulated failure ${status}`,
+    headers,
+  );
 }
 
 function failureWith(status: number, code: number, message: string, headers: HeadersInit): Response {

@@ -49,6 +49,10 @@ describe("faults", () => {
     [{ on: "query", fault: "unheard-of" }, "0.fault"],
     [{ on: "query", fault: "truncate", value: 1 }, "0.on"],
     [{ on: "download", fault: "truncate" }, "0.value"],
+    [{ on: "download", fault: "truncate", value: 1, message: "no" }, "0.message"],
+    [{ on: "download", fault: "pad", value: 1 }, "0.on"],
+    [{ on: "export.start", fault: "stray-line", value: 1 }, "0.text"],
+    [{ on: "query", fault: "status", text: "no" }, "0.text"],
     [{ on: "query", fault: "status", times: -1 }, "0.times"],
     [{ on: "query", fault: "status", skip: 1.5 }, "0.skip"],
   ])("that make no sense are refused, with the field: %j", async (rule, field) => {
