@@ -53,6 +53,7 @@ const sizes: Sizes = options.short
 
 if (process.platform !== "linux") throw new Error("the bench reads /proc, so it takes Linux");
 const data = mkdtempSync(join(tmpdir(), "d1-nightly-bench-"));
+process.on("exit", () => rmSync(data, { recursive: true, force: true, maxRetries: 10 }));
 const freshFolder = (): string => mkdtempSync(join(data, "worker-"));
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => void end(1));
 
@@ -78,10 +79,9 @@ try {
 }
 await end(failed.length > 0 ? 1 : 0);
 
-/** Leaves nothing behind, neither processes nor files, even when a bench hangs. */
+/** Leaves nothing behind, even when a bench hangs. */
 async function end(status: number): Promise<never> {
   await endWorkers();
-  rmSync(data, { recursive: true, force: true });
   process.exit(status);
 }
 

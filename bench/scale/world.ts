@@ -192,12 +192,20 @@ function transient(code: FailureCode): Failure {
   return { code, detail: "a fault of the simulation", hint: "none", retryable: true };
 }
 
-/** The ledger's SQL in Node's own SQLite. */
+/** Several statements in one text: what makes tables. */
+const SEVERAL = /;\s*\S/;
+
+/** The lease table's SQL in Node's own SQLite. */
 function memorySql(): Sql {
   const database = new DatabaseSync(":memory:");
   const prepared = new Map<string, ReturnType<DatabaseSync["prepare"]>>();
   return {
     exec<Row>(query: string, ...bindings: SQLInputValue[]) {
+      // A prepared statement is the first of them alone.
+      if (SEVERAL.test(query)) {
+        database.exec(query);
+        return { toArray: () => [], one: () => noRow(query) };
+      }
       const statement = prepared.get(query) ?? database.prepare(query);
       prepared.set(query, statement);
       // The caller knows which columns its query gives.
@@ -206,10 +214,13 @@ function memorySql(): Sql {
         toArray: () => rows,
         one() {
           const [row] = rows;
-          if (row === undefined) throw new Error(`no row: ${query}`);
-          return row;
+          return row ?? noRow(query);
         },
       };
     },
   };
+}
+
+function noRow(query: string): never {
+  throw new Error(`no row: ${query}`);
 }
