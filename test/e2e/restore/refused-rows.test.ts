@@ -1,0 +1,146 @@
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { afterAll, describe, expect, it } from "vitest";
+import { EVERYTHING } from "../../../src/core/d1/export-options.ts";
+import { commandsOf, runScript, toolbox } from "./guide-runner.ts";
+import { backUp, databaseOf, dumpOf, schemaOf } from "./made-backup.ts";
+
+// One value that D1's dump has altered breaks the rule of its own table: the rest comes back, and the row is named.
+
+const root = mkdtempSync(join(tmpdir(), "d1-nightly-refused-"));
+const PATH = toolbox(join(root, "tools"));
+afterAll(() => rmSync(root, { recursive: true }));
+
+/** Rows beside it that must not be lost, and everything that is loaded behind the rows. */
+const BESIDE = `CREATE TABLE other (a INTEGER PRIMARY KEY AUTOINCREMENT, b TEXT); INSERT INTO other (b) VALUES ('x'), ('y');
+  CREATE INDEX other_by_b ON other (b); CREATE VIEW v AS SELECT * FROM other;
+  CREATE TRIGGER g INSTEAD OF DELETE ON v BEGIN DELETE FROM other; END;`;
+const JSON_TEXT = String.raw`'{' || char(10) || '"text": "two\nlines"}'`;
+
+const CASES: readonly [what: string, sql: string, refused: number, reason: RegExp][] = [
+  [
+    "CHECK (json_valid) and pretty-printed JSON with a line break in a string",
+    `CREATE TABLE t (id INTEGER PRIMARY KEY, body TEXT CHECK (json_valid(body))); INSERT INTO t VALUES (1, '{}'), (2, ${JSON_TEXT}), (3, '[]');`,
+    1,
+    /CHECK constraint failed/,
+  ],
+  [
+    "a generated column that reads it",
+    `CREATE TABLE t (id INTEGER PRIMARY KEY, body TEXT, text TEXT AS (body ->> '$.text') STORED); INSERT INTO t (id, body) VALUES (1, '{}'), (2, ${JSON_TEXT});`,
+    1,
+    /malformed JSON/,
+  ],
+  [
+    "an index that reads it, made behind the rows",
+    `CREATE TABLE t (id INTEGER PRIMARY KEY, body TEXT); INSERT INTO t VALUES (1, '{}'), (2, ${JSON_TEXT}); CREATE INDEX i ON t (json_extract(body, '$.text'));`,
+    1,
+    /malformed JSON/,
+  ],
+  [
+    "keys beyond 2^53 that are rounded to the same",
+    "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT); INSERT INTO t VALUES (1234567890123456789, 'x'), (1234567890123456790, 'y'), (7, 'z');",
+    1,
+    /UNIQUE constraint failed: t\.id/,
+  ],
+  [
+    "a unique index on them, made behind the rows",
+    "CREATE TABLE t (n INTEGER, a TEXT); INSERT INTO t VALUES (1234567890123456789, 'x'), (1234567890123456790, 'y'), (7, 'z'); CREATE UNIQUE INDEX i ON t (n);",
+    1,
+    /UNIQUE constraint failed: t\.n/,
+  ],
+  [
+    "SQLite's largest integer in a STRICT table",
+    "CREATE TABLE t (n INTEGER) STRICT; INSERT INTO t VALUES (9223372036854775807), (1);",
+    1,
+    /cannot store REAL value in INTEGER column/,
+  ],
+  [
+    "a table that rolls everything back at a conflict",
+    "CREATE TABLE t (n INTEGER UNIQUE ON CONFLICT ROLLBACK, a TEXT); INSERT INTO t VALUES (1234567890123456789, 'x'), (7, 'z'), (1234567890123456790, 'y'), (1234567890123456791, 'y');",
+    2,
+    /UNIQUE constraint failed/,
+  ],
+];
+
+describe.each(CASES)("%s", (_, sql, refused, reason) => {
+  const database = databaseOf(`${sql} ${BESIDE}`);
+  const dump = dumpOf(database);
+
+  it.each([false, true])("costs no other row (lean: %s), and is named", async (lean) => {
+    const { folder, manifest } = backUp(root, dump, schemaOf(database), { lean });
+    const ran = await runScript(folder, commandsOf(folder, [1, 2, 3]), { PATH });
+    expect(ran.code).not.toBe(0);
+    expect(ran.stderr).toMatch(reason);
+    expect(ran.stderr).toContain(`Refused in "t": ${refused}\n${refused} refused: see refused.sql`);
+    const rows = readFileSync(join(folder, "refused.sql"), "utf8");
+    expect(rows.match(/^INSERT INTO "t" .*;$/gm)).toHaveLength(refused);
+    expect(dump).toContain(rows.trimEnd().split("\n")[0] ?? "?");
+    const restored = new DatabaseSync(join(folder, "restored.db"), { readOnly: true });
+    const [total] = database.prepare("SELECT count(*) AS n FROM t").all();
+    expect(restored.prepare("SELECT count(*) AS n FROM t").get()).toEqual({
+      n: Number(total?.["n"]) - refused,
+    });
+    expect(restored.prepare("SELECT count(*) AS n, max(seq) AS s FROM other, sqlite_sequence").get()).toEqual(
+      { n: 2, s: 2 },
+    );
+    const names = (from: DatabaseSync): unknown[] =>
+      from.prepare("SELECT name FROM sqlite_master ORDER BY name").all();
+    expect(names(restored)).toEqual(names(database));
+    restored.close();
+
+    const compared = await runScript(folder, commandsOf(folder, [4]), { PATH });
+    if (!lean) expect(compared).toMatchObject({ code: 1, stdout: expect.stringMatching(/^t\|\d\|\d\n$/) });
+    expect(manifest.tables.map(({ name }) => name)).toContain("t");
+
+    const made = await runScript(folder, commandsOf(folder, [5]).split("npx ")[0] ?? "", { PATH });
+    expect(made).toMatchObject({ code: 0, stderr: "" });
+    const d1 = new DatabaseSync(":memory:");
+    d1.exec(readFileSync(join(folder, "d1.sql"), "utf8"));
+    expect(d1.prepare("SELECT count(*) AS n FROM other").get()).toEqual({ n: 2 });
+  });
+});
+
+it("rows that are refused in tables of one's own are named too, and the tables are as they were until then", async () => {
+  const database = databaseOf(
+    "CREATE TABLE t (n INTEGER UNIQUE, a); INSERT INTO t VALUES (1, 'x'), (2, 'y');",
+  );
+  const options = { ...EVERYTHING, noSchema: true };
+  const { folder } = backUp(root, dumpOf(database, options), schemaOf(database), { exportOptions: options });
+  const there = new DatabaseSync(join(folder, "restored.db"));
+  there.exec("CREATE TABLE t (n INTEGER UNIQUE CHECK (n < 2), a)");
+  there.close();
+  const ran = await runScript(folder, commandsOf(folder, [1, 2, 3]), { PATH });
+  expect(ran.code).not.toBe(0);
+  expect(ran.stderr).toContain('Refused in "t": 1\n');
+  const restored = new DatabaseSync(join(folder, "restored.db"), { readOnly: true });
+  expect(restored.prepare("SELECT n FROM t").all()).toEqual([{ n: 1 }]);
+  restored.close();
+});
+
+it("a schema that sqlite3 does not take leaves nothing behind, and does not pass for a load", async () => {
+  const database = databaseOf("CREATE TABLE t (a); INSERT INTO t VALUES (1);");
+  const { folder } = backUp(root, `${dumpOf(database)}\nCREATE VIEW v AS SELECT FROM t;`, schemaOf(database));
+  const ran = await runScript(folder, commandsOf(folder, [1, 2, 3]), { PATH });
+  expect(ran.code).not.toBe(0);
+  expect(ran.stderr).toContain("syntax error");
+  expect(() =>
+    new DatabaseSync(join(folder, "restored.db"), { readOnly: true }).prepare("SELECT * FROM t"),
+  ).toThrow();
+});
+
+it("rows that are too long for D1 keep no other row out of it", async () => {
+  const database = databaseOf(
+    `CREATE TABLE t (a TEXT, b BLOB); INSERT INTO t VALUES ('x', zeroblob(60000)), ('y', x'00'); ${BESIDE}`,
+  );
+  const { folder } = backUp(root, dumpOf(database), schemaOf(database));
+  expect(readFileSync(join(folder, "RESTORE.md"), "utf8")).toContain("**D1 does not take all of it.**");
+  const commands = commandsOf(folder, [1, 2, 3, 4]) + (commandsOf(folder, [5]).split("npx ")[0] ?? "");
+  const ran = await runScript(folder, commands, { PATH });
+  expect(ran.code).toBe(0);
+  expect(ran.stderr).toBe("1 rows are longer than D1 takes. They are in too-long.sql, and not in d1.sql.\n");
+  const lines = readFileSync(join(folder, "d1.sql"), "utf8").split("\n");
+  expect(Math.max(...lines.map((line) => Buffer.byteLength(line)))).toBeLessThanOrEqual(100_000);
+  expect(lines.filter((line) => line.startsWith('INSERT INTO "t"'))).toHaveLength(1);
+});
