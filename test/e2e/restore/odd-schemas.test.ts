@@ -36,10 +36,18 @@ const KINDS: readonly [string, Kind][] = [
 const program = execFileSync("sqlite3", ["-version"]).toString().split(" ", 1).join("");
 const isTooOld = (needs: string): boolean => releaseNumber(program) < releaseNumber(needs);
 
-/** What a restore may change: the line break before a line that the sqlite3 program would take for an end. */
+const QUOTED_OR_COMMENT = /('(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\[[^\]]*\]|--[^\n]*|\/\*[^]*?\*\/)/;
+
+/** A restore may put a line that the sqlite3 program would take for an end behind the one before; nowhere in quotes. */
 function withoutThoseBreaks({ schema, tables }: Contents): Contents {
+  const joined = (sql: string): string => sql.replace(/\n([ \t]*(?:\/|go)[ \t\r]*(?:\n|$))/gi, " $1");
+  const pieces = (sql: string): string[] => sql.split(QUOTED_OR_COMMENT);
   return {
-    schema: schema.map((sql) => sql.replace(/\n([ \t]*(?:\/|go)[ \t\r]*(?:\n|--|\/\*))/gi, " $1")),
+    schema: schema.map((sql) =>
+      pieces(sql)
+        .map((piece, i) => (i % 2 === 0 ? joined(piece) : piece))
+        .join(""),
+    ),
     tables,
   };
 }
