@@ -10,7 +10,7 @@ cp "$1"/* "$work"
 cd "$work"
 sed -n -e '/^## 5/q' -e 's/^    //p' RESTORE.md > commands.sh
 sh -e commands.sh
-sqlite3 -bail -list -noheader restored.db < content.sql > content.txt
+sqlite3 -batch -init /dev/null -bail -list -noheader restored.db < content.sql > content.txt
 if [ "$(cat content.txt)" != "$(cat expected.txt)" ]; then
   echo "$1 is not what was backed up. It holds:" >&2
   cat content.txt >&2
