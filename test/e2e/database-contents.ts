@@ -44,7 +44,11 @@ export function askFile(file: string): Ask {
   const answer = z.array(z.record(z.string(), z.string()));
   return async (sql) => {
     const options = { maxBuffer: 256 * 1024 * 1024 };
-    const { stdout } = await promisify(execFile)("sqlite3", ["-batch", "-init", "/dev/null", "-json", file, sql], options);
+    const { stdout } = await promisify(execFile)(
+      "sqlite3",
+      ["-batch", "-init", "/dev/null", "-json", file, sql],
+      options,
+    );
     return answer
       .parse(stdout.trim() === "" ? [] : JSON.parse(stdout))
       .map((row) => Object.values(row)[0] ?? "");
