@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 import type { Policy } from "../src/core/policy/policy.ts";
-import { HttpClient } from "./start/http-client.ts";
-import { readBack, type StoredBackup } from "./start/read-back.ts";
+import { HttpClient } from "./start/round/http-client.ts";
+import { readBack, type StoredBackup } from "./start/round/read-back.ts";
 import { runWrangler, startWranglerDev, type WranglerDev } from "./wrangler-dev.ts";
 
 // Backups as the real Worker makes them, of databases in the emulator: for tests and for the golden backups.

@@ -1,23 +1,31 @@
-import { mkdirSync } from "node:fs";
+import { unicodeOr } from "@clack/prompts";
 import { join } from "node:path";
 import { styleText } from "node:util";
 import { z } from "zod";
-import { adminToken, writeVariables } from "./start/admin-token.ts";
-import { followRun, startBackups, type Run } from "./start/backup-round.ts";
 import { whenToEnd } from "./start/ending.ts";
-import { requireFree, requireFreePort } from "./start/held-state.ts";
-import { HttpClient } from "./start/http-client.ts";
-import { LocalWorkers } from "./start/local-workers.ts";
+import { requireFree } from "./start/local/held-state.ts";
+import { LocalState } from "./start/local/local-state.ts";
+import { LocalWorkers } from "./start/local/local-workers.ts";
+import { requireFreePort } from "./start/local/port.ts";
 import { HELP, readOptions, type StartOptions } from "./start/options.ts";
-import { isNotCovered, progressDisplay, stageOf, type ProgressDisplay } from "./start/progress-bars.ts";
-import { latestBackupId, readBack } from "./start/read-back.ts";
-import { outcomeTable, wayIn, whatLies, type Outcome } from "./start/summary.ts";
+import { followRun, type Run, startBackups } from "./start/round/backup-round.ts";
+import { HttpClient } from "./start/round/http-client.ts";
+import { latestBackupId, readBack } from "./start/round/read-back.ts";
+import { sizeText } from "./start/terminal/figures.ts";
+import { folded } from "./start/terminal/folded.ts";
+import { isNotCovered, type ProgressDisplay, progressDisplay, stageOf } from "./start/terminal/progress.ts";
+import { howToCall, type Outcome, outcomeTable, seenFrom, whereTheyAre } from "./start/terminal/summary.ts";
 import { paragraphOf } from "./start/trouble.ts";
 
 /** How long the emulated export takes, so that there is something to see. */
 const EXPORT_MS = 2_000;
 
+/** So wide are the lines that say what has started. */
+const STEP_CELLS = 47;
+
 const root = join(import.meta.dirname, "..");
+/** The folder in which the reader types. */
+const from = process.env["INIT_CWD"] ?? process.cwd();
 process.chdir(root);
 
 const wish = readOptions(process.argv.slice(2), root);
@@ -32,8 +40,14 @@ if (wish.kind === "help") {
 
 /** Runs until the work is done or somebody ends it; returns the exit code. No process is left behind. */
 async function main(options: StartOptions): Promise<number> {
-  mkdirSync(options.data, { recursive: true });
-  const workers = new LocalWorkers(options.data);
+  const state = new LocalState(options.data);
+  try {
+    await prepare(options, state);
+  } catch (error) {
+    console.error(failureText(error));
+    return 1;
+  }
+  const workers = new LocalWorkers(state.folder);
   const ending = whenToEnd(!options.once, () => {
     workers.kill();
     process.exit(130);
@@ -41,7 +55,7 @@ async function main(options: StartOptions): Promise<number> {
   const displays: ProgressDisplay[] = [];
   let result: number | null = null;
   try {
-    const story = tell(options, workers, displays).then(({ exitCode, broken }) => {
+    const story = tell(options, state, workers, displays).then(({ exitCode, broken }) => {
       result = exitCode;
       return options.once ? { exitCode, reason: null } : broken;
     });
@@ -52,11 +66,27 @@ async function main(options: StartOptions): Promise<number> {
     return result ?? end.exitCode;
   } catch (error) {
     closeAll(displays);
-    console.error(`\n${styleText("red", "✗", { stream: process.stderr })} ${paragraphOf(error)}\n`);
+    console.error(failureText(error));
     return 1;
   } finally {
     await workers.stop();
   }
+}
+
+/** Throws where the start would spoil something or cannot succeed; then makes the folder, anew if that is wanted. */
+async function prepare({ port, emulatorPort, fresh }: StartOptions, state: LocalState): Promise<void> {
+  state.requireOurs();
+  await requireFree([state.emulator, state.worker]);
+  await requireFreePort(port, "--port", emulatorPort);
+  await requireFreePort(emulatorPort, "--emulator-port", port);
+  if (fresh) {
+    const deleted = await state.delete();
+    const list = deleted.map(({ path, bytes }) => `  ${seenFrom(from, path)}  ${sizeText(bytes)}`);
+    console.log(
+      list.length === 0 ? "\nThere was nothing to delete." : `\nDeleted, to begin anew:\n${list.join("\n")}`,
+    );
+  }
+  state.make();
 }
 
 interface Told {
@@ -68,20 +98,16 @@ interface Told {
 /** The whole story, from nothing to backups that were read back. */
 async function tell(
   options: StartOptions,
+  state: LocalState,
   workers: LocalWorkers,
   displays: ProgressDisplay[],
 ): Promise<Told> {
-  const { data, port, emulatorPort } = options;
-  const state = { emulator: join(data, "emulator"), worker: join(data, "worker") };
-  await requireFree([state.emulator, state.worker]);
-  await requireFreePort(port, "--port");
-  await requireFreePort(emulatorPort, "--emulator-port");
-
+  const { port, emulatorPort } = options;
   console.log(
-    "\nd1-nightly on this machine: no Cloudflare account, and nothing leaves it.\nStarting takes a few seconds.\n",
+    "\nd1-nightly on this machine: no account is needed, and nothing leaves it.\nStarting takes a few seconds.\n",
   );
-  const token = adminToken(data);
-  const envFile = writeVariables(data, {
+  const token = state.adminToken();
+  const envFile = state.writeVariables({
     ADMIN_TOKEN: token,
     CLOUDFLARE_ACCOUNT_ID: "emulated-account",
     CLOUDFLARE_API_TOKEN: "emulated-token",
@@ -93,11 +119,13 @@ async function tell(
   ]);
   const broken = Promise.race([workers.watch("the emulator", emulator), workers.watch("the Worker", worker)]);
 
-  const outcomes = await Promise.race([backUpAll(new HttpClient(worker.url, token), data, displays), broken]);
-  const from = process.env["INIT_CWD"] ?? process.cwd();
-  console.log(`\n${outcomeTable(outcomes)}\n\n${whatLies(outcomes, from)}\n`);
+  const api = new HttpClient(worker.url, token);
+  const outcomes = await Promise.race([backUpAll(api, state.backups, displays), broken]);
+  console.log(`\n${outcomeTable(outcomes)}\n\n${whereTheyAre(outcomes, from)}\n`);
   if (!options.once) {
-    console.log(`${wayIn(`http://localhost:${port}`, token)}\n\nCtrl-C ends it.`);
+    console.log(
+      `${howToCall(`http://localhost:${port}`, token, state, from)}\n\nPress Ctrl-C to stop. The next npm start keeps what there is now;\nnpm start -- --fresh begins anew.`,
+    );
   }
   return { exitCode: outcomes.some(({ kind }) => kind === "failed") ? 1 : 0, broken };
 }
@@ -112,7 +140,7 @@ async function startEmulator({ emulatorPort }: StartOptions, workers: LocalWorke
   const control = new HttpClient(`${emulator.url}/_emulator`);
   await control.send("PUT", "/settings", { exportMs: EXPORT_MS }, z.unknown());
   const samples = await control.send("POST", "/samples", {}, z.record(z.string(), z.string()));
-  step(`Cloudflare's API, emulated, with ${Object.keys(samples).length} sample databases`, emulator.url);
+  step(`Cloudflare's API, emulated (${Object.keys(samples).length} sample databases)`, emulator.url);
   return emulator;
 }
 
@@ -131,20 +159,20 @@ async function startWorker(
     persistTo,
     envFile,
   });
-  step("the Worker", `http://localhost:${port}`);
+  step("The Worker of d1-nightly", `http://localhost:${port}`);
   return worker;
 }
 
 /** One backup of each database, followed to its end and then read back. In the order of their names. */
-async function backUpAll(api: HttpClient, data: string, displays: ProgressDisplay[]): Promise<Outcome[]> {
+async function backUpAll(api: HttpClient, target: string, displays: ProgressDisplay[]): Promise<Outcome[]> {
   const runs = (await startBackups(api)).toSorted((a, b) => (a.databaseName < b.databaseName ? -1 : 1));
-  console.log("\nOne backup of each database:\n");
+  console.log("\nBacking up each database:\n");
   const display = progressDisplay(
     runs.map((run) => run.databaseName),
     process.stdout,
   );
   displays.push(display);
-  const outcomes = await Promise.all(runs.map((run) => backUpOne(api, run, join(data, "backups"), display)));
+  const outcomes = await Promise.all(runs.map((run) => backUpOne(api, run, target, display)));
   display.close();
   return outcomes;
 }
@@ -171,10 +199,17 @@ async function backUpOne(
   try {
     const backupId = run.backupId ?? (await latestBackupId(api, name));
     const backup = await readBack(api, backupId, target, (bytesDone, bytesTotal) =>
-      display.show(name, { state: "reading back", bytesDone, bytesTotal, message: null }),
+      display.show(name, {
+        state: "reading back",
+        step: "reading back",
+        bytesDone,
+        bytesTotal,
+        message: null,
+      }),
     );
     display.show(name, {
       state: run.state,
+      step: run.state,
       bytesDone: null,
       bytesTotal: backup.manifest.dump.bytes,
       message: null,
@@ -182,15 +217,31 @@ async function backUpOne(
     return { kind: "stored", run, backup };
   } catch (error) {
     const hint =
-      "What lies in the bucket is not what its manifest says, or could not be fetched. Start again.";
+      "The files in the bucket are not what their manifest says, or could not be fetched. Start again.";
     const reason = { code: "read-back-failed", detail: paragraphOf(error), hint };
-    display.show(name, { state: "failed", bytesDone: null, bytesTotal: null, message: reason.code });
+    display.show(name, {
+      state: "failed",
+      step: "failed",
+      bytesDone: null,
+      bytesTotal: null,
+      message: reason.code,
+    });
     return { kind: "failed", run, reason };
   }
 }
 
 function step(what: string, where: string): void {
-  console.log(`  ${styleText("green", "✓")} ${what}  ${styleText("gray", where)}`);
+  console.log(
+    `  ${styleText("green", unicodeOr("✓", "+"))} ${what.padEnd(STEP_CELLS)}  ${styleText("gray", where)}`,
+  );
+}
+
+function failureText(error: unknown): string {
+  const mark = styleText("red", unicodeOr("✗", "x"), { stream: process.stderr });
+  // What is indented are commands and lists: they stay as they are.
+  const lines = paragraphOf(error).split("\n");
+  const text = lines.map((line) => (line.startsWith("  ") ? line : folded(line))).join("\n");
+  return `\n${mark} ${text}\n`;
 }
 
 function closeAll(displays: readonly ProgressDisplay[]): void {

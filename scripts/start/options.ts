@@ -4,7 +4,9 @@ import { parseArgs } from "node:util";
 export interface StartOptions {
   /** Stop after the backups instead of running until Ctrl-C. */
   readonly once: boolean;
-  /** Where everything lies that this command keeps. */
+  /** Delete what earlier starts made, and begin anew. */
+  readonly fresh: boolean;
+  /** The folder in which everything is kept that this command makes. */
   readonly data: string;
   readonly port: number;
   readonly emulatorPort: number;
@@ -17,14 +19,21 @@ export type Wish =
 
 export const HELP = `Usage: npm start [-- options]
 
-Runs d1-nightly on this machine, with no Cloudflare account: an emulator of Cloudflare's API with sample
-databases, the Worker, and one backup of each database. Runs until Ctrl-C.
+Runs d1-nightly on this machine, without a Cloudflare account: an emulator of
+Cloudflare's API with sample databases, the Worker, and one backup of each
+database. It runs until you press Ctrl-C.
 
-  --once             stop after the backups; exit 0 only if all of them are stored and read back whole
+  --once             stop after the backups. The exit code is 0 only if every
+                     database that this release covers has a backup that was
+                     read back whole from the bucket
+  --fresh            delete what earlier starts made in DIR, and begin anew
   --port N           the Worker's port (8787)
   --emulator-port N  the emulator's port (8788)
-  --data DIR         where state and dumps are kept (.data)
-  --help             show this
+  --data DIR         the folder for local state and fetched backups (.data)
+  --help             show this text
+
+Exit codes: 0 as above, 1 a backup or the start failed, 2 a mistake in the
+options, 129, 130 or 143 a signal ended it before the backups were done.
 `;
 
 export function readOptions(args: readonly string[], root: string): Wish {
@@ -37,10 +46,8 @@ export function readOptions(args: readonly string[], root: string): Wish {
     return { kind: "mistake", problem: "A port is a number from 1 to 65535." };
   if (port === emulatorPort)
     return { kind: "mistake", problem: `The Worker and the emulator cannot both have port ${port}.` };
-  return {
-    kind: "start",
-    options: { once: parsed.once, data: resolve(root, parsed.data), port, emulatorPort },
-  };
+  const { once, fresh, data } = parsed;
+  return { kind: "start", options: { once, fresh, data: resolve(root, data), port, emulatorPort } };
 }
 
 /** The values of the options, or what is wrong with the arguments. */
@@ -50,6 +57,7 @@ function parse(args: readonly string[]) {
       args: [...args],
       options: {
         once: { type: "boolean", default: false },
+        fresh: { type: "boolean", default: false },
         help: { type: "boolean", short: "h", default: false },
         data: { type: "string", default: ".data" },
         port: { type: "string", default: "8787" },

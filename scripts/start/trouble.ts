@@ -7,5 +7,5 @@ export class Trouble extends Error {
 export function paragraphOf(error: unknown): string {
   if (error instanceof Trouble) return error.message;
   const text = error instanceof Error ? error.message : String(error);
-  return `Something unforeseen went wrong: ${text}`;
+  return `Something unexpected went wrong: ${text}`;
 }

@@ -6,11 +6,11 @@ import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { promisify } from "node:util";
+import { promisify, stripVTControlCharacters } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
-import { HttpClient } from "../../scripts/start/http-client.ts";
-import { readBack, type StoredBackup } from "../../scripts/start/read-back.ts";
+import { HttpClient } from "../../scripts/start/round/http-client.ts";
+import { readBack, type StoredBackup } from "../../scripts/start/round/read-back.ts";
 import { accepts, freePort, groupMembers, startWranglerDev } from "../../scripts/wrangler-dev.ts";
 import { manifestSchema, manifestText } from "../../src/core/backup/manifest.ts";
 import type { Digest } from "../../src/core/bucket/codecs.ts";
@@ -132,6 +132,17 @@ describe("npm start", () => {
     await expectNothingLeft();
   });
 
+  it("writes one line a step and no escape codes where nobody watches", () => {
+    expect(stripVTControlCharacters(first.output)).toBe(first.output);
+    const steps = first.output.split("\n").filter((line) => line.startsWith("  event-log  "));
+    expect(new Set(steps).size).toBe(steps.length);
+    expect(steps.join("\n")).toMatch(/ {2}event-log {2}reading back {2}[\d.]+ MB stored$/m);
+  });
+
+  it("says what its commands need before it shows them", () => {
+    expect(first.output).toMatch(/Needs sha256sum, gunzip, awk and sqlite3[^]*\| sh -e/);
+  });
+
   it("shows neither the token nor a signed address while it works", () => {
     const token = readFileSync(join(data, "admin-token"), "utf8").trim();
     expect(token).toHaveLength(64);
@@ -195,9 +206,14 @@ describe("npm start", () => {
     await expect(reading("manifest.json", ofAnotherDump)).rejects.toThrow(/SHA-256 of the dump/);
   });
 
-  it("ends both Workers on Ctrl-C", async () => {
-    const started = start();
-    await waitFor(started, "Ctrl-C ends it.");
+  it("begins anew with --fresh, and ends both Workers on Ctrl-C", async () => {
+    const token = readFileSync(join(data, "admin-token"), "utf8");
+    const started = start("--fresh");
+    await waitFor(started, "Press Ctrl-C to stop.");
+    for (const entry of ["emulator", "worker", "backups", "admin-token"])
+      expect(started.output()).toMatch(new RegExp(`^  ${join(data, entry)}  [\\d.]+ [kM]B$`, "m"));
+    expect(lineOf(started.output(), "shop")).toMatch(/complete +3,\d{3} /);
+    expect(readFileSync(join(data, "admin-token"), "utf8")).not.toBe(token);
     expect(await accepts(port)).toBe(true);
     expect(started.output()).toContain(`http://localhost:${port}`);
     process.kill(-started.pid, "SIGINT");

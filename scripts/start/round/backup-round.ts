@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
-import { RUN_STATES } from "../../src/core/run/run-view.ts";
+import { RUN_STATES } from "../../../src/core/run/run-view.ts";
 import { type HttpClient, Refusal } from "./http-client.ts";
-import { Trouble } from "./trouble.ts";
+import { Trouble } from "../trouble.ts";
 
 const count = z.number().nullable();
 
@@ -12,7 +12,12 @@ const runSchema = z.object({
   state: z.enum(RUN_STATES),
   createdAt: z.string(),
   finishedAt: z.string().nullable(),
-  progress: z.object({ bytesDone: count, bytesTotal: count, message: z.string().nullable() }),
+  progress: z.object({
+    step: z.string(),
+    bytesDone: count,
+    bytesTotal: count,
+    message: z.string().nullable(),
+  }),
   error: z.object({ code: z.string(), detail: z.string(), hint: z.string() }).nullable(),
   backupId: z.string().nullable(),
 });

@@ -1,12 +1,11 @@
 import { execFile } from "node:child_process";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
-import { createServer } from "node:net";
 import { basename } from "node:path";
 import { promisify } from "node:util";
-import { accepts } from "../wrangler-dev.ts";
-import { Trouble } from "./trouble.ts";
+import { Trouble } from "../trouble.ts";
 
-interface Holder {
+/** A process, and its command line as far as that helps to recognise it. */
+export interface Holder {
   readonly pid: number;
   readonly command: string;
 }
@@ -22,23 +21,10 @@ export async function requireFree(folders: readonly string[]): Promise<void> {
   if (found.length === 0) return;
   const pids = found.map(({ pid }) => pid).join(" ");
   throw new Trouble(
-    `The state in ${folders.join(" and ")} is still in use; two at once would spoil it. It is held by:\n\n` +
+    `The state in ${folders.join(" and ")} is still in use, and two at once would spoil it. These hold it:\n\n` +
       `${found.map(({ pid, command }) => `  pid ${pid}  ${command}`).join("\n")}\n\n` +
-      "If d1-nightly runs in another terminal, use that one. If these were left behind, end them and start again:\n\n" +
+      "If d1-nightly runs in another terminal, use that one. If they are left from an earlier start, end them:\n\n" +
       `  kill ${pids}`,
-  );
-}
-
-/** Throws when somebody listens on the port, and says who if that can be told. */
-export async function requireFreePort(port: number, option: string): Promise<void> {
-  if (!(await accepts(port)) && (await canListen(port))) return;
-  const listener = await listenerOn(port);
-  const who =
-    listener === null
-      ? "another program"
-      : `pid ${listener.pid} (${listener.command}); \`kill ${listener.pid}\` ends it`;
-  throw new Trouble(
-    `Port ${port} is taken by ${who}. Or choose another port: npm start -- ${option} ${port + 1_000}`,
   );
 }
 
@@ -62,7 +48,8 @@ async function holdersOf(folders: readonly string[]): Promise<Holder[]> {
   );
 }
 
-async function listenerOn(port: number): Promise<Holder | null> {
+/** Who listens on the port, on whichever address; null when that cannot be told. */
+export async function listenerOn(port: number): Promise<Holder | null> {
   if (process.platform !== "linux") {
     const [first] = await lsof(["-nP", `-iTCP:${port}`, "-sTCP:LISTEN", "-t"]);
     return first ?? null;
@@ -142,18 +129,11 @@ async function lsof(args: string[]): Promise<Holder[]> {
   );
 }
 
-/** Short enough to read, and with no secret that somebody gave on a command line. */
+/** On one line, short enough to read, and with no secret that somebody gave on a command line. */
 function shown([program = "", ...words]: readonly string[]): string {
-  const command = [basename(program), ...words].join(" ").replace(/(--var[ =][^ :]+):\S*/g, "$1:…");
+  const line = [basename(program), ...words].join(" ").replace(/[\s\p{Cc}]+/gu, " ");
+  const command = line.replace(/(--var[ =][^ :]+):\S*/g, "$1:…");
   // node's own options and the long way to wrangler tell nobody anything.
   const short = command.replace(/^node (?:--\S+ )*\S*\/node_modules\/(\w+)\/\S+/, "node … $1");
   return short.length > 90 ? `${short.slice(0, 90)}…` : short;
-}
-
-async function canListen(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.once("error", () => resolve(false));
-    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
-  });
 }

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
-import { Trouble } from "./trouble.ts";
+import { Trouble } from "../trouble.ts";
 
 const problemSchema = z.object({ code: z.string().optional(), detail: z.string(), hint: z.string() });
 

@@ -1,9 +1,12 @@
-import { relative } from "node:path";
+import { isAbsolute, relative } from "node:path";
 import { styleText } from "node:util";
-import { RUN_THE_GUIDE } from "../../src/core/guide/restore-guide.ts";
-import type { Run } from "./backup-round.ts";
+import { RUN_THE_GUIDE } from "../../../src/core/guide/restore-guide.ts";
+import type { LocalState } from "../local/local-state.ts";
+import type { Run } from "../round/backup-round.ts";
+import type { StoredBackup } from "../round/read-back.ts";
 import { countText, durationText, sizeText } from "./figures.ts";
-import type { StoredBackup } from "./read-back.ts";
+import { folded } from "./folded.ts";
+import { needsText, PROGRAMS_TO_CALL, programsToRestore } from "./programs.ts";
 
 /** What became of one database. */
 export type Outcome =
@@ -16,7 +19,7 @@ export interface Reason {
   readonly hint: string;
 }
 
-const HEADINGS = ["database", "state", "rows", "dump", "stored", "time"];
+const HEADINGS = ["database", "result", "rows", "SQL", "stored", "time"];
 const LEFT_COLUMNS = 2;
 
 /** A line per database, and below the table why the others have none. */
@@ -36,31 +39,35 @@ export function outcomeTable(outcomes: readonly Outcome[]): string {
   return [table.join("\n"), ...reasons].join("\n\n");
 }
 
-/** Where the dumps lie and what to do with them. `from` is the folder in which the reader types. */
-export function whatLies(outcomes: readonly Outcome[], from: string): string {
+/** In which folders the backups are and how to restore one. `from` is the folder in which the reader types. */
+export function whereTheyAre(outcomes: readonly Outcome[], from: string): string {
   const stored = outcomes.flatMap((outcome) => (outcome.kind === "stored" ? [outcome.backup] : []));
   if (stored.length === 0) return "";
-  const folders = stored.map(({ folder }) => `  ${seenFrom(from, folder)}`);
   const example = stored.find(({ manifest }) => manifest.database.name === "shop") ?? stored[0];
   return [
-    `${heading("The dumps, fetched back from the bucket")} (every SHA-256 and size is what the manifest says)`,
-    ...folders,
+    heading("The backups"),
+    "  Fetched back from the bucket. Every size and SHA-256 is as the manifest says.",
     ...(stored.some(({ manifest }) => manifest.encryption !== null)
-      ? ["  Of what is encrypted, only the stored bytes could be compared: the key is not here."]
+      ? ["  Of encrypted files only the stored bytes were compared: the key is not here."]
       : []),
     "",
-    ...(example === undefined ? [] : sqliteCommands(example)),
+    ...stored.map(({ folder }) => `  ${seenFrom(from, folder)}`),
+    "",
+    ...(example === undefined ? [] : restoreCommands(example)),
   ].join("\n");
 }
 
-/** The one place where the token is shown. */
-export function wayIn(url: string, token: string): string {
+/** How to call the API. The one place where the token is shown. */
+export function howToCall(url: string, token: string, state: LocalState, from: string): string {
   return [
-    heading("The product"),
-    `  ${url}`,
-    `  token  ${token}`,
+    heading("The API"),
+    `  address  ${url}`,
+    `  token    ${token}`,
     "",
-    `  curl ${url}/api/backups -H "Authorization: Bearer ${token}"`,
+    ...needsText(PROGRAMS_TO_CALL).map((line) => `  ${line}`),
+    "",
+    `  curl -H "Authorization: Bearer $(cat ${shellWord(seenFrom(from, state.tokenFile))})" \\`,
+    `    ${url}/api/backups`,
   ].join("\n");
 }
 
@@ -72,8 +79,8 @@ function columnsOf(outcome: Outcome): string[] {
   const { run } = outcome;
   const time = durationText(Date.parse(run.finishedAt ?? run.createdAt) - Date.parse(run.createdAt));
   if (outcome.kind !== "stored") {
-    const state = outcome.kind === "not-covered" ? "not covered yet" : "failed";
-    return [run.databaseName, state, "–", "–", "–", time];
+    const result = outcome.kind === "not-covered" ? "not covered yet" : "failed";
+    return [run.databaseName, result, "–", "–", "–", time];
   }
   const { manifest } = outcome.backup;
   const counted = manifest.tables.every(({ rows }) => rows !== null);
@@ -90,38 +97,35 @@ function columnsOf(outcome: Outcome): string[] {
 }
 
 function reasonText(database: string, { code, detail, hint }: Reason): string {
-  return `  ${database}: ${code}\n${folded(detail)}\n${folded(hint)}`;
+  return [`  ${database}: ${code}`, folded(detail, "    "), folded(hint, "    ")].join("\n");
 }
 
-/** Lines that fit a terminal of 100 columns, indented. */
-function folded(text: string): string {
-  const lines: string[] = [];
-  for (const word of text.split(/\s+/)) {
-    const last = lines.at(-1);
-    if (last !== undefined && last.length + word.length < 92) lines[lines.length - 1] = `${last} ${word}`;
-    else lines.push(word);
-  }
-  return lines.map((line) => `    ${line}`).join("\n");
-}
-
-/** RESTORE.md's own commands, and a look at what they made. From wherever they are typed: this terminal is taken. */
-function sqliteCommands({ manifest, folder }: StoredBackup): string[] {
+/**
+ * RESTORE.md's own commands, and a look at what they made. With the whole path of the folder: they are typed into
+ * another terminal.
+ */
+function restoreCommands({ manifest, folder }: StoredBackup): string[] {
   const query =
     manifest.database.name === "shop"
-      ? "SELECT status, count(*) AS orders FROM orders GROUP BY status"
-      : "SELECT name FROM sqlite_master WHERE type = 'table'";
+      ? "SELECT status, count(*) FROM orders GROUP BY status"
+      : "SELECT name FROM sqlite_schema WHERE type = 'table'";
   return [
-    `${heading("Restore one with sqlite3")} (steps 1 to 4 of its RESTORE.md; step 5 takes it back into D1)`,
+    `${heading("Restore one")} into SQLite, by steps 1 to 4 of its RESTORE.md (step 5: into D1)`,
+    ...needsText(programsToRestore(manifest)).map((line) => `  ${line}`),
+    "",
     `  cd ${shellWord(folder)}`,
-    ...(manifest.encryption === null ? [] : ["  cp …/key.txt .   (the private key of a recipient)"]),
+    ...(manifest.encryption === null
+      ? []
+      : ["  # put the private key of a recipient into key.txt in this folder"]),
     `  ${RUN_THE_GUIDE}`,
     `  sqlite3 -box restored.db "${query}"`,
   ];
 }
 
-function seenFrom(from: string, path: string): string {
+/** The shorter of the two ways to write a path; a path outside of `from` is written in full. */
+export function seenFrom(from: string, path: string): string {
   const short = relative(from, path);
-  return short.startsWith("..") ? path : short;
+  return short.startsWith("..") || isAbsolute(short) ? path : short;
 }
 
 function shellWord(text: string): string {

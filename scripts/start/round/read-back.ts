@@ -6,11 +6,16 @@ import { type Duplex, PassThrough } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createGunzip, createZstdDecompress } from "node:zlib";
 import { z } from "zod";
-import { checksumHolds, type Manifest, readManifest, type Volume } from "../../src/core/backup/manifest.ts";
-import type { Digest } from "../../src/core/bucket/codecs.ts";
-import { MANIFEST } from "../../src/core/bucket/object-keys.ts";
+import {
+  checksumHolds,
+  type Manifest,
+  readManifest,
+  type Volume,
+} from "../../../src/core/backup/manifest.ts";
+import type { Digest } from "../../../src/core/bucket/codecs.ts";
+import { MANIFEST } from "../../../src/core/bucket/object-keys.ts";
 import type { HttpClient } from "./http-client.ts";
-import { Trouble } from "./trouble.ts";
+import { Trouble } from "../trouble.ts";
 
 export interface StoredBackup {
   readonly manifest: Manifest;

@@ -2,8 +2,14 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { endGroup, groupMembers, runWrangler, startWranglerDev, type WranglerDev } from "../wrangler-dev.ts";
-import { Trouble } from "./trouble.ts";
+import {
+  endGroup,
+  groupMembers,
+  runWrangler,
+  startWranglerDev,
+  type WranglerDev,
+} from "../../wrangler-dev.ts";
+import { Trouble } from "../trouble.ts";
 
 export interface WorkerToStart {
   /** As the person reads it. */
