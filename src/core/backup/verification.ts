@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { opensAsAge } from "../bucket/age-file.ts";
+import { readClaim } from "../bucket/claim.ts";
 import { type Codecs, sha256Of } from "../bucket/codecs.ts";
 import { CHECKSUMS, CLAIM, RESTORE_GUIDE } from "../bucket/object-keys.ts";
 import type { FailureCode } from "../failure.ts";
@@ -243,15 +244,6 @@ function malformation({ kind, run }: FileCheck, { text }: StoredFile, backupId: 
   }
   const sums = kind !== "checksums" || (text !== null && readChecksums(text, backupId) !== null);
   return sums ? null : "It is no list of this backup's volumes and their checksums.";
-}
-
-function readClaim(text: string | null): { runId: string; databaseId: string } | null {
-  try {
-    const claim = z.object({ runId: z.string(), databaseId: z.string() });
-    return claim.safeParse(JSON.parse(text ?? "")).data ?? null;
-  } catch {
-    return null;
-  }
 }
 
 /** What all the verdicts come to: null when nothing is wrong and not everything could be compared. */

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { Manifest } from "../backup/manifest.ts";
-import type { BucketRecord } from "../policy/policy-copy.ts";
+import type { PolicyCopy } from "../policy/policy-copy.ts";
 import type { RebuiltDatabaseRow } from "./catalog-repair.ts";
 import { encryptionEndedNotice, UNCHANGED_OFF } from "./database-row.ts";
 
@@ -17,7 +17,7 @@ export const foundDatabaseSchema = z.object({
       notices: z.array(z.object({ kind: z.string(), detail: z.string() })),
     })
     .nullable(),
-  record: z.custom<BucketRecord>().nullable(),
+  record: z.custom<PolicyCopy>().nullable(),
 });
 export type BucketFindings = z.infer<typeof foundDatabaseSchema>;
 

@@ -1,32 +1,56 @@
 import { z } from "zod";
 import { parsed } from "../json.ts";
-import { type Policy, policySchema } from "./policy.ts";
+import { storedDefaultPolicySchema, storedPolicySchema } from "./policy.ts";
 
-/** What the bucket remembers of a database's policy. */
-export interface PolicyCopy {
-  readonly databaseId: string;
-  readonly databaseName: string;
-  readonly policy: Policy;
-  readonly unchanged: { readonly backupId: string; readonly checkedAt: string } | null;
-}
+/**
+ * What the bucket remembers of policies, so that the account's object can be lost: `_d1-nightly/…` holds a copy a
+ * database, and one of the policy of all. Of a policy, what this release understands is taken; a finding that cannot
+ * be read counts as none, because it can be found again.
+ */
+const formatVersion = z.literal(1);
+const moment = z.iso.datetime();
+const policyChanges = z.array(z.object({ at: moment, who: z.string(), policy: z.unknown() })).catch([]);
 
-const recordSchema = z.object({
-  formatVersion: z.literal(1),
+const policyCopySchema = z.object({
+  formatVersion,
   databaseId: z.string(),
   databaseName: z.string(),
-  policy: policySchema,
-  unchanged: z.object({ backupId: z.string(), checkedAt: z.iso.datetime() }).nullable(),
-  unchangedOff: z.object({ at: z.iso.datetime(), detail: z.string() }).nullable().default(null),
+  policy: storedPolicySchema,
+  unchanged: z.object({ backupId: z.string(), checkedAt: moment }).nullable().catch(null),
+  unchangedOff: z.object({ at: moment, detail: z.string() }).nullable().catch(null),
+  examinedAt: moment.nullable().catch(null),
+  policyChanges,
 });
+export type PolicyCopy = z.infer<typeof policyCopySchema>;
 
-export type BucketRecord = z.infer<typeof recordSchema>;
+const defaultPolicyCopySchema = z.object({
+  formatVersion,
+  policy: storedDefaultPolicySchema,
+  policyChanges,
+});
+export type DefaultPolicyCopy = z.infer<typeof defaultPolicyCopySchema>;
 
-/** What the bucket remembers of a database beyond its backups; or what is wrong with that. */
-export function readRecord(databaseId: string, text: string): BucketRecord | string {
-  const record = recordSchema.safeParse(parsed(text));
-  if (!record.success) {
-    const issue = record.error.issues[0];
-    return `${issue?.path.join(".") ?? ""}: ${issue?.message ?? "unreadable"}`;
-  }
-  return record.data.databaseId === databaseId ? record.data : "it is that of another database";
+/** A database's copy; or what is wrong with it. */
+export function readPolicyCopy(databaseId: string, text: string): PolicyCopy | string {
+  const copy = read(policyCopySchema, text);
+  return typeof copy === "string" || copy.databaseId === databaseId ? copy : "it is that of another database";
+}
+
+/** The copy of the policy of all databases; or what is wrong with it. */
+export function readDefaultPolicyCopy(text: string): DefaultPolicyCopy | string {
+  return read(defaultPolicyCopySchema, text);
+}
+
+/** The text of either copy, as it is stored. */
+export function policyCopyText(
+  copy: Omit<PolicyCopy, "formatVersion"> | Omit<DefaultPolicyCopy, "formatVersion">,
+): string {
+  return `${JSON.stringify({ formatVersion: 1, ...copy }, null, 2)}\n`;
+}
+
+function read<T>(schema: z.ZodType<T>, text: string): T | string {
+  const copy = schema.safeParse(parsed(text));
+  if (copy.success) return copy.data;
+  const issue = copy.error.issues[0];
+  return `${issue?.path.join(".") ?? ""}: ${issue?.message ?? "unreadable"}`;
 }

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { Manifest } from "../../core/backup/manifest.ts";
+import type { Claim } from "../../core/bucket/claim.ts";
 import type { BucketFolder } from "../../core/bucket/folders.ts";
 import { MAINTENANCE_KINDS, type MaintenanceKind, type OrphanView } from "../../core/bucket/maintenance.ts";
 import {
@@ -8,7 +9,7 @@ import {
   newlyFound,
   withBackup,
 } from "../../core/catalog/restored-database.ts";
-import type { BucketRecord } from "../../core/policy/policy-copy.ts";
+import type { PolicyCopy } from "../../core/policy/policy-copy.ts";
 import { upgradeTables } from "../object/table-versions.ts";
 import { type MaintenanceJob, maintenanceJobSchema } from "./maintenance-job.ts";
 
@@ -165,7 +166,7 @@ export class MaintenanceStore {
     this.#saveFound(withBackup(this.#found(manifest.database.id), manifest));
   }
 
-  foundRecord(record: BucketRecord): void {
+  foundRecord(record: PolicyCopy): void {
     this.#saveFound({ ...this.#found(record.databaseId), record });
   }
 
@@ -201,7 +202,7 @@ export class MaintenanceStore {
   }
 
   /** What a candidate's RUN.json says: null when it is none of ours, and the folder no orphan of ours. */
-  checkCandidate(folder: string, claim: { runId: string; databaseId: string } | null): void {
+  checkCandidate(folder: string, claim: Claim | null): void {
     if (claim === null) {
       this.#sql.exec("DELETE FROM candidate WHERE folder = ?", folder);
       return;

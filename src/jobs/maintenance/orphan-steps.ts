@@ -1,4 +1,4 @@
-import { readClaim } from "../../core/bucket/claim.ts";
+import { type Claim, readClaim } from "../../core/bucket/claim.ts";
 import { groupPage, isOurs, mayBeOrphan } from "../../core/bucket/folders.ts";
 import { CLAIM } from "../../core/bucket/object-keys.ts";
 import type { ListedObject } from "../../core/bucket/vault.ts";
@@ -32,12 +32,12 @@ export async function readClaims(
   { vault }: Platform,
 ): Promise<Result<MaintenanceStep>> {
   const next = store.toRead(READS);
-  const claims: { folder: string; claim: ReturnType<typeof readClaim> }[] = [];
+  const claims: { folder: string; claim: Claim | null }[] = [];
   for (const { key, bytes, folder } of next) {
     if (folder === null) continue;
     const text = bytes > CLAIM_BYTES ? ok(null) : await vault.readText(key);
     if (!text.ok) return text;
-    claims.push({ folder, claim: readClaim(text.value ?? "") });
+    claims.push({ folder, claim: readClaim(text.value) });
   }
   const pageDone = next.length < READS;
   const step = !pageDone ? "reading" : !job.listed ? "listing" : job.kind === "daily" ? "collecting" : "done";
@@ -95,7 +95,7 @@ async function lookAgain(
   if (found === undefined || !mayBeOrphan(settings.keyPrefix, found, platform.now())) return ok(null);
   const text = await vault.readText(folder + CLAIM);
   if (!text.ok) return text;
-  const claim = readClaim(text.value ?? "");
+  const claim = readClaim(text.value);
   if (claim?.runId !== runId || claim.databaseId !== databaseId) return ok(null);
   return ok(objects.map(({ key }) => key.slice(folder.length)).filter((name) => isOurs(folder, name)));
 }

@@ -1,4 +1,3 @@
-import { z } from "zod";
 import type { AccountRuns } from "../../core/account/account.ts";
 import { type BackupRow, backupRow } from "../../core/backup/backup-row.ts";
 import { checksumHolds, type Manifest, readManifest } from "../../core/backup/manifest.ts";
@@ -7,9 +6,9 @@ import { DEFAULT_POLICY, folderOfBackup, MANIFEST, recordKey } from "../../core/
 import { restoredDatabase } from "../../core/catalog/restored-database.ts";
 import { describeException, failed, ok, type Result } from "../../core/failure.ts";
 import type { Platform } from "../../core/platform.ts";
-import { type BucketRecord, type PolicyCopy, readRecord } from "../../core/policy/policy-copy.ts";
-import { type DefaultPolicy, defaultPolicySchema } from "../../core/policy/policy.ts";
+import { type PolicyCopy, readPolicyCopy } from "../../core/policy/policy-copy.ts";
 import { iso } from "../../core/time.ts";
+import { storedDefaultCopy } from "../registry/policy-copies.ts";
 import type { MaintenanceStep } from "./bucket-walk.ts";
 import { type MaintenanceJob, withUnreadable } from "./maintenance-job.ts";
 import type { MaintenanceStore, ToRead } from "./maintenance-store.ts";
@@ -39,7 +38,7 @@ export async function restoreTables(
 /** What was read of one object of the bucket. */
 type Read =
   | { readonly kind: "backup"; readonly row: BackupRow; readonly manifest: Manifest }
-  | { readonly kind: "record"; readonly record: BucketRecord }
+  | { readonly kind: "record"; readonly record: PolicyCopy }
   | { readonly kind: "unreadable"; readonly key: string; readonly problem: string }
   | { readonly kind: "gone" };
 
@@ -96,7 +95,7 @@ async function readEntry(entry: ToRead, platform: Platform): Promise<Result<Read
   if (!text.ok) return text;
   if (text.value === null) return ok({ kind: "gone" });
   if (folder !== null) return ok(backupOfManifest(text.value, { ...entry, folder }, platform));
-  const read = readRecord(record ?? "", text.value);
+  const read = readPolicyCopy(record ?? "", text.value);
   return ok(
     typeof read === "string" ? { kind: "unreadable", key, problem: read } : { kind: "record", record: read },
   );
@@ -172,33 +171,31 @@ export async function tellDatabases(
   if (found.length === 0) {
     const cleared = await platform.repair.forgetFreshness(since);
     if (!cleared.ok) return cleared;
-    const shared = await copiedPolicy(platform);
-    if (!shared.ok) return shared;
-    const told = await quietly(() => account.catalogRebuilt(shared.value));
-    return told.ok ? ok({ job: { ...job, step: "done", attempt: 0 }, calls: 3 }) : told;
+    const shared = await storedDefaultCopy(platform);
+    if (!shared.ok && shared.failure.code !== "policy-unreadable") return shared;
+    const policy = shared.ok ? (shared.value?.policy ?? null) : null;
+    const told = await quietly(() => account.catalogRebuilt(policy));
+    if (!told.ok) return told;
+    const key = recordKey(platform.settings.keyPrefix, DEFAULT_POLICY);
+    const unreadable = shared.ok ? [] : [{ key, problem: shared.failure.detail }];
+    const done: MaintenanceJob = {
+      ...job,
+      step: "done",
+      attempt: 0,
+      unreadable: withUnreadable(job, unreadable),
+    };
+    return ok({ job: done, calls: 3 });
   }
   const rows = found.map(restoredDatabase).filter((row) => row !== null);
   const told = await platform.repair.saveDatabases(rows, since);
   if (!told.ok) return told;
-  const copies = found.flatMap(({ record }) => (record === null ? [] : [copyOf(record)]));
+  const copies = found.flatMap(({ record }) => (record === null ? [] : [record]));
   if (copies.length > 0) {
     const restored = await quietly(() => account.restorePolicies(copies));
     if (!restored.ok) return restored;
   }
   const next: MaintenanceJob = { ...job, attempt: 0, databases: job.databases + rows.length };
   return ok({ job: next, calls: 2, changes: () => store.told(found.map(({ id }) => id)) });
-}
-
-/** The default policy, as the bucket remembers it; null when it does not, or in a form that is not known here. */
-async function copiedPolicy({ vault, settings }: Platform): Promise<Result<DefaultPolicy | null>> {
-  const text = await vault.readText(recordKey(settings.keyPrefix, DEFAULT_POLICY));
-  if (!text.ok || text.value === null) return text.ok ? ok(null) : text;
-  try {
-    const copy = z.object({ policy: defaultPolicySchema }).safeParse(JSON.parse(text.value));
-    return ok(copy.success ? copy.data.policy : null);
-  } catch {
-    return ok(null);
-  }
 }
 
 /** What the account's object was told, or a failure that is tried again. */
@@ -213,8 +210,4 @@ async function quietly(tell: () => Promise<void>): Promise<Result<void>> {
       retryable: true,
     });
   }
-}
-
-function copyOf({ databaseId, databaseName, policy, unchanged }: BucketRecord): PolicyCopy {
-  return { databaseId, databaseName, policy, unchanged };
 }

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { DEFAULT_POLICY, recordKey } from "../../core/bucket/object-keys.ts";
 import type { Platform } from "../../core/platform.ts";
+import { policyCopyText } from "../../core/policy/policy-copy.ts";
 import type { RunView } from "../../core/run/run-view.ts";
 import { iso } from "../../core/time.ts";
 import { againAt, Outbox } from "../object/outbox.ts";
@@ -124,7 +125,7 @@ export class AccountOutbox {
   async #copyPolicy(platform: Platform, schedule: AccountSchedule): Promise<void> {
     await this.#policy.flush(platform, async () => {
       const policyChanges = this.#changes(DEFAULT_POLICY);
-      const text = json({ formatVersion: 1, policy: schedule.defaultPolicy, policyChanges });
+      const text = policyCopyText({ policy: schedule.defaultPolicy, policyChanges });
       const key = recordKey(platform.settings.keyPrefix, DEFAULT_POLICY);
       const written = await platform.vault.put(key, text);
       return written.ok ? "delivered" : "refused";
@@ -158,7 +159,7 @@ export class AccountOutbox {
   #copyOf({ id, name, policy, unchanged, unchangedOff, examinedAt }: RegistryEntry): string {
     const shown = shownFindings({ unchanged, unchangedOff, examinedAt });
     const policyChanges = this.#changes(id);
-    return json({ formatVersion: 1, databaseId: id, databaseName: name, policy, ...shown, policyChanges });
+    return policyCopyText({ databaseId: id, databaseName: name, policy, ...shown, policyChanges });
   }
 
   #changes(id: string) {
@@ -180,8 +181,4 @@ export function shownFindings(found: Pick<RegistryEntry, "unchanged" | "unchange
     unchangedOff: unchangedOff === null ? null : { at: iso(unchangedOff.at), detail: unchangedOff.detail },
     examinedAt: examinedAt === null ? null : iso(examinedAt),
   };
-}
-
-function json(value: unknown): string {
-  return `${JSON.stringify(value, null, 2)}\n`;
 }

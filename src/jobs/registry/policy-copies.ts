@@ -1,18 +1,14 @@
-import { z } from "zod";
 import { DEFAULT_POLICY, recordKey } from "../../core/bucket/object-keys.ts";
 import { failed, type Failure, ok, type Result } from "../../core/failure.ts";
 import type { Platform } from "../../core/platform.ts";
-import { storedDefaultPolicySchema, storedPolicySchema } from "../../core/policy/policy.ts";
+import {
+  type DefaultPolicyCopy,
+  type PolicyCopy,
+  readDefaultPolicyCopy,
+  readPolicyCopy,
+} from "../../core/policy/policy-copy.ts";
 import type { AccountSchedule } from "./account-schedule.ts";
 import type { DatabaseRegistry } from "./database-registry.ts";
-
-const policyCopySchema = z.object({
-  databaseId: z.string(),
-  databaseName: z.string(),
-  policy: storedPolicySchema,
-  unchanged: z.object({ backupId: z.string(), checkedAt: z.iso.datetime() }).nullable().catch(null),
-});
-const defaultPolicyCopySchema = z.object({ policy: storedDefaultPolicySchema });
 
 /**
  * What the bucket remembers of policies. An account's object that is new, on a bucket that is not, must not act by
@@ -31,7 +27,7 @@ export class PolicyCopies {
   /** The policy of all databases. */
   async loadDefault(schedule: AccountSchedule, platform: Platform): Promise<Result<void>> {
     if (this.#kv.get("policy-loaded") === true) return ok(undefined);
-    const stored = await copy(DEFAULT_POLICY, defaultPolicyCopySchema, platform);
+    const stored = await storedDefaultCopy(platform);
     if (!stored.ok) return stored;
     // Somebody may have set one while we read.
     if (this.#kv.get("policy-loaded") === true) return ok(undefined);
@@ -44,35 +40,40 @@ export class PolicyCopies {
   async load(databaseId: string, schedule: AccountSchedule, platform: Platform): Promise<Result<void>> {
     const shared = await this.loadDefault(schedule, platform);
     if (!shared.ok || this.#registry.get(databaseId)?.loaded === true) return shared;
-    const stored = await copy(databaseId, policyCopySchema, platform);
+    const stored = await storedCopyOf(databaseId, platform);
     if (!stored.ok) return stored;
-    if (stored.value !== null) schedule.restore({ ...stored.value, databaseId }, platform.now());
+    if (stored.value !== null) schedule.restore(stored.value, platform.now());
     this.#registry.change(databaseId, { loaded: true });
     return ok(undefined);
   }
 }
 
-async function copy<T>(
+/** What the bucket remembers of the policy of all databases; null when it remembers nothing. */
+export function storedDefaultCopy(platform: Platform): Promise<Result<DefaultPolicyCopy | null>> {
+  return storedCopy(DEFAULT_POLICY, readDefaultPolicyCopy, platform);
+}
+
+/** What the bucket remembers of a database's policy; null when it remembers nothing. */
+export function storedCopyOf(databaseId: string, platform: Platform): Promise<Result<PolicyCopy | null>> {
+  return storedCopy(databaseId, (text) => readPolicyCopy(databaseId, text), platform);
+}
+
+async function storedCopy<T>(
   of: string,
-  schema: z.ZodType<T>,
+  read: (text: string) => T | string,
   { vault, settings }: Platform,
 ): Promise<Result<T | null>> {
   const key = recordKey(settings.keyPrefix, of);
   const text = await vault.readText(key);
-  if (!text.ok) return text;
-  if (text.value === null) return ok(null);
-  try {
-    const stored = schema.safeParse(JSON.parse(text.value));
-    return stored.success ? ok(stored.data) : failed(unreadable(key));
-  } catch {
-    return failed(unreadable(key));
-  }
+  if (!text.ok || text.value === null) return text.ok ? ok(null) : text;
+  const copy = read(text.value);
+  return typeof copy === "string" ? failed(unreadable(key, copy)) : ok(copy);
 }
 
-function unreadable(key: string): Failure {
+function unreadable(key: string, problem: string): Failure {
   return {
     code: "policy-unreadable",
-    detail: `${key} in the bucket holds a policy that cannot be read.`,
+    detail: `${key} in the bucket holds a policy that cannot be read: ${problem}.`,
     hint: "Nothing is deleted or started by its schedule until then. Set the policy anew (PUT), which writes it, or delete that object.",
     retryable: true,
   };

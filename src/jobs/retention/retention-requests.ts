@@ -4,12 +4,12 @@ import type { DeletionAnswer } from "../../core/backup/deletion.ts";
 import { type Manifest, readManifest } from "../../core/backup/manifest.ts";
 import { retain, type Retention, type RetentionPlan } from "../../core/backup/retention.ts";
 import { sha256Of } from "../../core/bucket/codecs.ts";
-import { folderName, folderOfBackup, MANIFEST, PINNED, recordKey } from "../../core/bucket/object-keys.ts";
+import { folderName, folderOfBackup, MANIFEST, PINNED } from "../../core/bucket/object-keys.ts";
 import { failed, type Failure, ok, type Result } from "../../core/failure.ts";
 import type { Platform } from "../../core/platform.ts";
-import { readRecord } from "../../core/policy/policy-copy.ts";
 import { CatalogOutbox } from "../database/catalog-outbox.ts";
 import type { RunStore } from "../database/run-store.ts";
+import { storedCopyOf } from "../registry/policy-copies.ts";
 import { idOfFolder, isWalked, nameOfFolder, type Walk } from "./backup-store.ts";
 import type { DatabaseRetention } from "./database-retention.ts";
 import { viewDeletion } from "./deletion-store.ts";
@@ -90,8 +90,10 @@ export function previewRetention(
 ): Promise<Result<RetentionPlan>> {
   const { backups: stored } = retention;
   return retention.alone(async () => {
-    const name =
-      database.name ?? (stored.names.length > 0 ? null : await mirroredName(database.id, platform));
+    const copy =
+      database.name !== null || stored.names.length > 0 ? null : await storedCopyOf(database.id, platform);
+    if (copy !== null && !copy.ok) return copy;
+    const name = database.name ?? copy?.value?.databaseName ?? null;
     if (name !== null) stored.addNames([folderName(name)]);
     let walk: Walk = stored.begin();
     while (!isWalked(walk)) {
@@ -133,14 +135,6 @@ async function findStored(
   if (!ours) return failed(notOfThisDatabase(backupId));
   const manifestSha256 = sha256Of(text.value, codecs);
   return ok({ folder, etag: head.value.etag, manifest: reading.manifest, manifestSha256 });
-}
-
-/** The name of a database that this object knows nothing of, by the record of it that lies in the bucket. */
-async function mirroredName(databaseId: string, { settings, vault }: Platform): Promise<string | null> {
-  const text = await vault.readText(recordKey(settings.keyPrefix, databaseId));
-  if (!text.ok || text.value === null) return null;
-  const record = readRecord(databaseId, text.value);
-  return typeof record === "string" ? null : record.databaseName;
 }
 
 function stillReading(failure: Failure, unread: number): Failure {

@@ -3,6 +3,7 @@ import { checksumsText } from "../../core/backup/checksums.ts";
 import { type Manifest, manifestText, readManifest } from "../../core/backup/manifest.ts";
 import { restoreGuide } from "../../core/guide/restore-guide.ts";
 import { differenceOfEquals } from "../../core/backup/since-last.ts";
+import { claimText } from "../../core/bucket/claim.ts";
 import { sha256Of } from "../../core/bucket/codecs.ts";
 import { CHECKSUMS, CLAIM, MANIFEST, PINNED, RESTORE_GUIDE } from "../../core/bucket/object-keys.ts";
 import { failed, type Failure, ok, type Result } from "../../core/failure.ts";
@@ -10,7 +11,7 @@ import { manifestOf } from "../../core/run/build-manifest.ts";
 import type { PhaseOf, Run } from "../../core/run/run.ts";
 import { advance } from "../../core/run/transitions.ts";
 import { standingBackup } from "../database/standing-backup.ts";
-import { claimText, folderOfRun, type StepContext, type StepOutcome } from "./step.ts";
+import { claimOf, folderOfRun, type StepContext, type StepOutcome } from "./step.ts";
 
 /** Writes what stands beside the volumes, and manifest.json last and create-only: with it, the backup exists. */
 export async function committing(
@@ -40,7 +41,7 @@ export async function committing(
     const written = await vault.put(folder + name, text);
     if (!written.ok) return written;
   }
-  const files = [[CLAIM, claimText(run)] as const, ...beside].map(([name, text]) => ({
+  const files = [[CLAIM, claimText(claimOf(run))] as const, ...beside].map(([name, text]) => ({
     name,
     bytes: new TextEncoder().encode(text).length,
     sha256: sha256Of(text, platform.codecs),

@@ -1,5 +1,5 @@
-import { z } from "zod";
 import { EXPORT_LIMIT } from "../../core/backoff.ts";
+import { claimText, readClaim } from "../../core/bucket/claim.ts";
 import { CLAIM, stampOf, volumeName } from "../../core/bucket/object-keys.ts";
 import { failed, type Failure, ok, type Result } from "../../core/failure.ts";
 import { bytesCopied, type Copy, optionsOf, type PhaseOf, type Run } from "../../core/run/run.ts";
@@ -7,7 +7,7 @@ import { advance } from "../../core/run/transitions.ts";
 import { Superseded } from "../database/run-store.ts";
 import { copyVolume } from "./copy-volume.ts";
 import { restartExport } from "./export-step.ts";
-import { claimText, folderOfRun, type StepContext } from "./step.ts";
+import { claimOf, folderOfRun, type StepContext } from "./step.ts";
 
 /** How many seconds ahead a free folder is looked for. */
 const CLAIM_LIMIT = 60;
@@ -68,8 +68,6 @@ export async function copying(
   );
 }
 
-const claimSchema = z.object({ runId: z.string() });
-
 /** Makes the folder ours by its RUN.json, create-only. One that another run holds is left alone: the next second is tried. */
 async function claimFolder(
   run: Run,
@@ -77,7 +75,7 @@ async function claimFolder(
   { platform }: StepContext,
   save: (copy: Copy) => Promise<void>,
 ): Promise<Result<void>> {
-  const text = claimText(run);
+  const text = claimText(claimOf(run));
   let copy = first;
   for (let second = 0; second < CLAIM_LIMIT; second++) {
     const key = folderOfRun(run, copy, platform) + CLAIM;
@@ -108,17 +106,7 @@ async function claimFolder(
 
 async function isOurs(key: string, run: Run, platform: StepContext["platform"]): Promise<Result<boolean>> {
   const stored = await platform.vault.readText(key);
-  if (!stored.ok) return stored;
-  const claim = claimSchema.safeParse(parseJson(stored.value ?? ""));
-  return ok(claim.success && claim.data.runId === run.id);
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
+  return stored.ok ? ok(readClaim(stored.value)?.runId === run.id) : stored;
 }
 
 function afterCopyFailure(

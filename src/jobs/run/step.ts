@@ -1,5 +1,6 @@
 import type { BackupRow } from "../../core/backup/backup-row.ts";
 import type { CommittedBackup } from "../../core/backup/committed-backup.ts";
+import type { Claim } from "../../core/bucket/claim.ts";
 import { folderOf } from "../../core/bucket/object-keys.ts";
 import { type Failure, ok, type Result } from "../../core/failure.ts";
 import type { Platform } from "../../core/platform.ts";
@@ -36,9 +37,9 @@ export interface Commit {
   readonly row: BackupRow;
 }
 
-/** What RUN.json holds, byte for byte. */
-export function claimText(run: Run): string {
-  return `${JSON.stringify({ runId: run.id, databaseId: run.databaseId })}\n`;
+/** What the run writes into its folder first. */
+export function claimOf({ id: runId, databaseId }: Run): Claim {
+  return { runId, databaseId };
 }
 
 export function folderOfRun(run: Run, copy: Copy, platform: Platform): string {

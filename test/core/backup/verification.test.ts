@@ -34,6 +34,9 @@ function stored(content: string | Uint8Array): StoredFile {
 }
 
 const ID = unsealed.backupId;
+const DATABASE = "00000000-0000-4000-8000-00000000000a";
+const RUN = `${DATABASE}.mgzzzzzz`;
+const claim = (runId: string, databaseId = DATABASE): string => `${JSON.stringify({ runId, databaseId })}\n`;
 const written = (name: string, content: string) => ({
   name,
   bytes: bytesOf(content).length,
@@ -42,16 +45,17 @@ const written = (name: string, content: string) => ({
 const volumeOf = (name: string, content: string): Volume => ({ ...volume, ...written(name, content) });
 
 /** A backup in two volumes; `extension` is that of an encrypted one, or not. */
-function backup(extension = ".sql.gz", contents = ["first volume", "second one"], runId = "r") {
+function backup(extension = ".sql.gz", contents = ["first volume", "second one"], runId = RUN) {
   const volumes = contents.map((content, index) => volumeOf(`shop.000${index + 1}${extension}`, content));
   const beside = {
-    "RUN.json": `${JSON.stringify({ runId, databaseId: "d" })}\n`,
+    "RUN.json": claim(runId),
     SHA256SUMS: checksumsText(volumes),
     "RESTORE.md": "# Restore shop\n",
   };
   const encryption = extension.endsWith(".age") ? { format: "age-encryption.org/v1", recipients: [] } : null;
   const files = Object.entries(beside).map(([name, content]) => written(name, content));
-  const manifest = { ...unsealed, runId, label: "für \uFFFD", volumes, encryption, files };
+  const database = { ...unsealed.database, id: DATABASE };
+  const manifest = { ...unsealed, runId, database, label: "für \uFFFD", volumes, encryption, files };
   const objects: Record<string, string | Uint8Array> = {
     ...beside,
     ...Object.fromEntries(volumes.map(({ name }, index) => [name, contents[index] ?? ""])),
@@ -106,7 +110,7 @@ describe("a folder as it was written", () => {
 
 describe("of a damaged file", () => {
   const whole = backup();
-  const other = backup(".sql.gz", ["another first", "another second"], "r2");
+  const other = backup(".sql.gz", ["another first", "another second"], RUN.replace("mgzzzzzz", "mh000000"));
   const names = Object.keys(whole.objects);
   const content = (name: string): Uint8Array => {
     const object = whole.objects[name] ?? "";
@@ -168,8 +172,13 @@ describe("an encrypted volume", () => {
 
 describe("RUN.json", () => {
   it.each<[string, string, string]>([
-    ["names another run", '{"runId":"x","databaseId":"d"}', "It names another run than the manifest."],
-    ["names another database", '{"runId":"r","databaseId":"x"}', "It names another run than the manifest."],
+    ["names another run", claim(`${DATABASE}.mh000000`), "It names another run than the manifest."],
+    [
+      "names another database",
+      claim(RUN.replace("a", "b"), DATABASE.replace("a", "b")),
+      "It names another run than the manifest.",
+    ],
+    ["names a run of another database", claim(RUN, "x"), "It does not name a run, as it should."],
     ["names no run", "{}", "It does not name a run, as it should."],
     ["is no JSON", "{", "It does not name a run, as it should."],
   ])("that %s is blamed, whatever hash the manifest gives it", (_, content, detail) => {

@@ -1,5 +1,4 @@
 import { describe, expect, it } from "vitest";
-import { readClaim } from "../../../src/core/bucket/claim.ts";
 import {
   type BucketFolder,
   groupPage,
@@ -11,7 +10,6 @@ import {
 } from "../../../src/core/bucket/folders.ts";
 import { folderName } from "../../../src/core/bucket/object-keys.ts";
 import type { ListedObject } from "../../../src/core/bucket/vault.ts";
-import { readRecord } from "../../../src/core/policy/policy-copy.ts";
 
 const ID = "00000000-0000-4000-8000-00000000000a";
 const STAMP = "20261121T030000Z";
@@ -150,55 +148,5 @@ describe("a folder that was left behind", () => {
       ...volumes,
     ]);
     expect(volumesAmong(at, [...ours, ...volumes, ...others])).toEqual(volumes);
-  });
-});
-
-describe("what lies in the bucket and is read", () => {
-  const run = `${ID}.mgzzzzzz`;
-
-  it.each([
-    [{ runId: run, databaseId: ID }, true],
-    [{ runId: run, databaseId: ID, more: 1 }, true],
-    [{ runId: run, databaseId: ID.replace("a", "b") }, false],
-    [{ runId: "x", databaseId: "x" }, false],
-    [{ runId: run.toUpperCase(), databaseId: ID.toUpperCase() }, false],
-    [{ runId: run }, false],
-    [[], false],
-  ])("the claim %j", (claim, ours) => {
-    expect(readClaim(JSON.stringify(claim))).toEqual(ours ? { runId: run, databaseId: ID } : null);
-  });
-
-  it("a claim that is not JSON is none", () => {
-    expect(readClaim("{")).toBeNull();
-  });
-
-  const record = {
-    formatVersion: 1,
-    databaseId: ID,
-    databaseName: "shop",
-    policy: { compression: "none" },
-    unchanged: null,
-    unchangedOff: null,
-    examinedAt: null,
-    policyChanges: [],
-  };
-
-  it.each([
-    [record, null],
-    [{ ...record, unchangedOff: undefined }, null],
-    [{ ...record, formatVersion: 2 }, /formatVersion/],
-    [{ ...record, policy: { compression: "rar" } }, /policy.compression/],
-    [{ ...record, unchanged: { backupId: "x", checkedAt: "yesterday" } }, /unchanged.checkedAt/],
-    [{ ...record, databaseId: "other" }, /another database/],
-    ["nothing", /./],
-  ])("the record %j", (text, problem) => {
-    const read = readRecord(ID, JSON.stringify(text));
-    if (problem === null)
-      expect(read).toMatchObject({
-        databaseName: "shop",
-        policy: { compression: "none" },
-        unchangedOff: null,
-      });
-    else expect(read).toMatch(problem);
   });
 });

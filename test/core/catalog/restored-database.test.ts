@@ -5,7 +5,7 @@ import {
   restoredDatabase,
   withBackup,
 } from "../../../src/core/catalog/restored-database.ts";
-import type { BucketRecord } from "../../../src/core/policy/policy-copy.ts";
+import type { PolicyCopy } from "../../../src/core/policy/policy-copy.ts";
 import { manifest } from "../kit/sample-manifest.ts";
 
 const of = (day: number, more: Partial<typeof manifest> = {}): typeof manifest => ({
@@ -16,13 +16,15 @@ const of = (day: number, more: Partial<typeof manifest> = {}): typeof manifest =
 });
 
 const ended = { kind: "encryption-ended", table: null, count: null, detail: "readable" };
-const record: BucketRecord = {
+const record: PolicyCopy = {
   formatVersion: 1,
   databaseId: "d",
   databaseName: "shop-now",
   policy: {},
   unchanged: null,
   unchangedOff: null,
+  examinedAt: null,
+  policyChanges: [],
 };
 
 const found = (...backups: (typeof manifest)[]): BucketFindings =>

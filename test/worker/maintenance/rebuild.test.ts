@@ -203,17 +203,20 @@ describe("a rebuild of the catalogue", { timeout: 30_000 }, () => {
     await env.BACKUPS.put("d1/newer/20261121T030000Z/manifest.json", '{"formatVersion": 2}');
     const record = "d1/_d1-nightly/00000000-0000-4000-8000-000000000001.json";
     await env.BACKUPS.put(record, '{"formatVersion": 1}');
+    const shared = "d1/_d1-nightly/policy.json";
+    await env.BACKUPS.put(shared, "no policy");
     const keys = await allKeys();
     const rebuilt = await rebuildNow();
     expect(rebuilt).toMatchObject({
       state: "complete",
       progress: { backups: 1 },
       removed: 0,
-      unreadable: { count: 5 },
+      unreadable: { count: 6 },
     });
     expect(rebuilt.unreadable.items.map(({ key }) => key)).toEqual([
       record,
       ...["altered", "broken", "copied", "newer"].map((name) => `d1/${name}/20261121T030000Z/manifest.json`),
+      shared,
     ]);
     expect(rebuilt.unreadable.items.map(({ problem }) => problem).join("\n")).toMatch(
       /databaseId.*\n.*checksum does not hold\n.*not JSON\n.*another folder\n.*formatVersion 2/,
