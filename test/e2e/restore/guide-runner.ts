@@ -45,6 +45,14 @@ export function commandsOf(folder: string, steps: readonly number[]): string {
     .join("");
 }
 
+/** The indented blocks of a part without a number. */
+export function commandsUnder(folder: string, title: string): string {
+  const guide = readFileSync(join(folder, "RESTORE.md"), "utf8");
+  const [, part] = guide.split(`\n## ${title}\n`);
+  if (part === undefined) throw new Error(`RESTORE.md has no part called ${title}`);
+  return (part.split("\n## ")[0] ?? "").replaceAll(/^(?! {4}).*\n?/gm, "").replaceAll(/^ {4}/gm, "");
+}
+
 /** Runs a script in a folder with `sh` and these options; it sees nothing but this environment. */
 export function runScript(
   folder: string,

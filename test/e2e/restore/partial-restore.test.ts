@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
@@ -14,7 +14,8 @@ import { NOTHING_SCANNED, Tally } from "../../../src/core/dump/tally.ts";
 import { sectionsOf } from "../../../src/core/run/build-manifest.ts";
 import { StatementScanner } from "../../../src/core/sql/statements.ts";
 import { unsealed, volume } from "../../core/kit/sample-manifest.ts";
-import { commandsOf, runScript, toolbox } from "./guide-runner.ts";
+import { commandsOf, commandsUnder, runScript, toolbox } from "./guide-runner.ts";
+import { backUp, databaseOf, dumpOf as dumpOfDatabase, schemaOf } from "./made-backup.ts";
 
 // RESTORE.md's commands for backups that do not hold everything, run as they are printed.
 
@@ -163,4 +164,26 @@ it("a backup of named tables gives these back, whatever they refer to", async ()
   expect(restored).toMatchObject({ code: 0, stderr: "" });
   expect(restored.stdout).toContain("Every table has the rows that were counted.");
   expect(ask(folder, "SELECT item, owner FROM orders")).toBe("tea|7");
+});
+
+it("a backup without its database's virtual tables says how to write to it again", async () => {
+  const database = databaseOf(`
+    CREATE TABLE notes (id INTEGER PRIMARY KEY, body TEXT);
+    CREATE VIRTUAL TABLE search USING fts5 (body, content = notes, content_rowid = id);
+    CREATE TRIGGER "it's fed" AFTER INSERT ON notes BEGIN INSERT INTO search (rowid, body) VALUES (new.id, new.body); END;
+    CREATE TRIGGER other AFTER DELETE ON notes BEGIN SELECT 1; END;
+    INSERT INTO notes VALUES (1, 'tea');`);
+  const exportOptions = { ...EVERYTHING, tables: ["notes", "it's fed", "other"] };
+  const schema = schemaOf(database);
+  const made = backUp(root, dumpOfDatabase(database, exportOptions), schema, { exportOptions });
+  const { folder } = made;
+  expect(await restore(folder)).toMatchObject({ code: 0, stderr: "" });
+  const write = (): string => ask(folder, "INSERT INTO notes (body) VALUES ('ink') RETURNING id");
+  expect(write).toThrow("no such table: main.search");
+  const guide = readFileSync(join(folder, "RESTORE.md"), "utf8");
+  expect(guide).toContain("**Virtual tables are missing: search.**");
+  const commands = commandsUnder(folder, "Not in this backup");
+  expect(await runScript(folder, commands, { PATH })).toMatchObject({ code: 0, stderr: "" });
+  expect(write()).toBe("2");
+  expect(ask(folder, "SELECT group_concat(name) FROM sqlite_master WHERE type = 'trigger'")).toBe("other");
 });
