@@ -43,6 +43,7 @@ export const FAILURE_CODES = [
   "dump-incomplete-statement",
   "dump-changed",
   "dump-incomplete",
+  "dump-oversized",
   // the bucket
   "bucket-unavailable",
   "folder-taken",
@@ -51,6 +52,7 @@ export const FAILURE_CODES = [
   "stored-object-altered",
   "stored-object-readable",
   "stored-object-locked",
+  "stored-object-oversized",
   "manifest-conflict",
   "backup-gone",
   "format-newer",

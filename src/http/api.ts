@@ -1,8 +1,10 @@
 import { Hono } from "hono";
+import { bodyLimit } from "hono/body-limit";
 import { describeException } from "../core/failure.ts";
 import { authenticate } from "./auth.ts";
 import type { ApiEnv } from "./dependencies.ts";
 import { failureProblem, problem } from "./problem.ts";
+import { refuseQueries } from "./requests.ts";
 import { backups } from "./routes/backups.ts";
 import { catalog } from "./routes/catalog.ts";
 import { databases } from "./routes/databases.ts";
@@ -14,8 +16,12 @@ import { retention } from "./routes/retention.ts";
 import { runs } from "./routes/runs.ts";
 import { verifications } from "./routes/verifications.ts";
 
+/** A policy that names a thousand tables has a tenth of it. */
+const BODY_LIMIT = 1024 * 1024;
+
 const routes = new Hono<ApiEnv>()
   .use(authenticate)
+  .use(bodyLimit({ maxSize: BODY_LIMIT, onError: () => bodyTooLarge() }))
   // Before what needs a configuration: it tells what is wrong with that.
   .route("/", health)
   .use(async (context, next) => {
@@ -27,6 +33,7 @@ const routes = new Hono<ApiEnv>()
     context.header("X-Content-Type-Options", "nosniff");
     return undefined;
   })
+  .use(refuseQueries)
   .route("/", databases)
   .route("/", policies)
   .route("/", runs)
@@ -61,6 +68,16 @@ export const api = new Hono<ApiEnv>()
       hint: "This is a defect of d1-nightly; please report it with this text.",
     }),
   );
+
+function bodyTooLarge(): Response {
+  return problem({
+    title: "The body is too large",
+    status: 413,
+    code: "body-too-large",
+    detail: `A request's body may have ${BODY_LIMIT} bytes.`,
+    hint: "No request of this API needs more: send only the fields that the README names.",
+  });
+}
 
 /** For typed clients: `hc<Api>(url)`. */
 export type Api = typeof api;

@@ -1,4 +1,4 @@
-import type { Context } from "hono";
+import type { Context, MiddlewareHandler } from "hono";
 import { closestMatch } from "leven";
 import { z } from "zod";
 import { type Cursor, decodeCursor, encodeCursor, type Page } from "../core/page.ts";
@@ -28,6 +28,19 @@ export async function readBody<T>(
   return judge(schema, json, "body");
 }
 
+/** The routes that read a query, each by a schema of its own. */
+const READS_QUERY = /^GET \/api\/(databases|runs|backups)$|^DELETE \/api\/backups\/[^/]+$/;
+
+/** Any other route refuses one: a parameter that is spelt wrong must not pass for one that was heeded. */
+export const refuseQueries: MiddlewareHandler<ApiEnv> = async (context, next) => {
+  const none = READS_QUERY.test(`${context.req.method} ${context.req.path}`)
+    ? null
+    : readQuery(context, z.strictObject({}));
+  if (none !== null && !none.ok) return none.response;
+  await next();
+  return undefined;
+};
+
 export function readQuery<T>(context: Context<ApiEnv>, schema: z.ZodType<T>): Reading<T> {
   return judge(schema, context.req.query(), "query");
 }
@@ -38,16 +51,21 @@ function judge<T>(schema: z.ZodType<T>, value: unknown, whole: string): Reading<
   const errors = parsed.error.issues.flatMap((issue) => {
     if (issue.code !== "unrecognized_keys")
       return [{ field: issue.path.join(".") || whole, problem: inOurWords(issue.message) }];
-    return issue.keys.map((key) => ({
-      field: [...issue.path, key].join("."),
+    return issue.keys.slice(0, 20).map((key) => ({
+      field: [...issue.path, key.slice(0, 100)].join("."),
       problem: `is not known here${meant(schema, issue.path, key)}`,
     }));
   });
   return { ok: false, response: malformed(errors) };
 }
 
+/** No key of ours is longer, and none longer than that can be meant for one. */
+const SUGGESTED_LENGTH = 40;
+
 /** The closest key that is known in this place, when there is one. */
 function meant(schema: z.ZodType, path: readonly PropertyKey[], key: string): string {
+  // The comparison takes as long as the two are long, one times the other.
+  if (key.length > SUGGESTED_LENGTH) return "";
   const closest = closestMatch(key, keysAt(schema, path));
   return closest === undefined ? "" : `: did you mean ${closest}?`;
 }

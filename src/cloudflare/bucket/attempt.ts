@@ -24,11 +24,16 @@ export async function attempt<T>(
 }
 
 export function metadata(key: string): R2HTTPMetadata {
-  if (key.endsWith(".json")) return { contentType: "application/json" };
-  if (key.endsWith(".md")) return { contentType: "text/markdown; charset=utf-8" };
-  if (key.endsWith(".age")) return { contentType: "application/octet-stream" };
-  if (key.endsWith(".zst")) return { contentType: "application/zstd" };
-  if (key.endsWith(".gz")) return { contentType: "application/gzip" };
-  if (key.endsWith(".sql")) return { contentType: "application/sql" };
-  return { contentType: "text/plain; charset=utf-8" };
+  return { contentType: contentTypeOf(key) };
+}
+
+/** What an object of ours is, by the end of its name. */
+export function contentTypeOf(key: string): string {
+  if (key.endsWith(".json")) return "application/json";
+  if (key.endsWith(".md")) return "text/markdown; charset=utf-8";
+  if (key.endsWith(".age")) return "application/octet-stream";
+  if (key.endsWith(".zst")) return "application/zstd";
+  if (key.endsWith(".gz")) return "application/gzip";
+  if (key.endsWith(".sql")) return "application/sql";
+  return "text/plain; charset=utf-8";
 }

@@ -11,7 +11,7 @@ import type {
   VolumeWriter,
 } from "../../core/bucket/vault.ts";
 import { describeException, failed, ok, type Result } from "../../core/failure.ts";
-import { attempt, metadata } from "./attempt.ts";
+import { attempt, contentTypeOf, metadata } from "./attempt.ts";
 import { decodedObject } from "./decompress.ts";
 import { PartWriter } from "./part-writer.ts";
 
@@ -21,6 +21,9 @@ const READ_AT_LEAST = 128 * 1024;
 
 /** A key in R2 is not longer. */
 const KEY_BYTES = 1_024;
+
+/** Larger than the manifest of 10,000 volumes: what is longer is none of ours, and is not held in memory. */
+const TEXT_LIMIT = 16 * 1024 * 1024;
 
 /** Enough of an object's beginning to tell what it is. */
 const OPENING_BYTES = 64;
@@ -61,8 +64,23 @@ export class R2Vault implements Vault {
     return there.ok && there.value === text ? ok(undefined) : put;
   }
 
-  readText(key: string): Promise<Result<string | null>> {
-    return attempt("reading", key, async () => (await (await this.#bucket.get(key))?.text()) ?? null);
+  async readText(key: string): Promise<Result<string | null>> {
+    const read = await attempt("reading", key, async () => {
+      const object = await this.#bucket.get(key);
+      if (object === null) return { text: null, bytes: 0 };
+      if (object.size <= TEXT_LIMIT) return { text: await object.text(), bytes: object.size };
+      await object.body.cancel();
+      return { text: null, bytes: object.size };
+    });
+    if (!read.ok) return read;
+    const { text, bytes } = read.value;
+    if (text !== null || bytes === 0) return ok(text);
+    return failed({
+      code: "stored-object-oversized",
+      detail: `${key.slice(0, 300)} in the bucket has ${bytes} bytes; text of ours has ${TEXT_LIMIT} at the most.`,
+      hint: "Something else has written it. Put back what was there from another copy, or delete the object.",
+      retryable: false,
+    });
   }
 
   head(key: string): Promise<Result<StoredObject | null>> {
@@ -158,7 +176,8 @@ export class R2Vault implements Vault {
       const { status, headers: pairs } = answerOf(wanted, file, key.slice(key.lastIndexOf("/") + 1));
       const headers = new Headers(pairs);
       if (wanted.kind !== "whole" && wanted.kind !== "part") return new Response(null, { status, headers });
-      stored.writeHttpMetadata(headers);
+      // By its name, never by what the object says of itself: whoever writes to the bucket could say anything.
+      headers.set("Content-Type", contentTypeOf(key));
       if (request.method === "HEAD") return new Response(null, { status, headers });
       const { offset, length } = wanted;
       const object = await this.#bucket.get(key, {

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { isUuid } from "../../core/bucket/object-keys.ts";
 import type { ExportAnswer } from "../../core/d1/api.ts";
 import { failed, type Failure, ok, type Result } from "../../core/failure.ts";
 
@@ -13,7 +14,8 @@ const envelopeSchema = z.object({
 export type Envelope = z.infer<typeof envelopeSchema>;
 
 export const databaseSchema = z.object({
-  uuid: z.string(),
+  // It becomes a part of addresses and of keys.
+  uuid: z.string().refine(isUuid),
   name: z.string(),
   created_at: z.string().nullish(),
   file_size: z.number().int().nonnegative().nullish(),
@@ -166,10 +168,15 @@ export function readExport(result: unknown, what: string): Result<ExportAnswer> 
   const bookmark = answer.at_bookmark ?? null;
   if (answer.status === "complete") {
     const signedUrl = answer.result?.signed_url ?? answer.signed_url ?? null;
-    if (signedUrl === null || !URL.canParse(signedUrl) || bookmark === null) return failed(unreadable(what));
+    if (signedUrl === null || !isWebAddress(signedUrl) || bookmark === null) return failed(unreadable(what));
     return ok({ kind: "complete", bookmark, signedUrl });
   }
   return ok({ kind: "active", bookmark, message: answer.messages?.[0]?.slice(0, 200) ?? null });
+}
+
+/** Anything else, a `data:` or `file:` among them, is no address of a dump. */
+function isWebAddress(text: string): boolean {
+  return URL.canParse(text) && ["https:", "http:"].includes(new URL(text).protocol);
 }
 
 export function unreadable(what: string): Failure {

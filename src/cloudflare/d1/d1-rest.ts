@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { D1Api, DatabaseSummary, ExportAnswer, QueryAnswer, SchemaEntry } from "../../core/d1/api.ts";
 import type { ExportOptions } from "../../core/d1/export-options.ts";
 import { type RateSeen, readRate } from "../../core/d1/rate-headers.ts";
-import { describeException, failed, ok, type Result } from "../../core/failure.ts";
+import { describeException, failed, type Failure, ok, type Result } from "../../core/failure.ts";
 import {
   bookmarkSchema,
   databaseSchema,
@@ -15,6 +15,9 @@ import {
 } from "./api-answers.ts";
 
 const ANSWER_TIMEOUT_MS = 30_000;
+
+/** A page of 1,000 databases and a schema of some thousand tables fit; what is longer is not held in memory. */
+const ANSWER_LIMIT = 16 * 1024 * 1024;
 
 /** D1's REST API, as far as backups need it. The token goes to `baseUrl` and nowhere else. */
 export class D1Rest implements D1Api {
@@ -62,7 +65,7 @@ export class D1Rest implements D1Api {
   async schema(databaseId: string): Promise<Result<SchemaEntry[]>> {
     const what = "reading the database's schema";
     const sql = "SELECT type, name, sql FROM sqlite_master ORDER BY rowid";
-    const answer = await this.#call("POST", `/${databaseId}/query`, { sql }, what);
+    const answer = await this.#call("POST", `/${encodeURIComponent(databaseId)}/query`, { sql }, what);
     if (!answer.ok) return answer;
     const rows = schemaRowsSchema.safeParse(answer.value.result);
     return rows.success ? ok(rows.data[0]?.results ?? []) : failed(unreadable(what));
@@ -70,7 +73,12 @@ export class D1Rest implements D1Api {
 
   async bookmark(databaseId: string): Promise<Result<string>> {
     const what = "reading the database's bookmark";
-    const answer = await this.#call("GET", `/${databaseId}/time_travel/bookmark`, null, what);
+    const answer = await this.#call(
+      "GET",
+      `/${encodeURIComponent(databaseId)}/time_travel/bookmark`,
+      null,
+      what,
+    );
     if (!answer.ok) return answer;
     const read = bookmarkSchema.safeParse(answer.value.result);
     return read.success ? ok(read.data.bookmark) : failed(unreadable(what));
@@ -78,7 +86,7 @@ export class D1Rest implements D1Api {
 
   async query(databaseId: string, sql: string): Promise<Result<QueryAnswer>> {
     const what = "asking the database";
-    const answer = await this.#call("POST", `/${databaseId}/query`, { sql }, what);
+    const answer = await this.#call("POST", `/${encodeURIComponent(databaseId)}/query`, { sql }, what);
     if (!answer.ok) return answer;
     const [read] = queryRowsSchema.safeParse(answer.value.result).data ?? [];
     if (read === undefined) return failed(unreadable(what));
@@ -105,7 +113,7 @@ export class D1Rest implements D1Api {
       dump_options: { no_schema: options.noSchema, no_data: options.noData, tables: options.tables },
       ...(bookmark === null ? {} : { current_bookmark: bookmark }),
     };
-    const answer = await this.#call("POST", `/${databaseId}/export`, body, what);
+    const answer = await this.#call("POST", `/${encodeURIComponent(databaseId)}/export`, body, what);
     return answer.ok ? readExport(answer.value.result, what) : answer;
   }
 
@@ -126,7 +134,9 @@ export class D1Rest implements D1Api {
       status = response.status;
       retryAfter = response.headers.get("retry-after");
       rate = readRate(response.headers.get("ratelimit"), response.headers.get("ratelimit-policy"));
-      text = await response.text();
+      const read = await textWithin(response, ANSWER_LIMIT);
+      if (read === null) return failed(oversized(what));
+      text = read;
     } catch (error) {
       return failed({
         code: "api-unreachable",
@@ -138,6 +148,32 @@ export class D1Rest implements D1Api {
     if (rate !== null) this.#observer?.(rate);
     return openEnvelope(status, retryAfter, text, what);
   }
+}
+
+/** The body as text; null, and no more of it read, when it is longer than `limit` bytes. */
+async function textWithin(response: Response, limit: number): Promise<string | null> {
+  if (Number(response.headers.get("Content-Length") ?? 0) > limit) {
+    await response.body?.cancel();
+    return null;
+  }
+  const decoder = new TextDecoder();
+  let [text, bytes] = ["", 0];
+  for await (const piece of response.body ?? []) {
+    bytes += piece.length;
+    // leaving the loop cancels the body
+    if (bytes > limit) return null;
+    text += decoder.decode(piece, { stream: true });
+  }
+  return text + decoder.decode();
+}
+
+function oversized(what: string): Failure {
+  return {
+    code: "api-answer-invalid",
+    detail: `Cloudflare's API answered with more than ${ANSWER_LIMIT} bytes (${what}).`,
+    hint: "No answer that we ask for is so long. Is a proxy in between? Check CLOUDFLARE_API_BASE_URL.",
+    retryable: true,
+  };
 }
 
 function summary(row: z.infer<typeof databaseSchema>): DatabaseSummary {

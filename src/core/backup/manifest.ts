@@ -109,5 +109,28 @@ export function checksumHolds(text: string, { checksum }: Manifest, codecs: Pick
   return at >= 0 && sha256Of(unsealed, codecs) === checksum;
 }
 
+/**
+ * The manifest of a backup as far as it may be acted upon: it is of this format, lies in its own folder, and is as it
+ * was written. Whoever counts, lists or deletes backups goes by this; any other reading is for showing alone.
+ */
+export function readSoundManifest(
+  text: string,
+  backupId: string,
+  codecs: Pick<Codecs, "digest">,
+): ManifestReading {
+  const reading = readManifest(text);
+  if (reading.kind !== "manifest") return reading;
+  const { manifest } = reading;
+  if (manifest.backupId !== backupId)
+    return invalid(`it is that of ${manifest.backupId.slice(0, 200)}, which has another folder`);
+  if (!checksumHolds(text, manifest, codecs))
+    return invalid("it is not as it was written: its own checksum does not hold");
+  return reading;
+}
+
+function invalid(problem: string): ManifestReading {
+  return { kind: "invalid", problem };
+}
+
 /** A manifest before what stands beside it is known, and before its own checksum. */
 export type UnsealedManifest = Omit<Manifest, "files" | "checksum">;

@@ -26,6 +26,8 @@ export function stampOf(at: number): string {
 /** A database's name as a part of a key: what could end a folder or hide in a listing is percent-encoded. */
 export function folderName(databaseName: string): string {
   const safe = databaseName.replace(/[\p{Cc}/\\%]/gu, (character) => encodeURIComponent(character));
+  // Nothing else becomes a lone percent sign.
+  if (safe === "") return "%";
   return safe === "." || safe === ".." || safe.startsWith("_d1-nightly")
     ? `%${safe.charCodeAt(0).toString(16)}${safe.slice(1)}`
     : safe;
@@ -47,12 +49,21 @@ export function recordKey(prefix: string, databaseId: string): string {
 /** What stands in a UUID's place for the policy of all databases. */
 export const DEFAULT_POLICY = "policy";
 
+/** A key in the bucket has 1,024 bytes at the most. */
+const ID_LENGTH = 1_024;
+
 /** The folder that a backup's id stands for; null for what cannot be one of our ids. */
 export function folderOfBackup(prefix: string, backupId: string): string | null {
   const dot = backupId.lastIndexOf(".");
   const name = backupId.slice(0, dot);
   const stamp = backupId.slice(dot + 1);
-  if (dot < 1 || !STAMP.test(stamp) || /[\p{Cc}/\\]/u.test(name)) return null;
+  if (
+    dot < 1 ||
+    new TextEncoder().encode(backupId).length > ID_LENGTH ||
+    !STAMP.test(stamp) ||
+    /[\p{Cc}/\\]/u.test(name)
+  )
+    return null;
   return `${prefix}${name}/${stamp}/`;
 }
 

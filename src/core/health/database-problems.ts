@@ -8,7 +8,7 @@ const AHEAD_MS = 60 * 60_000;
 export function databaseProblems(database: TroubledDatabase, now: number): HealthProblem[] {
   const { name, id, notices } = database;
   const own = backupProblem(database, now);
-  const told = notices.map((notice) => ({ ...noticeProblem(notice), severity: "degraded" as const }));
+  const told = notices.map((notice) => ({ ...noticeProblem(notice), severity: severityOf(notice) }));
   return [...(own === null ? [] : [own]), ...told].map((problem) => ({
     ...problem,
     database: name,
@@ -68,6 +68,14 @@ function noticeProblem({ kind, detail }: Notice): Pick<HealthProblem, "code" | "
         detail,
         hint: "Set AGE_RECIPIENTS again; if its end was intended, the next full backup clears this.",
       };
+    case "no-backup-left":
+      return { code: kind, detail, hint: "Start one with POST /api/databases/NAME/backups." };
+    case "retention-unreadable":
+      return {
+        code: kind,
+        detail,
+        hint: "POST /api/backups/ID/verify says what is wrong with it; DELETE /api/backups/ID deletes it.",
+      };
     case "deletion-refused":
       return {
         code: kind,
@@ -84,4 +92,9 @@ function noticeProblem({ kind, detail }: Notice): Pick<HealthProblem, "code" | "
     default:
       return { code: kind, detail, hint: "GET /api/databases/NAME says more." };
   }
+}
+
+/** Without any backup a database is not protected, however new it is. */
+function severityOf({ kind }: Notice): HealthProblem["severity"] {
+  return kind === "no-backup-left" ? "failing" : "degraded";
 }

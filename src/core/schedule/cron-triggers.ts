@@ -15,7 +15,7 @@ import { longestGapMs } from "./gaps.ts";
 const HEARTBEAT_GAP_MS = 15 * MINUTE_MS;
 
 /** An expression that is served by its fires alone tells no period: it is taken to fire once a month. */
-const UNKNOWN_GAP_MS = 31 * DAY_MS;
+export const UNKNOWN_GAP_MS = 31 * DAY_MS;
 
 export const triggerSchema = z.object({
   /** As Cloudflare tells it. */

@@ -7,6 +7,7 @@ import {
   nextTriggerSlot,
   scheduleTriggers,
   type Trigger,
+  UNKNOWN_GAP_MS,
 } from "./cron-triggers.ts";
 import { longestGapMs } from "./gaps.ts";
 import { expressionOfSchedule, localTime, type Schedule } from "./schedule-schema.ts";
@@ -40,9 +41,6 @@ const ROOM_MS = 5 * 60_000;
 
 /** How late a backup may be: it waits for its turn, and takes its time. */
 const GRACE_MS = 2 * HOUR_MS;
-
-/** When nothing tells how often a database is backed up: nightly, and the two hours. */
-const UNKNOWN_LIMIT_MS = DAY_MS + GRACE_MS;
 
 /** The part of a database's policy that says when it is backed up. */
 export interface Plan {
@@ -109,7 +107,8 @@ export function soundAnchor(plan: Plan, triggers: readonly Trigger[], anchor: nu
 
 /**
  * How old the latest backup may be: what the policy says, else the longest gap between the slots of the coming 13
- * months and two hours. When no such gap is known, as with no trigger: 26 hours.
+ * months and two hours. Of a
+ * trigger that cannot be read, such as `0 3 L * *`, a month and two hours; with no trigger at all 26 hours.
  */
 export function freshnessLimitMs(
   policy: { readonly schedule: Schedule; readonly freshnessMs: number | null },
@@ -118,7 +117,9 @@ export function freshnessLimitMs(
 ): number {
   if (policy.freshnessMs !== null) return policy.freshnessMs;
   const gap = longestGap(policy.schedule, triggers, now);
-  return gap === null ? UNKNOWN_LIMIT_MS : gap + GRACE_MS;
+  if (gap !== null) return gap + GRACE_MS;
+  const isUnread = policy.schedule === "trigger" && scheduleTriggers(triggers).length > 0;
+  return (isUnread ? UNKNOWN_GAP_MS : DAY_MS) + GRACE_MS;
 }
 
 export interface SchedulePreview {

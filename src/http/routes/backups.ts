@@ -2,7 +2,8 @@ import { Hono } from "hono";
 import { z } from "zod";
 import { backupRow, type BackupRow } from "../../core/backup/backup-row.ts";
 import type { DeletionView } from "../../core/backup/deletion.ts";
-import { PINNED } from "../../core/bucket/object-keys.ts";
+import { KEEP_ALL } from "../../core/backup/retention.ts";
+import { MANIFEST, PINNED } from "../../core/bucket/object-keys.ts";
 import type { Failure } from "../../core/failure.ts";
 import type { ApiEnv, Dependencies } from "../dependencies.ts";
 import { findBackup, type FoundBackup, noSuchBackup } from "../find-backup.ts";
@@ -10,7 +11,11 @@ import { failureProblem, problem } from "../problem.ts";
 import { pageBody, paging, readBody, readQuery } from "../requests.ts";
 import { downloadDump, inWords } from "./dump-download.ts";
 
-const backupsQuery = z.object({ ...paging, database: z.string().min(1).optional() });
+const backupsQuery = z.strictObject({ ...paging, database: z.string().min(1).optional() });
+
+const deletionQuery = z.strictObject({
+  last: z.enum(["true", "false"], { error: 'must be "true" or "false"' }).optional(),
+});
 
 const pinBody = z.strictObject({ pinned: z.boolean({ error: "must be true or false" }) });
 
@@ -45,9 +50,16 @@ export const backups = new Hono<ApiEnv>()
       : context.json(await viewOf(found, pinned, context.env));
   })
   .delete("/backups/:id", async (context) => {
+    const query = readQuery(context, deletionQuery);
+    if (!query.ok) return query.response;
     const id = context.req.param("id");
     const found = await findBackup(context.get("platform"), id);
     if (found instanceof Response) return found;
+    if (query.value.last !== "true") {
+      const last = await isLast(id, found, context.env);
+      if (last instanceof Response) return last;
+      if (last) return lastBackupProblem(id);
+    }
     // The database's own object does it, so that it does not come between two effects of a run.
     const databaseId = found.manifest.database.id;
     const answer = await context.env.databaseRuns(databaseId).deleteBackup(databaseId, id);
@@ -70,7 +82,7 @@ export const backups = new Hono<ApiEnv>()
     const platform = context.get("platform");
     const found = await findBackup(platform, id);
     if (found instanceof Response) return found;
-    if (name.includes("/")) return noSuchFile(name);
+    if (!filesOf(found.manifest).includes(name)) return noSuchFile(name);
     const file = await platform.vault.download(found.folder + name, context.req.raw);
     if (!file.ok) return failureProblem(file.failure);
     return file.value === null ? noSuchFile(name) : inWords(file.value);
@@ -80,6 +92,35 @@ export const backups = new Hono<ApiEnv>()
     const found = await findBackup(platform, context.req.param("id"));
     return found instanceof Response ? found : downloadDump(platform, found, context.req.raw);
   });
+
+/** Whether the bucket holds no other backup of that database. */
+async function isLast(
+  id: string,
+  { manifest }: FoundBackup,
+  dependencies: Dependencies,
+): Promise<boolean | Response> {
+  const { id: databaseId, name } = manifest.database;
+  const all = await dependencies
+    .databaseRuns(databaseId)
+    .previewRetention({ id: databaseId, name }, KEEP_ALL);
+  if (!all.ok) return failureProblem(all.failure);
+  return !all.value.keep.some(({ backupId }) => backupId !== id);
+}
+
+function lastBackupProblem(id: string): Response {
+  return problem({
+    title: "It is the last backup of its database",
+    status: 409,
+    code: "last-backup",
+    detail: `${id} is the only backup that is left of its database. Nothing was deleted.`,
+    hint: `To delete it all the same: DELETE /api/backups/${encodeURIComponent(id)}?last=true.`,
+  });
+}
+
+/** The files of a backup that can be downloaded: those that its manifest names, and itself. */
+function filesOf({ volumes, files }: FoundBackup["manifest"]): string[] {
+  return [...volumes, ...files].map(({ name }) => name).concat(MANIFEST);
+}
 
 /** A backup as the API tells it. */
 async function viewOf(

@@ -16,7 +16,7 @@ const backupBody = z.strictObject({
   examine: z.boolean().optional(),
 });
 
-const databasesQuery = z.object({
+const databasesQuery = z.strictObject({
   ...paging,
   name: z.string().min(1).optional(),
   gone: z.enum(["true", "false"], { error: 'must be "true" or "false"' }).optional(),

@@ -6,7 +6,7 @@ import type { ApiEnv, Dependencies } from "../dependencies.ts";
 import { failureProblem, problem } from "../problem.ts";
 import { pageBody, paging, readQuery } from "../requests.ts";
 
-const runsQuery = z.object({
+const runsQuery = z.strictObject({
   ...paging,
   database: z.string().min(1).optional(),
   state: z.enum(RUN_STATES, { error: `must be one of ${RUN_STATES.join(", ")}` }).optional(),

@@ -1,14 +1,15 @@
 import type { AccountRuns } from "../../core/account/account.ts";
 import { type BackupRow, backupRow } from "../../core/backup/backup-row.ts";
-import { checksumHolds, type Manifest, readManifest } from "../../core/backup/manifest.ts";
+import { type Manifest, readSoundManifest } from "../../core/backup/manifest.ts";
 import { sha256Of } from "../../core/bucket/codecs.ts";
-import { DEFAULT_POLICY, folderOfBackup, MANIFEST, recordKey } from "../../core/bucket/object-keys.ts";
+import { DEFAULT_POLICY, MANIFEST, recordKey } from "../../core/bucket/object-keys.ts";
 import { restoredDatabase } from "../../core/catalog/restored-database.ts";
 import { describeException, failed, ok, type Result } from "../../core/failure.ts";
 import type { Platform } from "../../core/platform.ts";
 import { type PolicyCopy, readPolicyCopy } from "../../core/policy/policy-copy.ts";
 import { iso } from "../../core/time.ts";
 import { storedDefaultCopy } from "../registry/policy-copies.ts";
+import { idOfFolder } from "../retention/backup-store.ts";
 import type { MaintenanceStep } from "./bucket-walk.ts";
 import { type MaintenanceJob, withUnreadable } from "./maintenance-job.ts";
 import type { MaintenanceStore, ToRead } from "./maintenance-store.ts";
@@ -104,18 +105,14 @@ async function readEntry(entry: ToRead, platform: Platform): Promise<Result<Read
 function backupOfManifest(
   text: string,
   { key, folder, pinned }: ToRead & { folder: string },
-  { codecs, settings }: Platform,
+  { codecs }: Platform,
 ): Read {
   const unreadable = (problem: string): Read => ({ kind: "unreadable", key, problem });
-  const reading = readManifest(text);
+  const reading = readSoundManifest(text, idOfFolder(folder), codecs);
   if (reading.kind === "invalid") return unreadable(reading.problem);
   if (reading.kind === "newer")
     return unreadable(`it has formatVersion ${reading.formatVersion}, which this release does not know`);
   const { manifest } = reading;
-  if (folderOfBackup(settings.keyPrefix, manifest.backupId) !== folder)
-    return unreadable(`it is that of ${manifest.backupId.slice(0, 200)}, which has another folder`);
-  if (!checksumHolds(text, manifest, codecs))
-    return unreadable("it is not as it was written: its own checksum does not hold");
   return { kind: "backup", manifest, row: backupRow(manifest, sha256Of(text, codecs), folder, pinned) };
 }
 

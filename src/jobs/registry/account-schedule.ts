@@ -43,7 +43,7 @@ export class AccountSchedule {
   readonly #storage: DurableObjectStorage;
   readonly #registry: DatabaseRegistry;
   readonly #queue: DueQueue;
-  readonly #settings: Settings;
+  readonly #settings: Pick<Settings, "compression" | "volumeBytes">;
   /** As read from storage: asked for with each of thousands of databases. */
   #defaultPolicy: DefaultPolicy | null = null;
   #triggers: Trigger[] | null = null;
@@ -52,7 +52,7 @@ export class AccountSchedule {
     storage: DurableObjectStorage,
     registry: DatabaseRegistry,
     queue: DueQueue,
-    settings: Settings,
+    settings: Pick<Settings, "compression" | "volumeBytes">,
   ) {
     this.#storage = storage;
     this.#registry = registry;
@@ -79,7 +79,7 @@ export class AccountSchedule {
     const before = this.triggers;
     const after = sawTrigger(before, cron, scheduledTime);
     const last = Number(this.#storage.kv.get("ticked-at") ?? 0);
-    return this.#storage.transactionSync(() => {
+    return this.#together(() => {
       this.#storage.kv.put("triggers", after);
       this.#triggers = after;
       this.#storage.kv.put("ticked-at", now);
@@ -180,7 +180,7 @@ export class AccountSchedule {
   }
 
   setDefaultPolicy(policy: DefaultPolicy, who: string, now: number): void {
-    this.#storage.transactionSync(() => {
+    this.#together(() => {
       const entries = this.#registry.listed();
       const before = entries.map((entry) => this.#plan(entry, entry.policy));
       this.#storage.kv.put("policy", policy);
@@ -239,6 +239,17 @@ export class AccountSchedule {
       limits.set(of, freshnessMs);
       return { id: entry.id, name: entry.name, freshnessMs, watched: this.isWatched(entry) };
     });
+  }
+
+  /** Changes that are stored together or not at all: what memory holds of those that were not is forgotten. */
+  #together<T>(changes: () => T): T {
+    try {
+      return this.#storage.transactionSync(changes);
+    } catch (error) {
+      this.#triggers = null;
+      this.#defaultPolicy = null;
+      throw error;
+    }
   }
 
   /** What decides when it starts: one that is excluded rests as if it were paused. */

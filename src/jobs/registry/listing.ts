@@ -30,7 +30,7 @@ export async function readPages(
     listing = { ...listing, page: listing.page + 1, seen, attempt: 0 };
     store.savePage(databases, listing);
     // A page may be shorter than asked for: only the total, or an empty one, tells the end.
-    const all = total === null ? databases.length < PER_PAGE : seen >= total;
+    const all = total !== null && seen >= total;
     if (databases.length > 0 && !all) continue;
     // A database deleted meanwhile moves the others up by one place, past the page that was read: look again.
     const short = total !== null && store.count() < total;

@@ -1,6 +1,7 @@
 import { z } from "zod";
-import { readManifest } from "../../core/backup/manifest.ts";
+import { readSoundManifest } from "../../core/backup/manifest.ts";
 import type { RetainedBackup } from "../../core/backup/retention.ts";
+import type { Codecs } from "../../core/bucket/codecs.ts";
 import { partsOfKey } from "../../core/bucket/folders.ts";
 import { MANIFEST, PINNED } from "../../core/bucket/object-keys.ts";
 import { failed, type Failure, ok, type Result } from "../../core/failure.ts";
@@ -105,7 +106,7 @@ export class BackupStore {
   }
 
   /** Reads some manifests that are new or have changed. */
-  async read(atMost: number, { vault }: Platform): Promise<Result<void>> {
+  async read(atMost: number, { vault, codecs }: Platform): Promise<Result<void>> {
     const unread = this.#all()
       .filter(([, stored]) => isUnread(stored))
       .slice(0, atMost);
@@ -117,10 +118,19 @@ export class BackupStore {
         if (!text.ok) return text;
         if (text.value === null) return failed(gone(folder));
         if (stored === undefined || stored.etag === null) continue;
-        this.#put(folder, { ...stored, read: { etag: stored.etag, backup: told(folder, text.value) } });
+        this.#put(folder, {
+          ...stored,
+          read: { etag: stored.etag, backup: summaryOf(folder, text.value, codecs) },
+        });
       }
     }
     return ok(undefined);
+  }
+
+  /** Folders whose manifest may not be acted upon. */
+  get unreadable(): string[] {
+    const all = this.#all().filter(([, { etag, read }]) => etag !== null && read?.etag === etag);
+    return all.filter(([, { read }]) => read?.backup === null).map(([folder]) => folder);
   }
 
   /** The backups of this very database: another one may have borne its name before. */
@@ -200,9 +210,13 @@ function gone(folder: string): Failure {
 }
 
 /** What a manifest says of the backup in its folder; null when it cannot be read, or is the copy of another one's. */
-function told(folder: string, text: string): { databaseId: string; startedAt: number } | null {
-  const reading = readManifest(text);
-  if (reading.kind !== "manifest" || reading.manifest.backupId !== idOfFolder(folder)) return null;
+function summaryOf(
+  folder: string,
+  text: string,
+  codecs: Codecs,
+): { databaseId: string; startedAt: number } | null {
+  const reading = readSoundManifest(text, idOfFolder(folder), codecs);
+  if (reading.kind !== "manifest") return null;
   const { database, startedAt } = reading.manifest;
   return { databaseId: database.id, startedAt: Date.parse(startedAt) };
 }

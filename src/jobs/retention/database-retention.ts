@@ -43,7 +43,7 @@ const DELETION_REQUESTS = 6;
 
 /** After so many tries in a row, a round that fails is told to health. */
 const TOLD_AFTER = 3;
-const OWN_NOTICES = ["deletion-refused", "deletion-failing", "retention-failing"];
+const OWN_NOTICES = ["deletion-refused", "deletion-failing", "retention-failing", "retention-unreadable"];
 
 /** What of a database's backups is kept. The bucket is the truth: what the catalogue says or lacks deletes nothing. */
 export class DatabaseRetention {
@@ -90,7 +90,11 @@ export class DatabaseRetention {
     const round = this.#round;
     const failing = round !== null && round.attempt >= TOLD_AFTER;
     const detail = `What of its backups is to be kept cannot be told: ${round?.problem ?? ""}`;
-    return [...this.deletions.notices(), ...(failing ? [{ kind: "retention-failing", detail }] : [])];
+    return [
+      ...this.deletions.notices(),
+      ...(failing ? [{ kind: "retention-failing", detail }] : []),
+      ...unreadNotice(this.backups.unreadable),
+    ];
   }
 
   /** The database's row says what these notices are, from the moment at which they change. */
@@ -145,12 +149,32 @@ export class DatabaseRetention {
     const round = this.#round;
     if (round !== null && round.dueAt <= platform.now())
       left = await this.#advance(platform, coordinator, left);
+    await this.#reconsider(platform, coordinator);
     for (const deletion of this.deletions.due(platform.now())) {
       if (left < DELETION_REQUESTS) break;
       left -= DELETION_REQUESTS;
       await this.carryOut(deletion, platform);
     }
     await this.#removals.flush(platform);
+  }
+
+  /** Drops what retention has decided and would not decide by the policy of now: somebody may have widened it. */
+  async #reconsider(platform: Platform, coordinator: Coordinator): Promise<void> {
+    const now = platform.now();
+    const decided = this.deletions
+      .due(now)
+      .filter(({ by, manifestGone }) => by === "retention" && !manifestGone);
+    const [first] = decided;
+    if (first === undefined) return;
+    const policy = await coordinator.policy(first.databaseId);
+    if (!policy.ok) {
+      for (const { folder } of decided)
+        this.deletions.postpone(folder, policy.failure, now, platform.random());
+      return;
+    }
+    const { remove } = retain(this.backups.backupsOf(first.databaseId), policy.value.retention, now);
+    const removed = new Set(remove.map(({ backupId }) => backupId));
+    for (const { folder } of decided) if (!removed.has(idOfFolder(folder))) this.deletions.drop(folder);
   }
 
   /** Begins a round when there is something to decide. */
@@ -224,8 +248,19 @@ export class DatabaseRetention {
         this.#store.last = last;
         this.#records.addReport(now);
         const { row } = this.#store;
-        if (row !== null)
-          new CatalogOutbox(this.#store, platform).addRow({ ...row, freshAt, lastBackupId, writtenAt });
+        if (row !== null) {
+          const notices =
+            last === null
+              ? [...row.notices.filter(({ kind }) => kind !== NOTHING_LEFT.kind), NOTHING_LEFT]
+              : row.notices;
+          new CatalogOutbox(this.#store, platform).addRow({
+            ...row,
+            freshAt,
+            lastBackupId,
+            notices,
+            writtenAt,
+          });
+        }
         this.#removals.addFreshness({ databaseId, freshAt, lastBackupId, writtenAt }, now);
       }
       this.#round = null;
@@ -299,4 +334,19 @@ function notSeen(backupId: string): Failure {
     hint: "Does another tool delete from the bucket? Nothing is deleted until the list shows it.",
     retryable: true,
   };
+}
+
+/** Gone with the next complete backup. */
+const NOTHING_LEFT: Notice = {
+  kind: "no-backup-left",
+  detail: "Its last backup was deleted, and no other one is left of it.",
+};
+
+/** Backups that are neither counted nor deleted. */
+function unreadNotice(folders: readonly string[]): Notice[] {
+  const [first] = folders;
+  if (first === undefined) return [];
+  const more = folders.length === 1 ? "" : ` and of ${folders.length - 1} more`;
+  const detail = `The manifest of ${idOfFolder(first)}${more} is not as it was written, or of a newer release. Retention neither counts nor deletes such a backup.`;
+  return [{ kind: "retention-unreadable", detail }];
 }

@@ -76,9 +76,12 @@ function afterAnswer(
     case "lost":
       return restartExport(run, (phase.copy?.renewals ?? 0) > 0 ? noFreshAddress() : lost(), platform);
     case "error":
-      return restartExport(run, refused(answer.message), platform);
+      return restartExport(run, refused(answer.message), platform, EXPORT_LIMIT, REFUSED_WAIT_MS);
   }
 }
+
+/** Each export keeps the database from answering: one that D1 ends with an error is not repeated within a minute. */
+const REFUSED_WAIT_MS = [60_000, 15 * 60_000] as const;
 
 /** Starts over with a new export, up to `limit` exports in all; then the run fails. */
 export function restartExport(
@@ -86,10 +89,11 @@ export function restartExport(
   why: Failure,
   platform: StepContext["platform"],
   limit = EXPORT_LIMIT,
+  [firstMs, longestMs]: readonly [number, number] = [1_000, 30_000],
 ): Run {
   const now = platform.now();
   if (!why.retryable || run.exportsStarted >= limit) return fail(run, why, now);
-  return exportAnew(run, why, now, backoffMs(run.exportsStarted, platform.random(), 1_000, 30_000));
+  return exportAnew(run, why, now, backoffMs(run.exportsStarted, platform.random(), firstMs, longestMs));
 }
 
 function busy(): Failure {

@@ -324,9 +324,9 @@ describe("the freshness limit", () => {
     ["26 hours when no trigger is known", limit("trigger", []), 26 * HOUR],
     ["26 hours when only a heartbeat is", limit("trigger", seen(["*/5 * * * *", NIGHT])), 26 * HOUR],
     [
-      "26 hours when no one can say when a trigger fires",
+      "a month and two hours when no one can say when a trigger fires",
       limit("trigger", seen(["0 3 L-3 * *", NIGHT])),
-      26 * HOUR,
+      (31 * 24 + 2) * HOUR,
     ],
     [
       "between two triggers",

@@ -229,3 +229,28 @@ describe("patterns on names", () => {
     expect(await runsOf(database.id)).toEqual(["complete"]);
   });
 });
+
+describe("a list that does not say how many databases there are", () => {
+  it("is read to an empty page, however few a page holds", async () => {
+    const names = Array.from({ length: 49 }, (_, index) => `capped-${String(index).padStart(2, "0")}`);
+    const ids = names.map((_, index) => `4d2318fa-0000-4000-8000-0000000000${String(index + 10)}`);
+    const asked = vi.spyOn(D1Rest.prototype, "listDatabases").mockImplementation(async (page) => {
+      const from = (page - 1) * 20;
+      const databases = names
+        .map((name, index) => ({ id: ids[index] ?? "", name, createdAt: null }))
+        .slice(from, from + 20);
+      return { ok: true, value: { databases, total: null } };
+    });
+    try {
+      await fire(HEARTBEAT);
+      await driveAccount(MINUTE);
+      expect(asked.mock.calls.map(([page]) => page)).toEqual([1, 2, 3, 4]);
+    } finally {
+      asked.mockRestore();
+    }
+    const found = await env.CATALOG.prepare(
+      "SELECT count(*) AS n FROM databases WHERE name LIKE 'capped-%' AND gone_at IS NULL",
+    ).first("n");
+    expect(found).toBe(49);
+  });
+});

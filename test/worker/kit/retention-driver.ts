@@ -3,6 +3,8 @@ import { env } from "cloudflare:workers";
 import { vi } from "vitest";
 import { z } from "zod";
 import { R2Vault } from "../../../src/cloudflare/bucket/vault.ts";
+import { codecs } from "../../../src/cloudflare/codecs/codecs.ts";
+import { sha256Of } from "../../../src/core/bucket/codecs.ts";
 import { createDatabase, type Fault } from "./emulated-account.ts";
 import { advanceDays, backUp, call, keysOf, moveTo, setPolicy } from "./run-driver.ts";
 
@@ -48,7 +50,9 @@ export async function copyBackup(
     const manifest = manifestSchema.parse(JSON.parse(text));
     const database = { ...manifest.database, ...(databaseId === undefined ? {} : { id: databaseId }) };
     const told = { backupId: id, startedAt: new Date(at).toISOString() };
-    return JSON.stringify({ ...manifest, ...told, database, ...changes });
+    const sealedWith = (checksum: string) =>
+      JSON.stringify({ ...manifest, ...told, database, checksum, ...changes });
+    return sealedWith(sha256Of(sealedWith("0".repeat(64)), codecs()));
   }
 }
 

@@ -128,7 +128,7 @@ describe("DELETE /api/backups/:id", () => {
     const database = await createDatabase(TABLE);
     const { backupId } = await backUp(database);
     await rest(database.id);
-    expect((await remove(backupId ?? "")).status).toBe(204);
+    expect((await remove(`${backupId ?? ""}?last=true`)).status).toBe(204);
     expect(await keysOf(database.name)).toEqual([]);
     expect(await rowOf(database.id)).toEqual({ fresh_at: null, last_backup_id: null });
     await rest(database.id);
@@ -267,7 +267,7 @@ describe("DELETE /api/backups/:id", () => {
     const failure = { code: "catalog-unavailable", detail: "down", hint: "", retryable: true } as const;
     const down = vi.spyOn(D1Catalog.prototype, "saveBackup").mockResolvedValue({ ok: false, failure });
     const { backupId } = await backUp(database);
-    expect((await remove(backupId ?? "")).status).toBe(204);
+    expect((await remove(`${backupId ?? ""}?last=true`)).status).toBe(204);
     down.mockRestore();
     await rest(database.id, 60 * 60_000);
     expect(await listed(database.id)).toEqual([]);
@@ -296,5 +296,21 @@ describe("a refusal of the bucket", () => {
     const removed = await new R2Vault(env.BACKUPS).remove(["d1/shop/20261121T030000Z/manifest.json"]);
     mend();
     expect(removed).toMatchObject({ ok: false, failure: { code, detail: expect.stringContaining(says) } });
+  });
+});
+
+describe("the last backup of a database", () => {
+  it("is deleted only by who says so, and health tells of it at once", async () => {
+    const { first, second, database } = await twoBackups();
+    expect((await remove(first)).status).toBe(204);
+    expect(await problemOf(await remove(second))).toMatchObject({ status: 409, code: "last-backup" });
+    expect(await keysOf(database.name)).not.toEqual([]);
+    expect((await remove(`${second}?last=true`)).status).toBe(204);
+    expect(await keysOf(database.name)).toEqual([]);
+    await rest(database.id);
+    expect(await noticesOf(database.id)).toMatchObject([{ kind: "no-backup-left" }]);
+    await backUp(database, { force: true });
+    await rest(database.id);
+    expect(await noticesOf(database.id)).toEqual([]);
   });
 });

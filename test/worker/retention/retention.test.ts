@@ -11,6 +11,7 @@ import {
   foldersOf,
   listed,
   nextNight,
+  noticesOf,
   only,
   rest,
   stampsOf,
@@ -210,5 +211,39 @@ describe("what retention leaves alone", () => {
     await setPolicy(kept.database.id, only({ keepLast: 1 }));
     await nextNight(kept);
     expect(await foldersOf(name)).toEqual([]);
+  });
+});
+
+describe("a policy that is widened while deletions are under way", () => {
+  it("spares what is not deleted yet", async () => {
+    const kept = await databaseWith(30);
+    await setPolicy(kept.database.id, only({ keepLast: 1 }));
+    const stub = env.DATABASE_BACKUPS.getByName(kept.database.id);
+    await advanceDays(1);
+    const run = await backUp(kept.database, { force: true });
+    // So many alarms until the first backups are gone, and others are decided about.
+    for (let alarms = 0; (await foldersOf(kept.database.name)).length > 30 && alarms < 20; alarms++)
+      await runDurableObjectAlarm(stub);
+    const left = await foldersOf(kept.database.name);
+    expect(left.length).toBeGreaterThan(5);
+    await setPolicy(kept.database.id, only({}));
+    await rest(kept.database.id);
+    expect(await foldersOf(kept.database.name)).toEqual(left);
+    expect(left).toEqual(expect.arrayContaining(stampsOf([run.backupId ?? ""])));
+  });
+});
+
+describe("a manifest that is not as it was written", () => {
+  it("makes a backup that is neither counted nor deleted, and is shown", async () => {
+    const kept = await databaseWith(0);
+    const [first = ""] = kept.ids;
+    const old = await copyBackup(first, Date.now() - 9 * DAY_MS);
+    const altered = await copyBackup(first, Date.now() - 5 * DAY_MS, { checksum: "0".repeat(64) });
+    await setPolicy(kept.database.id, only({ keepLast: 3 }));
+    const newest = await nextNight(kept);
+    expect(await foldersOf(kept.database.name)).toEqual(stampsOf([old, altered, first, newest]));
+    expect(await noticesOf(kept.database.id)).toMatchObject([
+      { kind: "retention-unreadable", detail: expect.stringContaining(altered) },
+    ]);
   });
 });

@@ -229,3 +229,14 @@ describe("a run completes although", () => {
     expect(await storedRun(database.id)).toMatchObject({ phase: { at: "complete" }, exportsStarted: 2 });
   });
 });
+
+describe("an export that D1 ends with an error", () => {
+  it("is not repeated within a minute: each one keeps the database from answering", async () => {
+    const database = await createDatabase(TABLE);
+    const run = await backUp(database, {}, [{ on: "export.start", fault: "export-error" }]);
+    const lastedMs = Date.parse(run.finishedAt ?? "") - Date.parse(run.startedAt ?? "");
+    // Four waits between five exports, each half of a minute at least.
+    expect(lastedMs).toBeGreaterThan(4 * 30_000);
+    expect(run.error?.code).toBe("export-refused");
+  });
+});

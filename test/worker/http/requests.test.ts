@@ -1,0 +1,51 @@
+import { describe, expect, it } from "vitest";
+import { call } from "../kit/run-driver.ts";
+
+async function problemOf(path: string, init: RequestInit = {}): Promise<Record<string, unknown>> {
+  const response = await call(path, init);
+  return { status: response.status, ...(await response.json<Record<string, unknown>>()) };
+}
+
+describe("a query parameter that no route knows", () => {
+  it.each<[path: string, method: string, meant: string]>([
+    ["/api/backups?databse=shop", "GET", "databse: is not known here: did you mean database?"],
+    ["/api/runs?states=failed", "GET", "states: is not known here: did you mean state?"],
+    ["/api/databases?limits=3", "GET", "limits: is not known here: did you mean limit?"],
+    ["/api/policy?paused=true", "PUT", "paused: is not known here"],
+    ["/api/databases/shop?verbose=1", "GET", "verbose: is not known here"],
+    ["/api/databases/shop/backups?force=true", "POST", "force: is not known here"],
+    ["/api/backups/shop.20261121T030000Z?Last=true", "DELETE", "Last: is not known here: did you mean last?"],
+  ])("%s (%s) is refused", async (path, method, detail) => {
+    expect(await problemOf(path, { method })).toMatchObject({ status: 400, code: "malformed", detail });
+  });
+});
+
+describe("a body", () => {
+  it("of more than a mebibyte is refused", async () => {
+    const body = JSON.stringify({ label: "x".repeat(1024 * 1024) });
+    expect(await problemOf("/api/backups", { method: "POST", body })).toMatchObject({
+      status: 413,
+      code: "body-too-large",
+    });
+  });
+
+  it("with a long key is answered without comparing that to every key there is", async () => {
+    const body = JSON.stringify({ ["k".repeat(500_000)]: 1, labl: "x" });
+    const problem = await problemOf("/api/backups", { method: "POST", body });
+    expect(problem).toMatchObject({ status: 400, code: "malformed" });
+    expect(String(problem["detail"])).toContain("labl: is not known here: did you mean label?");
+    expect(JSON.stringify(problem).length).toBeLessThan(2_000);
+  });
+});
+
+describe("an id that no key of the bucket can hold", () => {
+  it.each([`${"a".repeat(1_100)}.20261121T030000Z`, `${"ü".repeat(600)}.20261121T030000Z`])(
+    "names no backup",
+    async (id) => {
+      expect(await problemOf(`/api/backups/${encodeURIComponent(id)}`)).toMatchObject({
+        status: 404,
+        code: "backup-not-found",
+      });
+    },
+  );
+});
