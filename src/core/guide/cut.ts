@@ -29,7 +29,7 @@ export interface Cutting {
  * Cuts a dump by SQLite's own rule for where a statement ends, in awk, which every machine has. That asks for nothing
  * that a backup would have to know of its dump, so that lean ones are restored in the same way.
  *
- * - A row is known by its beginning, and passed by; only the schema is read closely, quotes, comments and triggers.
+ * - A row is known by its beginning and by quotes that are closed at its end, and passed by; only the schema is read closely, quotes, comments and triggers.
  * - A semicolon that a comment at the end of a statement has swallowed is put behind it.
  * - sqlite_sequence is made before it is emptied: where AUTOINCREMENT is gone, nothing else would make it.
  */
@@ -102,7 +102,9 @@ const MAIN = (misread: Misread, spareName: string): string[] => {
     '      /^CREATE VIEW / ? "views" : /^CREATE TRIGGER / ? "triggers" : "rows"',
     '    quote = ""; last = "x x"; comment = 0',
     "  }",
-    String.raw`  !within && /^INSERT INTO "([^"]|"")*" (\("([^"]|"")*"(,"([^"]|"")*")*\) )?VALUES\(.*\);$/ { put($0); next }`,
+    String.raw`  !within && /\);$/ && match($0, /^INSERT INTO "([^"]|"")*" (\("([^"]|"")*"(,"([^"]|"")*")*\) )?VALUES\(/) {`,
+    String.raw`    t = substr($0, RLENGTH); if (gsub(/\047/, "\047", t) % 2 == 0) { put($0); next }`,
+    "  }",
     ...(misread === "nothing" ? [] : JOINED),
     "  {",
     "    within = !ends($0)",

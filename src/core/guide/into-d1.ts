@@ -22,7 +22,7 @@ export function intoD1(manifest: UnsealedManifest, comparisons: readonly string[
     ...(manifest.exportOptions.noSchema
       ? ["The new database has to hold the tables before the rows go in: make them from your own schema."]
       : []),
-    "These commands need what step 2 has made. D1 does not import its own dumps when a table stands before one that it refers to. So: all tables and indexes first, then the rows, views, triggers.",
+    "These commands need what step 2 has made. D1 does not import its own dumps when a table stands before one that it refers to. So: all tables and indexes first, then the rows, views, triggers. Rows that step 3 has refused are left out, because D1 would refuse the whole file; should you know that D1 takes them, put `refused.sql` behind `rows.sql` again.",
     block(...fileCommands(manifest)),
     "Log in with `npx wrangler login`, or set `CLOUDFLARE_API_TOKEN`.",
     block(`${wrangler} create ${name} --update-config=false`, `${execute} --file d1.sql`),

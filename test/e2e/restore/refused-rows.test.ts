@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -19,6 +20,10 @@ const BESIDE = `CREATE TABLE other (a INTEGER PRIMARY KEY AUTOINCREMENT, b TEXT)
   CREATE TRIGGER g INSTEAD OF DELETE ON v BEGIN DELETE FROM other; END;`;
 const JSON_TEXT = String.raw`'{' || char(10) || '"text": "two\nlines"}'`;
 
+/** Newer programs read a line break inside of JSON's quotes: they refuse nothing there. */
+const takesJson =
+  spawnSync("sqlite3", [":memory:", `SELECT json_extract('{"a": "b\nc"}', '$.a')`]).status === 0;
+
 const CASES: readonly [what: string, sql: string, refused: number, reason: RegExp][] = [
   [
     "CHECK (json_valid) and pretty-printed JSON with a line break in a string",
@@ -28,14 +33,14 @@ const CASES: readonly [what: string, sql: string, refused: number, reason: RegEx
   ],
   [
     "a generated column that reads it",
-    `CREATE TABLE t (id INTEGER PRIMARY KEY, body TEXT, text TEXT AS (body ->> '$.text') STORED); INSERT INTO t (id, body) VALUES (1, '{}'), (2, ${JSON_TEXT});`,
-    1,
+    `CREATE TABLE t (id INTEGER PRIMARY KEY, body TEXT, text TEXT AS (json_extract(body, '$.text')) STORED); INSERT INTO t (id, body) VALUES (1, '{}'), (2, ${JSON_TEXT});`,
+    takesJson ? 0 : 1,
     /malformed JSON/,
   ],
   [
     "an index that reads it, made behind the rows",
     `CREATE TABLE t (id INTEGER PRIMARY KEY, body TEXT); INSERT INTO t VALUES (1, '{}'), (2, ${JSON_TEXT}); CREATE INDEX i ON t (json_extract(body, '$.text'));`,
-    1,
+    takesJson ? 0 : 1,
     /malformed JSON/,
   ],
   [
@@ -71,7 +76,8 @@ describe.each(CASES)("%s", (_, sql, refused, reason) => {
   it.each([false, true])("costs no other row (lean: %s), and is named", async (lean) => {
     const { folder, manifest } = backUp(root, dump, schemaOf(database), { lean });
     const ran = await runScript(folder, commandsOf(folder, [1, 2, 3]), { PATH });
-    expect(ran.code).not.toBe(0);
+    expect(ran.code === 0, ran.stderr).toBe(refused === 0);
+    if (refused === 0) return;
     expect(ran.stderr).toMatch(reason);
     expect(ran.stderr).toContain(`Refused in "t": ${refused}\n${refused} refused: see refused.sql`);
     const rows = readFileSync(join(folder, "refused.sql"), "utf8");
