@@ -75,7 +75,7 @@ function missingVirtualTables(
     .filter(({ type }) => type === "trigger")
     .map(({ name, sql }) => ({
       name,
-      names: new Set(tokensOf(sql ?? "").map((token) => nameOf(token)?.toLowerCase())),
+      names: namesIn(sql ?? ""),
     }));
   return schema
     .filter((entry) => !there.has(entry) && isVirtual(entry))
@@ -83,6 +83,29 @@ function missingVirtualTables(
       name,
       triggers: triggers.filter(({ names }) => names.has(name.toLowerCase())).map((trigger) => trigger.name),
     }));
+}
+
+/** Behind these a text stands for a table's name: `INSERT INTO 'search'`, `UPDATE OR FAIL 'search'`. */
+const BEFORE_A_TABLE = [
+  "INTO",
+  "UPDATE",
+  "FROM",
+  "JOIN",
+  "REPLACE",
+  "ROLLBACK",
+  "ABORT",
+  "FAIL",
+  "IGNORE",
+  ".",
+];
+
+/** All that may be a table's name in a statement, in small letters. */
+function namesIn(sql: string): Set<string | undefined> {
+  const tokens = tokensOf(sql);
+  const names = tokens.filter((token, index) => {
+    return token.kind !== "text" || BEFORE_A_TABLE.some((word) => wordsAt(tokens, index - 1, word));
+  });
+  return new Set(names.map((token) => nameOf(token)?.toLowerCase()));
 }
 
 function isVirtual({ sql }: SchemaEntry): boolean {

@@ -90,6 +90,8 @@ it("virtual tables that are left out are known with the triggers that write to t
   expect(loadingOf(exported, [...exported, SEARCH]).virtualTables).toEqual([
     { name: "search", triggers: ["feeds"] },
   ]);
+  const asText = { ...FEEDS, sql: FEEDS.sql?.replace('"Search"', "'search'") ?? null };
+  expect(loadingOf([NOTES, asText], [NOTES, asText, SEARCH]).virtualTables[0]?.triggers).toEqual(["feeds"]);
   expect(loadingOf([NOTES], [NOTES]).virtualTables).toEqual([]);
   expect(loadingOf([NOTES, OTHER], [NOTES, OTHER, SEARCH]).virtualTables[0]?.triggers).toEqual([]);
 });
