@@ -31,7 +31,7 @@ export interface WranglerDev {
 
 const require = createRequire(import.meta.url);
 /** Beside the package's manifest: the package does not export its command. */
-const WRANGLER = join(dirname(require.resolve("wrangler/package.json")), "bin", "wrangler.js");
+export const WRANGLER = join(dirname(require.resolve("wrangler/package.json")), "bin", "wrangler.js");
 
 /** Starts `wrangler dev` and resolves when it answers. Rejects with its output when it does not come up. */
 export async function startWranglerDev(options: WranglerDevOptions): Promise<WranglerDev> {
