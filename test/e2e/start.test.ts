@@ -226,7 +226,7 @@ describe("npm start", () => {
     await waitFor(started, "✓");
     process.kill(started.pid, "SIGKILL");
     await started.exit;
-    for (let waited = 0; waited < 5_000 && processesOf(data).length > 0; waited += 50) await sleep(50);
+    for (let waited = 0; waited < 30_000 && processesOf(data).length > 0; waited += 50) await sleep(50);
     await expectNothingLeft();
   });
 
