@@ -43,7 +43,6 @@ export const FAILURE_CODES = [
   "dump-incomplete-statement",
   "dump-changed",
   "dump-incomplete",
-  "dump-oversized",
   // the bucket
   "bucket-unavailable",
   "folder-taken",

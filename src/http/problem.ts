@@ -63,7 +63,6 @@ const STATUS = {
   "dump-incomplete-statement": 500,
   "dump-changed": 500,
   "dump-incomplete": 500,
-  "dump-oversized": 500,
   "bucket-unavailable": 503,
   "folder-taken": 500,
   "stored-object-missing": 500,

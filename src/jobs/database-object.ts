@@ -147,8 +147,12 @@ export class DatabaseObject extends DurableObject implements DatabaseRuns {
     return ok(answer);
   }
 
-  async deleteBackup(databaseId: string, backupId: string): Promise<Result<DeletionAnswer>> {
-    return this.#ask((asked) => deleteBackup(asked, databaseId, backupId));
+  async deleteBackup(
+    databaseId: string,
+    backupId: string,
+    evenLast: boolean,
+  ): Promise<Result<DeletionAnswer>> {
+    return this.#ask((asked) => deleteBackup(asked, databaseId, backupId, evenLast));
   }
 
   async deletionOf(backupId: string): Promise<DeletionView | null> {

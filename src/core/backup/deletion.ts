@@ -15,4 +15,6 @@ export type DeletionAnswer =
   /** Nothing was deleted: a lock rule of the bucket, in the bucket's own words. */
   | { readonly kind: "refused"; readonly detail: string }
   | { readonly kind: "pinned" }
+  /** It is the only backup of its database, and nobody has said that it may go. */
+  | { readonly kind: "last" }
   | { readonly kind: "not-there" };

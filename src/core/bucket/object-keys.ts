@@ -50,21 +50,16 @@ export function recordKey(prefix: string, databaseId: string): string {
 export const DEFAULT_POLICY = "policy";
 
 /** A key in the bucket has 1,024 bytes at the most. */
-const ID_LENGTH = 1_024;
+const KEY_BYTES = 1_024;
 
 /** The folder that a backup's id stands for; null for what cannot be one of our ids. */
 export function folderOfBackup(prefix: string, backupId: string): string | null {
   const dot = backupId.lastIndexOf(".");
   const name = backupId.slice(0, dot);
   const stamp = backupId.slice(dot + 1);
-  if (
-    dot < 1 ||
-    new TextEncoder().encode(backupId).length > ID_LENGTH ||
-    !STAMP.test(stamp) ||
-    /[\p{Cc}/\\]/u.test(name)
-  )
-    return null;
-  return `${prefix}${name}/${stamp}/`;
+  if (dot < 1 || !STAMP.test(stamp) || /[\p{Cc}/\\]/u.test(name)) return null;
+  const folder = `${prefix}${name}/${stamp}/`;
+  return new TextEncoder().encode(folder + MANIFEST).length > KEY_BYTES ? null : folder;
 }
 
 /** `shop.0001.sql.gz.age`: volumes are numbered from 1, and sort by name up to 9,999 of them. */

@@ -39,7 +39,7 @@ export interface DatabaseRuns {
     names: readonly string[],
   ): Promise<Result<"collected" | "in-use">>;
   /** Deletes a backup of this database, between two steps of its runs. */
-  deleteBackup(databaseId: string, backupId: string): Promise<Result<DeletionAnswer>>;
+  deleteBackup(databaseId: string, backupId: string, evenLast: boolean): Promise<Result<DeletionAnswer>>;
   /** The backup's deletion, while it is to be deleted and is there still. */
   deletionOf(backupId: string): Promise<DeletionView | null>;
   /** Creates or removes the PINNED object; `not-there` without a manifest. A pin takes back what retention has decided. */

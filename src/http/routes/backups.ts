@@ -2,7 +2,6 @@ import { Hono } from "hono";
 import { z } from "zod";
 import { backupRow, type BackupRow } from "../../core/backup/backup-row.ts";
 import type { DeletionView } from "../../core/backup/deletion.ts";
-import { KEEP_ALL } from "../../core/backup/retention.ts";
 import { MANIFEST, PINNED } from "../../core/bucket/object-keys.ts";
 import type { Failure } from "../../core/failure.ts";
 import type { ApiEnv, Dependencies } from "../dependencies.ts";
@@ -55,14 +54,11 @@ export const backups = new Hono<ApiEnv>()
     const id = context.req.param("id");
     const found = await findBackup(context.get("platform"), id);
     if (found instanceof Response) return found;
-    if (query.value.last !== "true") {
-      const last = await isLast(id, found, context.env);
-      if (last instanceof Response) return last;
-      if (last) return lastBackupProblem(id);
-    }
     // The database's own object does it, so that it does not come between two effects of a run.
     const databaseId = found.manifest.database.id;
-    const answer = await context.env.databaseRuns(databaseId).deleteBackup(databaseId, id);
+    const answer = await context.env
+      .databaseRuns(databaseId)
+      .deleteBackup(databaseId, id, query.value.last === "true");
     if (!answer.ok) return deletionProblem(answer.failure);
     switch (answer.value.kind) {
       case "deleted":
@@ -73,6 +69,8 @@ export const backups = new Hono<ApiEnv>()
         return noSuchBackup(id);
       case "pinned":
         return pinnedProblem(id);
+      case "last":
+        return lastBackupProblem(id);
       case "refused":
         return lockedProblem(answer.value.detail);
     }
@@ -92,20 +90,6 @@ export const backups = new Hono<ApiEnv>()
     const found = await findBackup(platform, context.req.param("id"));
     return found instanceof Response ? found : downloadDump(platform, found, context.req.raw);
   });
-
-/** Whether the bucket holds no other backup of that database. */
-async function isLast(
-  id: string,
-  { manifest }: FoundBackup,
-  dependencies: Dependencies,
-): Promise<boolean | Response> {
-  const { id: databaseId, name } = manifest.database;
-  const all = await dependencies
-    .databaseRuns(databaseId)
-    .previewRetention({ id: databaseId, name }, KEEP_ALL);
-  if (!all.ok) return failureProblem(all.failure);
-  return !all.value.keep.some(({ backupId }) => backupId !== id);
-}
 
 function lastBackupProblem(id: string): Response {
   return problem({

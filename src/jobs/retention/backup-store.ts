@@ -115,13 +115,13 @@ export class BackupStore {
       const texts = await Promise.all(some.map(([folder]) => vault.readText(folder + MANIFEST)));
       for (const [index, text] of texts.entries()) {
         const [folder = "", stored] = some[index] ?? [];
-        if (!text.ok) return text;
-        if (text.value === null) return failed(gone(folder));
+        // What is too large to be a manifest of ours is one that cannot be read, and stops nothing else.
+        const oversized = !text.ok && text.failure.code === "stored-object-oversized";
+        if (!text.ok && !oversized) return text;
+        if (text.ok && text.value === null) return failed(gone(folder));
         if (stored === undefined || stored.etag === null) continue;
-        this.#put(folder, {
-          ...stored,
-          read: { etag: stored.etag, backup: summaryOf(folder, text.value, codecs) },
-        });
+        const backup = text.ok && text.value !== null ? summaryOf(folder, text.value, codecs) : null;
+        this.#put(folder, { ...stored, read: { etag: stored.etag, backup } });
       }
     }
     return ok(undefined);

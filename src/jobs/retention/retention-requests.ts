@@ -2,7 +2,12 @@ import type { Coordinator } from "../../core/account/coordinator.ts";
 import { backupRow } from "../../core/backup/backup-row.ts";
 import type { DeletionAnswer } from "../../core/backup/deletion.ts";
 import { type Manifest, readManifest } from "../../core/backup/manifest.ts";
-import { retain, type Retention, type RetentionPlan } from "../../core/backup/retention.ts";
+import {
+  retain,
+  type RetainedBackup,
+  type Retention,
+  type RetentionPlan,
+} from "../../core/backup/retention.ts";
 import { sha256Of } from "../../core/bucket/codecs.ts";
 import { folderName, folderOfBackup, MANIFEST, PINNED } from "../../core/bucket/object-keys.ts";
 import { failed, type Failure, ok, type Result } from "../../core/failure.ts";
@@ -26,13 +31,19 @@ export function deleteBackup(
   asked: Asked,
   databaseId: string,
   backupId: string,
+  evenLast: boolean,
 ): Promise<Result<DeletionAnswer>> {
   const { retention, platform, coordinator } = asked;
   return retention.alone(async () => {
     const found = await findStored(databaseId, backupId, platform);
     if (!found.ok) return found;
     if (found.value === null) return ok({ kind: "not-there" });
-    const { folder, etag } = found.value;
+    const { folder, etag, manifest } = found.value;
+    if (!evenLast) {
+      const all = await everyBackup(asked, manifest.database);
+      if (!all.ok) return all;
+      if (!all.value.some(({ id }) => id !== backupId)) return ok({ kind: "last" });
+    }
     const before = retention.deletions.get(folder);
     const deletion = retention.deletions.request({ databaseId, folder, etag }, platform.now());
     const removed = await retention.carryOut(deletion, platform);
@@ -82,29 +93,40 @@ export function setPinned(
   });
 }
 
-/** By a walk of its own through the bucket: what it reads of manifests stays known, so that none is read twice. */
 export function previewRetention(
-  { retention, platform }: Asked,
+  asked: Asked,
   database: { id: string; name: string | null },
   rules: Retention,
 ): Promise<Result<RetentionPlan>> {
-  const { backups: stored } = retention;
+  const { retention, platform } = asked;
   return retention.alone(async () => {
-    const copy =
-      database.name !== null || stored.names.length > 0 ? null : await storedCopyOf(database.id, platform);
-    if (copy !== null && !copy.ok) return copy;
-    const name = database.name ?? copy?.value?.databaseName ?? null;
-    if (name !== null) stored.addNames([folderName(name)]);
-    let walk: Walk = stored.begin();
-    while (!isWalked(walk)) {
-      const page = await stored.page(walk, platform);
-      if (!page.ok) return page;
-      walk = page.value;
-    }
-    const read = await stored.read(stored.unread, platform);
-    if (!read.ok) return failed(stillReading(read.failure, stored.unread));
-    return ok(retain(stored.backupsOf(database.id), rules, platform.now()));
+    const all = await everyBackup(asked, database);
+    return all.ok ? ok(retain(all.value, rules, platform.now())) : all;
   });
+}
+
+/**
+ * All backups of the database that the bucket holds, by a walk of its own: what it reads of manifests stays known, so
+ * that none is read twice. To be called `alone`.
+ */
+async function everyBackup(
+  { retention, platform }: Asked,
+  database: { id: string; name: string | null },
+): Promise<Result<RetainedBackup[]>> {
+  const { backups: stored } = retention;
+  const copy =
+    database.name !== null || stored.names.length > 0 ? null : await storedCopyOf(database.id, platform);
+  if (copy !== null && !copy.ok) return copy;
+  const name = database.name ?? copy?.value?.databaseName ?? null;
+  if (name !== null) stored.addNames([folderName(name)]);
+  let walk: Walk = stored.begin();
+  while (!isWalked(walk)) {
+    const page = await stored.page(walk, platform);
+    if (!page.ok) return page;
+    walk = page.value;
+  }
+  const read = await stored.read(stored.unread, platform);
+  return read.ok ? ok(stored.backupsOf(database.id)) : failed(stillReading(read.failure, stored.unread));
 }
 
 interface StoredBackup {

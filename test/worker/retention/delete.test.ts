@@ -313,4 +313,11 @@ describe("the last backup of a database", () => {
     await rest(database.id);
     expect(await noticesOf(database.id)).toEqual([]);
   });
+
+  it("is left when both that there are are to be deleted at once", async () => {
+    const { first, second, database } = await twoBackups();
+    const statuses = await Promise.all([remove(first), remove(second)]);
+    expect(statuses.map(({ status }) => status).toSorted()).toEqual([204, 409]);
+    expect(await keysOf(database.name)).not.toEqual([]);
+  });
 });

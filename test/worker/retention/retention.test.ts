@@ -247,3 +247,13 @@ describe("a manifest that is not as it was written", () => {
     ]);
   });
 });
+
+it("a manifest that is too large to be one of ours does not stop retention of the others", async () => {
+  const kept = await databaseWith(3);
+  const [oldest = ""] = kept.ids;
+  await env.BACKUPS.put(`${folderOf(oldest)}manifest.json`, new Uint8Array(17 * 1024 * 1024));
+  await setPolicy(kept.database.id, only({ keepLast: 1 }));
+  const newest = await nextNight(kept);
+  expect(await foldersOf(kept.database.name)).toEqual(stampsOf([oldest, newest]));
+  expect(await noticesOf(kept.database.id)).toMatchObject([{ kind: "retention-unreadable" }]);
+});
