@@ -111,7 +111,11 @@ describe("a run fails with a code, a detail and a hint when", () => {
     const run = await backUp(blog);
     expect(run).toMatchObject({
       state: "failed",
-      error: { code: "virtual-tables", detail: expect.stringContaining("search") },
+      error: {
+        code: "virtual-tables",
+        detail: expect.stringContaining("search"),
+        hint: expect.stringContaining("exportOptions.tables"),
+      },
     });
     expect(await stateOf(blog.id)).toMatchObject({ exportsStarted: 0, exporting: false });
     // It answers queries as before.
