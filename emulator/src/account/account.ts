@@ -9,6 +9,7 @@ import {
   CATALOG_NAME,
   DatabaseRegistry,
   type DatabaseEntry,
+  type DatabaseOptions,
   type DatabasePage,
 } from "./database-registry.ts";
 import { rateLimitFrom, settingsFrom, type Settings } from "./settings.ts";
@@ -124,9 +125,9 @@ export class EmulatedAccount extends DurableObject<Env> {
     return this.#registry.find(uuidOrName);
   }
 
-  create(name: string): Creation {
+  create(name: string, options?: DatabaseOptions): Creation {
     if (this.#registry.list(1, 1, "").total >= this.settings().maxDatabases) return { error: "tooMany" };
-    const database = this.#registry.create(name, this.now());
+    const database = this.#registry.create(name, this.now(), options);
     return database === undefined ? { error: "nameTaken" } : { database };
   }
 

@@ -1,9 +1,17 @@
+/** How a database is to be made; each may be left out. */
+export interface DatabaseOptions {
+  jurisdiction?: string | undefined;
+  replicationMode?: string | undefined;
+}
+
 /** A database of the account. */
 export interface DatabaseEntry {
   uuid: string;
   name: string;
   version: string;
   created_at: string;
+  jurisdiction: string | null;
+  replicationMode: string;
   /** Fields that the API tells otherwise than they are, or besides; a JSON object. */
   shownAs: string;
 }
@@ -21,8 +29,7 @@ interface Row extends DatabaseEntry {
 /** The product's own catalogue: it lies in the same account as the databases to be backed up. */
 export const CATALOG_NAME = "d1-nightly-catalog";
 
-const COLUMNS = "uuid, name, version, created_at";
-const ENTRY = `${COLUMNS}, coalesce((SELECT fields FROM shown WHERE shown.uuid = databases.uuid), '{}') AS shownAs`;
+const COLUMNS = "uuid, name, version, created_at, jurisdiction, replicationMode, shownAs";
 
 /** The databases of the account. */
 export class DatabaseRegistry {
@@ -32,21 +39,32 @@ export class DatabaseRegistry {
     this.#sql = sql;
     sql.exec(`CREATE TABLE IF NOT EXISTS databases (
       position INTEGER PRIMARY KEY, uuid TEXT NOT NULL UNIQUE, name TEXT NOT NULL UNIQUE,
-      version TEXT NOT NULL, created_at TEXT NOT NULL)`);
-    sql.exec("CREATE TABLE IF NOT EXISTS shown (uuid TEXT PRIMARY KEY, fields TEXT NOT NULL)");
+      version TEXT NOT NULL, created_at TEXT NOT NULL, jurisdiction TEXT, replicationMode TEXT NOT NULL,
+      shownAs TEXT NOT NULL)`);
   }
 
   /** Enters a new database, or nothing when the name is taken. */
-  create(name: string, now: number): DatabaseEntry | undefined {
+  create(name: string, now: number, options: DatabaseOptions = {}): DatabaseEntry | undefined {
     if (this.find(name) !== undefined) return undefined;
     const created_at = new Date(now).toISOString();
-    const entry = { uuid: crypto.randomUUID(), name, version: "production", created_at, shownAs: "{}" };
+    const entry = {
+      uuid: crypto.randomUUID(),
+      name,
+      version: "production",
+      created_at,
+      jurisdiction: options.jurisdiction ?? null,
+      replicationMode: options.replicationMode ?? "disabled",
+      shownAs: "{}",
+    };
     this.#sql.exec(
-      `INSERT INTO databases (${COLUMNS}) VALUES (?, ?, ?, ?)`,
+      `INSERT INTO databases (${COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)`,
       entry.uuid,
       entry.name,
       entry.version,
       entry.created_at,
+      entry.jurisdiction,
+      entry.replicationMode,
+      entry.shownAs,
     );
     return entry;
   }
@@ -54,7 +72,7 @@ export class DatabaseRegistry {
   /** Looks a database up by its uuid or its name. */
   find(uuidOrName: string): DatabaseEntry | undefined {
     return this.#sql
-      .exec<Row>(`SELECT ${ENTRY} FROM databases WHERE uuid = ?1 OR name = ?1 LIMIT 1`, uuidOrName)
+      .exec<Row>(`SELECT ${COLUMNS} FROM databases WHERE uuid = ?1 OR name = ?1 LIMIT 1`, uuidOrName)
       .toArray()[0];
   }
 
@@ -62,7 +80,7 @@ export class DatabaseRegistry {
   list(page: number, perPage: number, nameContains: string): DatabasePage {
     const databases = this.#sql
       .exec<Row>(
-        `SELECT ${ENTRY} FROM databases WHERE instr(name, ?) > 0 ORDER BY position LIMIT ? OFFSET ?`,
+        `SELECT ${COLUMNS} FROM databases WHERE instr(name, ?) > 0 ORDER BY position LIMIT ? OFFSET ?`,
         nameContains,
         perPage,
         (page - 1) * perPage,
@@ -83,11 +101,10 @@ export class DatabaseRegistry {
 
   /** Sets what the API tells of the database instead of what is true, or besides. */
   showAs(uuid: string, fields: string): void {
-    this.#sql.exec("INSERT OR REPLACE INTO shown (uuid, fields) VALUES (?, ?)", uuid, fields);
+    this.#sql.exec("UPDATE databases SET shownAs = ? WHERE uuid = ?", fields, uuid);
   }
 
   remove(uuid: string): void {
     this.#sql.exec("DELETE FROM databases WHERE uuid = ?", uuid);
-    this.#sql.exec("DELETE FROM shown WHERE uuid = ?", uuid);
   }
 }

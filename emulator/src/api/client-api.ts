@@ -36,7 +36,7 @@ async function call(
   operationOf: Operation | ((body: unknown) => Operation),
   effect: (call: Call) => Promise<Response>,
 ): Promise<Response> {
-  const body = c.req.method === "GET" ? c.req.query() : await c.req.json<unknown>().catch(() => undefined);
+  const body = c.req.method === "GET" ? queryOf(c) : await c.req.json<unknown>().catch(() => undefined);
   const operation = typeof operationOf === "string" ? operationOf : operationOf(body);
   const admission: Admission = await accountStub(c.env).admit({
     operation,
@@ -62,6 +62,13 @@ async function call(
   const answer = await padAnswer(struck, admission.faults);
   for (const [name, value] of Object.entries(admission.headers)) answer.headers.set(name, value);
   return answer;
+}
+
+/** The parameters of the query; what is given more than once counts as one list. */
+function queryOf(c: Api): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(c.req.queries()).map(([name, values]) => [name, values.join(",")]),
+  );
 }
 
 function exportOperation(body: unknown): Operation {

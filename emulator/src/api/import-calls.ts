@@ -43,7 +43,9 @@ export async function importAnswer(call: Call): Promise<Response> {
   const start = { etag: wish.data.etag, now, durationMs, waitMs };
   return show(
     call,
-    wish.data.action === "init" ? await database.initImport(start) : await database.ingestImport(start),
+    wish.data.action === "init"
+      ? await database.initImport(start)
+      : await database.ingestImport(start, wish.data.filename),
   );
 }
 

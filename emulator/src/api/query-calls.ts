@@ -28,14 +28,9 @@ async function run(
 ): Promise<Response> {
   const wish = querySchemas.safeParse(body);
   if (!wish.success) return invalid(wish.error);
-  const database = databaseStub(env, uuid);
-  const outcome =
-    "batch" in wish.data
-      ? await database.query(
-          wish.data.batch.map(({ sql, params }) => ({ sql, params: params ?? [] })),
-          admission.now,
-        )
-      : await database.queryText(wish.data.sql, wish.data.params ?? [], admission.now);
+  const queries = "batch" in wish.data ? wish.data.batch : [wish.data];
+  const texts = queries.map(({ sql, params }) => ({ sql, params: params ?? [] }));
+  const outcome = await databaseStub(env, uuid).queryTexts(texts, admission.now);
   return "error" in outcome ? failure("sql", outcome.error) : success(outcome.results.map(show));
 }
 

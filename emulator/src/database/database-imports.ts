@@ -8,6 +8,7 @@ import {
   type ImportSession,
 } from "./import-session.ts";
 import type { ScriptTotals } from "../sql/sql-runner.ts";
+import { statementMeta } from "../sql/statement-meta.ts";
 
 /** Which file is to be imported. */
 export interface ImportStart {
@@ -50,16 +51,17 @@ export class DatabaseImports {
     if (running !== undefined) return { kind: "refused", error: BUSY_IMPORTING };
     const key = this.#keyOf(start.etag);
     const isThere = (await this.#bucket.head(key))?.etag === start.etag;
-    return isThere ? this.#start(start) : { kind: "upload", filename: `${start.etag}.sql`, key };
+    return isThere ? this.#start(start) : { kind: "upload", filename: this.#filenameOf(start.etag), key };
   }
 
   /** Starts the import of the uploaded file. */
-  async ingest(start: ImportStart): Promise<ImportAnswer> {
+  async ingest(start: ImportStart, filename: string): Promise<ImportAnswer> {
     const running = this.#running(start.now);
     if (running?.etag === start.etag) return this.poll(running.bookmark, start.now, start.waitMs);
     if (running !== undefined) return { kind: "refused", error: BUSY_IMPORTING };
     const file = await this.#bucket.head(this.#keyOf(start.etag));
-    if (file === null) return { kind: "refused", error: "The file to import was not uploaded." };
+    if (file === null || filename !== this.#filenameOf(start.etag))
+      return { kind: "refused", error: "The file to import was not uploaded." };
     if (file.etag === start.etag) return this.#start(start);
     return { kind: "refused", error: `The uploaded file has the etag ${file.etag}, not ${start.etag}.` };
   }
@@ -117,17 +119,19 @@ export class DatabaseImports {
     try {
       const file = await this.#bucket.get(session.key);
       if (file === null) throw new Error("The file to import is gone.");
-      const { statements, rowsRead, rowsWritten } = await this.#target.run(
-        file.body,
-        () => (this.#queries += 1),
-        now,
-      );
-      const size_after = this.#ctx.storage.sql.databaseSize;
-      const duration = performance.now() - startedAt;
-      const meta = { duration, rows_read: rowsRead, rows_written: rowsWritten, size_after };
+      const totals = await this.#target.run(file.body, () => (this.#queries += 1), now);
+      const meta = statementMeta({
+        duration: performance.now() - startedAt,
+        changes: totals.changes,
+        last_row_id: totals.lastRowId,
+        changed_db: totals.hasChanged,
+        size_after: this.#ctx.storage.sql.databaseSize,
+        rows_read: totals.rowsRead,
+        rows_written: totals.rowsWritten,
+      });
       this.#end(session, {
         state: "done",
-        result: { num_queries: statements, final_bookmark: this.#target.bookmark(), meta },
+        result: { num_queries: totals.statements, final_bookmark: this.#target.bookmark(), meta },
       });
     } catch (error) {
       this.#end(session, { state: "failed", error: error instanceof Error ? error.message : String(error) });
@@ -153,7 +157,12 @@ export class DatabaseImports {
   }
 
   #keyOf(etag: string): string {
-    return `imports/${this.#ctx.id.toString()}/${etag}.sql`;
+    return `imports/${this.#filenameOf(etag)}`;
+  }
+
+  /** Derived from the database and the file, so that nobody uploads the same file twice. */
+  #filenameOf(etag: string): string {
+    return `${this.#ctx.id.toString()}-${etag}.sql`;
   }
 
   get #session(): ImportSession | undefined {

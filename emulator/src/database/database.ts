@@ -50,17 +50,18 @@ export class EmulatedDatabase extends DurableObject<Env> {
     }
   }
 
-  /** Cuts the text into statements and runs them as one transaction; parameters belong to a single statement. */
-  async queryText(sql: string, params: Statement["params"], now: number): Promise<QueryOutcome> {
-    const statements = splitStatements(sql);
-    if (statements.length === 0) return { error: "No SQL statements detected." };
-    if (params.length > 0 && statements.length > 1) {
-      return { error: "A prepared SQL statement must contain only one statement: SQLITE_ERROR" };
+  /** Cuts each text into statements and runs all as one transaction; parameters belong to a single statement. */
+  async queryTexts(texts: Statement[], now: number): Promise<QueryOutcome> {
+    const statements: Statement[] = [];
+    for (const { sql, params } of texts) {
+      const cut = splitStatements(sql);
+      if (cut.length === 0) return { error: "No SQL statements detected." };
+      if (params.length > 0 && cut.length > 1) {
+        return { error: "A prepared SQL statement must contain only one statement: SQLITE_ERROR" };
+      }
+      statements.push(...cut.map((statement) => ({ sql: statement, params })));
     }
-    return this.query(
-      statements.map((statement) => ({ sql: statement, params })),
-      now,
-    );
+    return this.query(statements, now);
   }
 
   /** Runs a script at once, whatever else is going on; waits only for a dump that is being written. */
@@ -97,9 +98,11 @@ export class EmulatedDatabase extends DurableObject<Env> {
     return refusal === undefined ? this.#imports.init(start) : { kind: "refused", error: refusal };
   }
 
-  async ingestImport(start: ImportStart): Promise<ImportAnswer> {
+  async ingestImport(start: ImportStart, filename: string): Promise<ImportAnswer> {
     const refusal = this.#exports.isBusy(start.now) ? REFUSED_WHILE_EXPORTING : undefined;
-    return refusal === undefined ? this.#imports.ingest(start) : { kind: "refused", error: refusal };
+    return refusal === undefined
+      ? this.#imports.ingest(start, filename)
+      : { kind: "refused", error: refusal };
   }
 
   async pollImport(bookmark: string, now: number, waitMs: number): Promise<ImportAnswer> {

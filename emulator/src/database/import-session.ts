@@ -1,3 +1,5 @@
+import type { StatementMeta } from "../sql/statement-meta.ts";
+
 export const NOT_IMPORTING = "Not currently importing anything.";
 export const BUSY_IMPORTING =
   "Currently processing a long-running import. Cannot start a new import until that completes or times out.";
@@ -8,7 +10,7 @@ export const RESET_BY_DEPLOY = JSON.stringify({ D1_RESET_DO: true });
 export interface ImportResult {
   num_queries: number;
   final_bookmark: string;
-  meta: { duration: number; rows_read: number; rows_written: number; size_after: number };
+  meta: StatementMeta;
 }
 
 /** An import from its start until its end has been told. */

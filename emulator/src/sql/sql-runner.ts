@@ -1,19 +1,6 @@
 import { bindable, cell, type Cell } from "./cell.ts";
 import { checkForeignKeys, defersForeignKeys } from "./foreign-keys.ts";
-
-/** What D1 tells about a statement. */
-export interface StatementMeta {
-  served_by: string;
-  served_by_primary: boolean;
-  duration: number;
-  timings: { sql_duration_ms: number };
-  changes: number;
-  last_row_id: number;
-  changed_db: boolean;
-  size_after: number;
-  rows_read: number;
-  rows_written: number;
-}
+import { statementMeta, type StatementMeta } from "./statement-meta.ts";
 
 /** The rows of one statement. */
 export interface StatementResult {
@@ -33,6 +20,8 @@ export interface ScriptTotals {
   statements: number;
   rowsRead: number;
   rowsWritten: number;
+  changes: number;
+  lastRowId: number;
   hasChanged: boolean;
 }
 
@@ -61,18 +50,15 @@ export class SqlRunner {
     return {
       columns: cursor.columnNames,
       rows,
-      meta: {
-        served_by: "d1-nightly-emulator",
-        served_by_primary: true,
+      meta: statementMeta({
         duration,
-        timings: { sql_duration_ms: duration },
         changes,
         last_row_id: after.lastRowId,
         changed_db: changes > 0 || cursor.rowsWritten > 0 || size_after !== sizeBefore,
         size_after,
         rows_read: cursor.rowsRead,
         rows_written: cursor.rowsWritten,
-      },
+      }),
     };
   }
 
@@ -80,7 +66,7 @@ export class SqlRunner {
   async runScript(statements: AsyncIterable<string>, onStatement: () => void): Promise<ScriptTotals> {
     const before = this.#changes().total;
     const sizeBefore = this.#storage.sql.databaseSize;
-    const totals = { statements: 0, rowsRead: 0, rowsWritten: 0, hasChanged: false };
+    const totals = { statements: 0, rowsRead: 0, rowsWritten: 0 };
     for await (const sql of statements) {
       const cursor = this.#execute(sql, []);
       for (const _ of cursor.raw());
@@ -90,8 +76,10 @@ export class SqlRunner {
       totals.rowsWritten += cursor.rowsWritten;
     }
     const hasGrown = this.#storage.sql.databaseSize !== sizeBefore;
-    totals.hasChanged = totals.rowsWritten > 0 || this.#changes().total > before || hasGrown;
-    return totals;
+    const after = this.#changes();
+    const changes = after.total - before;
+    const hasChanged = totals.rowsWritten > 0 || changes > 0 || hasGrown;
+    return { ...totals, changes, lastRowId: after.lastRowId, hasChanged };
   }
 
   /** Has to be called before the end of each transaction; throws when it must not be committed. */

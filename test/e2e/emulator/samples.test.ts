@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { z } from "zod";
-import { startWranglerDev, type WranglerDev } from "../../scripts/wrangler-dev.ts";
+import { startWranglerDev, type WranglerDev } from "../../../scripts/wrangler-dev.ts";
 
 const persistTo = mkdtempSync(join(tmpdir(), "d1-nightly-samples-"));
 const API = "/client/v4/accounts/emulated-account/d1/database";
