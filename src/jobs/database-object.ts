@@ -77,7 +77,8 @@ export class DatabaseObject extends DurableObject implements DatabaseRuns {
     }
     const createdAt = Math.max(now, (before?.createdAt ?? 0) + 1);
     const identity = { ...database, accountId: platform.settings.accountId };
-    const run = newRun(runIdOf(database.id, createdAt), identity, request, createdAt);
+    const id = runIdOf(database.id, createdAt, platform.random());
+    const run = newRun(id, identity, request, createdAt);
     this.#store.replace(run);
     this.#records.addReport(now);
     const outbox = new CatalogOutbox(this.#store, platform);

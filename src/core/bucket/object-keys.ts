@@ -73,9 +73,13 @@ export function volumeName(
   return `${folderName(databaseName)}.${String(number).padStart(4, "0")}${extension}`;
 }
 
-/** A run's id carries its database, so that the object that owns it is found with no index. */
-export function runIdOf(databaseId: string, createdAt: number): string {
-  return `${databaseId}.${createdAt.toString(36)}`;
+/**
+ * A run's id carries its database, so that the object that owns it is found with no index. `random`, in [0, 1), tells
+ * it from the run of another Worker that was asked for in the same millisecond: a folder is claimed by this id.
+ */
+export function runIdOf(databaseId: string, createdAt: number, random: number): string {
+  const chance = Math.floor(random * 36 ** 8).toString(36);
+  return `${databaseId}.${createdAt.toString(36)}-${chance.padStart(8, "0")}`;
 }
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
@@ -84,8 +88,10 @@ export function isUuid(text: string): boolean {
   return UUID.test(text);
 }
 
-/** The database of a run's id; null for what cannot be one of our ids. */
+/** The database of a run's id; null for what cannot be one of our ids. The oldest ones have no random part. */
 export function databaseOfRun(runId: string): string | null {
   const [databaseId = "", moment = "", ...rest] = runId.split(".");
-  return isUuid(databaseId) && /^[0-9a-z]{6,12}$/.test(moment) && rest.length === 0 ? databaseId : null;
+  return isUuid(databaseId) && /^[0-9a-z]{6,12}(-[0-9a-z]{8})?$/.test(moment) && rest.length === 0
+    ? databaseId
+    : null;
 }

@@ -51,7 +51,7 @@ export async function compareBookmark(
     return ok({ stands: false, written: true, dumpBytes });
   const { backupId } = last.value;
   const identity = { id: entry.id, name: entry.name, accountId: platform.settings.accountId };
-  const run = newRun(runIdOf(entry.id, now), identity, request, now);
+  const run = newRun(runIdOf(entry.id, now, platform.random()), identity, request, now);
   const over = { ...run, startedAt: now, finishedAt: now, phase: { at: "unchanged", backupId } as const };
   return ok({ stands: true, backupId, run: viewRun(over) });
 }

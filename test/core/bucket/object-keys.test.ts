@@ -67,8 +67,20 @@ describe("names in the bucket", () => {
 
   it("finds a run's database from its id alone", () => {
     const id = "0f3c5a1e-3f43-4b8e-9d5e-1a2b3c4d5e6f";
-    expect(databaseOfRun(runIdOf(id, Date.UTC(2026, 10, 21)))).toBe(id);
-    for (const other of ["", "x", id, `${id}.`, `${id}.x.y`, "../../etc.mwpqqkby"])
+    for (const random of [0, 0.5, 1 - Number.EPSILON])
+      expect(databaseOfRun(runIdOf(id, Date.UTC(2026, 10, 21), random))).toBe(id);
+    // As it was written before runs had a random part.
+    expect(databaseOfRun(`${id}.mwpqqkby`)).toBe(id);
+    for (const other of [
+      "",
+      "x",
+      id,
+      `${id}.`,
+      `${id}.x.y`,
+      `${id}.mwpqqkby-`,
+      `${id}.mwpqqkby-x`,
+      "../../etc.mwpqqkby",
+    ])
       expect(databaseOfRun(other)).toBeNull();
   });
 });

@@ -1,7 +1,8 @@
 import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { createDatabase, dumpOf, stateOf } from "../kit/emulated-account.ts";
+import { databaseOfRun } from "../../../src/core/bucket/object-keys.ts";
+import { createDatabase, dumpOf, runSql, stateOf } from "../kit/emulated-account.ts";
 import {
   backUp,
   call,
@@ -11,6 +12,7 @@ import {
   isOver,
   keysOf,
   manifestOf,
+  nextStep,
   startBackup,
   storedRun,
 } from "../kit/run-driver.ts";
@@ -122,6 +124,32 @@ describe("a backup", () => {
     expect((await keysOf(shop.name)).filter((key) => key.startsWith("21261121T030000Z/"))).toEqual([
       "21261121T030000Z/RUN.json",
     ]);
+  });
+
+  it("takes the next second when another Worker on the bucket began in the very same millisecond", async () => {
+    const shop = await createDatabase(SHOP);
+    const request = {
+      trigger: "manual",
+      label: null,
+      pinned: false,
+      force: true,
+      examine: false,
+      key: null,
+    } as const;
+    // The objects of two Workers: they know nothing of each other.
+    const workers = [shop.id, `${shop.id} of another Worker`];
+    for (const worker of workers) await env.DATABASE_BACKUPS.getByName(worker).start(shop, request);
+    for (const worker of workers) await nextStep(worker);
+    const dumps: string[] = [];
+    for (const worker of workers) {
+      await runSql(shop.id, `INSERT INTO customers VALUES (${dumps.length + 100}, 'x')`);
+      dumps.push(await dumpOf(shop.id));
+      await drive(worker, isOver);
+    }
+    const [first, second] = [0, 1].map((second) => `${shop.name}.21261121T03000${second}Z`);
+    expect(await Promise.all([first, second].map((id) => dumpSql(id ?? "")))).toEqual(dumps);
+    const runs = await Promise.all(workers.map(storedRun));
+    expect(runs.map(({ id }) => databaseOfRun(id))).toEqual([shop.id, shop.id]);
   });
 });
 
