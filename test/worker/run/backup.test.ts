@@ -146,7 +146,7 @@ describe("a backup", () => {
       dumps.push(await dumpOf(shop.id));
       await drive(worker, isOver);
     }
-    const [first, second] = [0, 1].map((second) => `${shop.name}.21261121T03000${second}Z`);
+    const [first, second] = [0, 1].map((later) => `${shop.name}.21261121T03000${later}Z`);
     expect(await Promise.all([first, second].map((id) => dumpSql(id ?? "")))).toEqual(dumps);
     const runs = await Promise.all(workers.map(storedRun));
     expect(runs.map(({ id }) => databaseOfRun(id))).toEqual([shop.id, shop.id]);
