@@ -71,7 +71,7 @@ describe.each(kinds)("dump.sql of a backup stored as %s", (kind) => {
       "content-length": String(dump.length),
       "accept-ranges": "bytes",
       etag: expect.stringMatching(/^"[0-9a-f]{64}"$/),
-      "content-disposition": expect.stringContaining(`filename="${manifest.backupId}.sql"`),
+      "content-disposition": `attachment; filename=${manifest.backupId}.sql`,
     });
     expect(sameBytes(await bytesOf(response), dump)).toBe(true);
   });
@@ -373,7 +373,7 @@ describe("files", () => {
     const { manifest, folder } = sample("gzip");
     const response = await call(`/api/backups/${manifest.backupId}/files/${name}`);
     expect(response.status).toBe(200);
-    expect(response.headers.get("Content-Disposition")).toContain(`filename="${name}"`);
+    expect(response.headers.get("Content-Disposition")).toBe(`attachment; filename=${name}`);
     expect(await response.text()).toBe(await (await env.BACKUPS.get(folder + name))?.text());
   });
 });

@@ -1,3 +1,5 @@
+import { create } from "content-disposition";
+
 /**
  * What a download asks for, as RFC 9110 has it: conditions (section 13), then a range of bytes (section 14).
  *
@@ -61,7 +63,7 @@ export function answerOf(
       const contained = {
         ...headers,
         "Content-Length": String(length),
-        "Content-Disposition": attachment(fileName),
+        "Content-Disposition": create(fileName.toWellFormed()),
         ...ALONE,
       };
       if (wanted.kind === "whole") return { status: 200, headers: contained };
@@ -120,15 +122,4 @@ function readRange(header: string | null, size: number): ByteRange | "unsatisfia
   if (last !== "" && Number(last) < offset) return null;
   if (offset >= size) return "unsatisfiable";
   return { offset, length: (last === "" ? size : Math.min(Number(last) + 1, size)) - offset };
-}
-
-/** With the name twice: as every client reads it, and as it is. */
-function attachment(fileName: string): string {
-  const plain = fileName.replace(/[^\w.\- ]/g, "_");
-  // A header's value ends at these, other than a URL's.
-  const exact = encodeURIComponent(fileName.toWellFormed()).replace(
-    /['()*]/g,
-    (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,
-  );
-  return `attachment; filename="${plain}"; filename*=UTF-8''${exact}`;
 }

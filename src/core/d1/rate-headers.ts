@@ -1,3 +1,4 @@
+import { type List, parseList, Token } from "structured-headers";
 import { CLOUDFLARE_LIMIT, LONGEST_HOLD_MS } from "./api-budget.ts";
 
 /** What an answer's headers tell of Cloudflare's own count, which other tools' calls are in too. */
@@ -13,9 +14,9 @@ export interface RateSeen {
  * Null when there is none; what makes no sense is passed over.
  */
 export function readRate(rateLimit: string | null, policy: string | null): RateSeen | null {
-  const quotas = new Map(items(policy).map(({ name, value }) => [name, value("q")]));
+  const quotas = new Map(limits(policy).map(({ name, value }) => [name, value("q")]));
   const seen: RateSeen[] = [];
-  for (const { name, value } of items(rateLimit)) {
+  for (const { name, value } of limits(rateLimit)) {
     const [remaining, resetS] = [value("r"), value("t")];
     if (remaining === null || resetS === null) continue;
     const quota = quotas.get(name) ?? CLOUDFLARE_LIMIT;
@@ -29,19 +30,28 @@ export function callsLeft({ remaining, quota }: RateSeen): number {
   return remaining - quota / 10;
 }
 
-interface Item {
+interface Limit {
   readonly name: string;
   value(parameter: string): number | null;
 }
 
-/** The items of a list as these headers hold it: a name each, with parameters. */
-function items(header: string | null): Item[] {
-  const found = (header ?? "").matchAll(/("[^"]*"|[\w*.-]+)((?:\s*;\s*\w+=(?:"[^"]*"|[^;,"]*))*)/g);
-  return [...found].map(([, name = "", parameters = ""]) => ({
-    name: name.replaceAll('"', ""),
-    value(parameter) {
-      const text = new RegExp(`;\\s*${parameter}=(\\d{1,9})\\s*(?:;|$)`).exec(parameters)?.[1];
-      return text === undefined ? null : Number(text);
-    },
-  }));
+/** The limits that a header lists (RFC 9651): a name each, with parameters. None when the header is malformed. */
+function limits(header: string | null): Limit[] {
+  return listed(header ?? "").flatMap(([bare, parameters]) => {
+    if (typeof bare !== "string" && !(bare instanceof Token)) return [];
+    const value = (parameter: string): number | null => {
+      const number = parameters.get(parameter);
+      return typeof number === "number" && Number.isInteger(number) && number >= 0 ? number : null;
+    };
+    return [{ name: bare.toString(), value }];
+  });
+}
+
+function listed(header: string): List {
+  try {
+    return parseList(header);
+  } catch {
+    // The RFC wants a header with any error in it to be ignored as a whole.
+    return [];
+  }
 }

@@ -243,7 +243,7 @@ describe("what Cloudflare asks for", () => {
     ],
     [
       "with spaces, another order, and more",
-      "default; t=7 ;pk=:YWJj:; r=5",
+      "default; t=7;  pk=:YWJj:; r=5",
       null,
       { remaining: 5, resetMs: 7_000, quota: 1_200 },
     ],
@@ -257,6 +257,9 @@ describe("what Cloudflare asks for", () => {
     ["without the count", '"default";t=30', '"default";q=1200;w=300', null],
     ["without the time", '"default";r=30', null, null],
     ["with a count that is none", '"default";r=-1;t=30', null, null],
+    ["with a count that is not whole", '"default";r=1.5;t=30', null, null],
+    ["without a name", '("a" "b");r=1;t=2, 7;r=1;t=2', null, null],
+    ["malformed in any place", '"default";r=1;t=2, "burst";r=', null, null],
     ["nonsense", ";;;,,=r=5;t", "r=", null],
     ["empty", "", "", null],
     ["none", null, null, null],
