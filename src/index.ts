@@ -58,7 +58,7 @@ export default {
     const dependencies: Dependencies = {
       access: accessRules(env),
       identity: ctx.access ?? null,
-      platform: metered(connect(env), env),
+      platform: metered(connect(env), env, request.method),
       databaseRuns: (id) => env.DATABASE_BACKUPS.getByName(id),
       accountRuns: (id) => env.ACCOUNT_COORDINATOR.getByName(id),
       verifications: (id) => env.VERIFICATIONS.getByName(id),
@@ -72,9 +72,13 @@ export default {
   },
 } satisfies ExportedHandler<Env>;
 
-/** What somebody at the HTTP API asks of Cloudflare counts against the account's budget too. */
-function metered(platform: Result<Platform>, env: Env): Result<Platform> {
+/**
+ * What a request to the HTTP API asks of Cloudflare counts against the account's budget. One that only reads has a small
+ * part of that for itself; one that changes something is an admin's, and is work.
+ */
+function metered(platform: Result<Platform>, env: Env, method: string): Result<Platform> {
   if (!platform.ok) return platform;
   const coordinator = coordinatorClient(env.ACCOUNT_COORDINATOR.getByName(platform.value.settings.accountId));
-  return ok({ ...platform.value, api: meteredApi(platform.value.api, coordinator, "reader") });
+  const kind = method === "GET" || method === "HEAD" ? "reader" : "work";
+  return ok({ ...platform.value, api: meteredApi(platform.value.api, coordinator, kind) });
 }

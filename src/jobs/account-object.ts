@@ -1,7 +1,12 @@
-import { DAY_MS } from "../core/time.ts";
+import { DAY_MS, iso } from "../core/time.ts";
 import { DurableObject } from "cloudflare:workers";
 import type { AccountHealth } from "../core/account/account-health.ts";
-import type { DatabaseDescription, AccountRuns, DefaultPolicyView } from "../core/account/account.ts";
+import type {
+  AccountRuns,
+  DatabaseDescription,
+  DefaultPolicyView,
+  KnownNames,
+} from "../core/account/account.ts";
 import type { Coordinator, DatabaseReport, LeaseKind } from "../core/account/coordinator.ts";
 import type { KeyProof } from "../core/account/key-proof.ts";
 import type { SweepAnswer, SweepView } from "../core/account/sweep.ts";
@@ -32,6 +37,9 @@ const WATCHDOG_MS = 30_000;
 
 /** The bucket is asked again for a policy that it did not give. */
 const RECALL_AGAIN_MS = 60_000;
+
+/** So many names are told to whoever looks for the one that was meant. They are compared there, not here. */
+const NAMES_TOLD = 200;
 
 /** So many calls are left to runs that have begun, before the bookmark of another database is asked for. */
 const COMPARISON_SPARES = 24;
@@ -192,6 +200,14 @@ export class AccountObject extends DurableObject implements AccountRuns, Coordin
     if (!loaded.ok) return loaded;
     const entry = this.#registry.get(found.id) ?? found;
     return ok(viewDatabase(entry, this.#registry.changes(entry.id), schedule, platform.now()));
+  }
+
+  async knownNames(wanted: string): Promise<KnownNames> {
+    const listed = this.#listing.listed;
+    return {
+      listedAt: listed === null ? null : iso(listed.at),
+      names: this.#registry.namesLike(wanted, NAMES_TOLD),
+    };
   }
 
   async describe(database: { id: string; name: string }): Promise<Result<DatabaseDescription>> {

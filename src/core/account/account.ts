@@ -33,6 +33,14 @@ export interface DatabaseDescription {
   readonly examinedAt: string | null;
 }
 
+/** Names of databases that are known without asking Cloudflare. */
+export interface KnownNames {
+  /** When the account's databases were listed last; null: never. */
+  readonly listedAt: string | null;
+  /** Those that are about as long as the wanted one first; not all of them. */
+  readonly names: readonly string[];
+}
+
 export interface DefaultPolicyView {
   readonly policy: DefaultPolicy;
   /** What it comes to, everything filled in. */
@@ -54,6 +62,8 @@ export interface AccountRuns {
   setDefaultPolicy(policy: DefaultPolicy, who: string): Promise<Result<DefaultPolicyView>>;
   /** By UUID or name, gone ones included; null for one that the account never had. */
   database(nameOrId: string): Promise<Result<DatabaseDescription | null>>;
+  /** Names to suggest instead of one that is unknown. */
+  knownNames(wanted: string): Promise<KnownNames>;
   /** What is known of a database that the account has, were it nothing. */
   describe(database: { id: string; name: string }): Promise<Result<DatabaseDescription>>;
   /** Replaces the database's own policy. */

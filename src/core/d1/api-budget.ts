@@ -17,9 +17,11 @@ export const DEFAULT_CALLS = 960;
 /** Calls are counted in buckets. One that is partly in the window counts in full: never too few are counted. */
 const BUCKET_MS = 5_000;
 
-/** Somebody at the API may use a tenth of Cloudflare's limit more than work, up to nine tenths of it in all. */
-const READERS_LIMIT = 0.9 * CLOUDFLARE_LIMIT;
-const READERS_MORE = 0.1 * CLOUDFLARE_LIMIT;
+/**
+ * A twentieth of the limit belongs to readers, and the rest to work. Neither takes from the other: however much is read,
+ * no backup waits for it, and while work has used up its part, something can still be read.
+ */
+const READERS_PART = 20;
 
 /** A step makes several calls, and begins anew when one of them is refused: who was refused comes back for so many. */
 const CALLS_A_STEP = 4;
@@ -38,22 +40,28 @@ const NO_ROOM_MS = 30_000;
 
 const moment = z.number();
 
+/** Calls per bucket of 5 s (its number since the epoch), the oldest first. */
+const bucketsSchema = z.array(z.tuple([z.number().int(), z.number().int().nonnegative()]));
+type Buckets = z.infer<typeof bucketsSchema>;
+
 /** Everything that has to be remembered, ready to be stored. */
 export const apiBudgetSchema = z.object({
-  /** Calls per bucket of 5 s (its number since the epoch), the oldest first. */
-  calls: z.array(z.tuple([z.number().int(), z.number().int().nonnegative()])),
-  /** When refused callers were told to come back. */
+  /** What work has called, polls included. */
+  calls: bucketsSchema,
+  /** What readers have called. */
+  read: bucketsSchema,
+  /** When work that was refused was told to come back. */
   waiting: z.array(moment),
   /** Nothing but polls before then. */
   heldUntil: moment.nullable(),
 });
 export type ApiBudget = z.infer<typeof apiBudgetSchema>;
 
-export const NOTHING_CALLED: ApiBudget = { calls: [], waiting: [], heldUntil: null };
+export const NOTHING_CALLED: ApiBudget = { calls: [], read: [], waiting: [], heldUntil: null };
 
 export interface Call {
   readonly kind: CallKind;
-  /** Calls in 5 minutes that work keeps to. */
+  /** Calls in 5 minutes, those of readers included. */
   readonly limit: number;
   /** Exports that run or may begin to: slots held. */
   readonly exports: number;
@@ -65,14 +73,36 @@ export interface Call {
 export function admit(before: ApiBudget, call: Call, now: number): { budget: ApiBudget; waitMs: number } {
   const budget = settled(before, now);
   if (call.kind === "poll") return { budget: counted(budget, now), waitMs: 0 };
-  const limit = limitOf(call);
   const held = budget.heldUntil === null ? 0 : budget.heldUntil - now;
+  if (call.kind === "reader") return admitReader(budget, call, held, now);
+  const limit = call.limit - readersPart(call.limit);
   if (held === 0 && waitFor(1 + call.spare, budget, call.exports, limit, now) === 0)
     return { budget: counted(budget, now), waitMs: 0 };
   const position = budget.waiting.length;
   const wait = Math.max(held, waitInLine(position, budget, call, limit, now)) + (position + 1) * SPREAD_MS;
   const waiting = [...budget.waiting, now + wait].slice(-MOST_WAITING);
   return { budget: { ...budget, waiting }, waitMs: Math.round(wait) };
+}
+
+/** Who reads and is refused takes no place among the work that waits. */
+function admitReader(
+  budget: ApiBudget,
+  { limit }: Call,
+  held: number,
+  now: number,
+): { budget: ApiBudget; waitMs: number } {
+  const read = sumOf(budget.read);
+  if (held === 0 && read < readersPart(limit))
+    return { budget: { ...budget, read: oneMore(budget.read, now) }, waitMs: 0 };
+  // The oldest calls leave the window first, and make room.
+  const [oldest] = budget.read;
+  const leaves =
+    oldest === undefined || read < readersPart(limit) ? 0 : (oldest[0] + 1) * BUCKET_MS + WINDOW_MS - now;
+  return { budget, waitMs: Math.max(held, leaves) + SPREAD_MS };
+}
+
+function readersPart(limit: number): number {
+  return Math.floor(limit / READERS_PART);
 }
 
 /** Nothing but polls for so long. */
@@ -84,7 +114,8 @@ export function slowDown(before: ApiBudget, forMs: number, now: number): ApiBudg
 
 /** Calls made in the last 5 minutes; up to 5 s more of them. */
 export function callsInWindow(budget: ApiBudget, now: number): number {
-  return settled(budget, now).calls.reduce((sum, [, calls]) => sum + calls, 0);
+  const { calls, read } = settled(budget, now);
+  return sumOf(calls) + sumOf(read);
 }
 
 /** The most polls that so many exports can make in so much time: after 1 s, 2 s, then every 4 s. */
@@ -98,10 +129,6 @@ export function pollsWithin(exports: number, ms: number): number {
  */
 export function exportSlots(wished: number, limit: number): number {
   return Math.max(1, Math.min(wished, Math.floor((limit * 3) / 4 / pollsWithin(1, WINDOW_MS))));
-}
-
-function limitOf({ kind, limit }: Call): number {
-  return kind === "reader" ? Math.max(limit, Math.min(limit + READERS_MORE, READERS_LIMIT)) : limit;
 }
 
 /** The wait of somebody before whom so many others have to wait. */
@@ -134,26 +161,35 @@ function waitFor(
 }
 
 function counted(budget: ApiBudget, now: number): ApiBudget {
-  const bucket = Math.floor(now / BUCKET_MS);
-  const last = budget.calls.at(-1);
-  const calls: ApiBudget["calls"] =
-    last?.[0] === bucket
-      ? [...budget.calls.slice(0, -1), [bucket, last[1] + 1]]
-      : [...budget.calls, [bucket, 1]];
-  return { ...budget, calls };
+  return { ...budget, calls: oneMore(budget.calls, now) };
 }
 
-/** Forgets what is over. What lies in the future was counted by a clock that has been put back since. */
-function settled({ calls, waiting, heldUntil }: ApiBudget, now: number): ApiBudget {
-  const current = Math.floor(now / BUCKET_MS);
-  const kept = calls.filter(([bucket]) => (bucket + 1) * BUCKET_MS > now - WINDOW_MS && bucket < current);
-  const latest = calls.reduce((sum, [bucket, made]) => (bucket >= current ? sum + made : sum), 0);
+function oneMore(calls: Buckets, now: number): Buckets {
+  const bucket = Math.floor(now / BUCKET_MS);
+  const last = calls.at(-1);
+  return last?.[0] === bucket ? [...calls.slice(0, -1), [bucket, last[1] + 1]] : [...calls, [bucket, 1]];
+}
+
+function sumOf(calls: Buckets): number {
+  return calls.reduce((sum, [, made]) => sum + made, 0);
+}
+
+function settled({ calls, read, waiting, heldUntil }: ApiBudget, now: number): ApiBudget {
   const isHeld = heldUntil !== null && heldUntil > now;
   return {
-    calls: latest === 0 ? kept : [...kept, [current, latest]],
+    calls: inWindow(calls, now),
+    read: inWindow(read, now),
     waiting: waiting.filter((at) => at > now && at <= now + 2 * LONGEST_HOLD_MS),
     heldUntil: isHeld ? Math.min(heldUntil, now + LONGEST_HOLD_MS) : null,
   };
+}
+
+/** Forgets what is over. What lies in the future was counted by a clock that has been put back since. */
+function inWindow(calls: Buckets, now: number): Buckets {
+  const current = Math.floor(now / BUCKET_MS);
+  const kept = calls.filter(([bucket]) => (bucket + 1) * BUCKET_MS > now - WINDOW_MS && bucket < current);
+  const latest = calls.reduce((sum, [bucket, made]) => (bucket >= current ? sum + made : sum), 0);
+  return latest === 0 ? kept : [...kept, [current, latest]];
 }
 
 /** Whether so many calls, until the count begins anew, are fewer than the polls that these exports need. */
@@ -163,6 +199,6 @@ export function isShort(left: number, resetMs: number, exports: number): boolean
 
 /**
  * Calls of Cloudflare's API, of which the whole account has a budget. A poll of a running export is counted and never
- * refused: a late one loses the export. Work waits; somebody at the API is told to come back.
+ * refused: a late one loses the export. Work waits; who reads at the API does without, or is told to come back.
  */
 export type CallKind = "poll" | "work" | "reader";

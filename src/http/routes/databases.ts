@@ -34,11 +34,12 @@ export const databases = new Hono<ApiEnv>()
   .get("/databases/:db", async (context) => {
     const platform = context.get("platform");
     const account = context.env.accountRuns(platform.settings.accountId);
-    const known = await account.database(context.req.param("db"));
+    const asked = context.req.param("db");
+    const known = await account.database(asked);
     if (!known.ok) return failureProblem(known.failure);
     // One that the account has no more is still known here, with its backups.
     const gone = known.value === null || known.value.goneAt === null ? null : known.value;
-    const found = gone ?? (await findDatabase(platform, context.req.param("db")));
+    const found = gone ?? (await findDatabase(platform, context.env, asked, known.value));
     if (found instanceof Response) return found;
     const { id, name } = found;
     const status = await account.describe({ id, name });
@@ -51,7 +52,7 @@ export const databases = new Hono<ApiEnv>()
     const platform = context.get("platform");
     const body = await readBody(context, backupBody);
     if (!body.ok) return body.response;
-    const found = await findDatabase(platform, context.req.param("db"));
+    const found = await findDatabase(platform, context.env, context.req.param("db"));
     if (found instanceof Response) return found;
     const request = manualRequest(body.value);
     const started = await context.env

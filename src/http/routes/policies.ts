@@ -29,7 +29,7 @@ export const policies = new Hono<ApiEnv>()
     const platform = context.get("platform");
     const body = await readBody(context, policySchema, "required");
     if (!body.ok) return body.response;
-    const found = await findDatabase(platform, context.req.param("db"));
+    const found = await findDatabase(platform, context.env, context.req.param("db"));
     if (found instanceof Response) return found;
     const { id, name } = found;
     const account = accountOf(context.env, platform.settings);

@@ -22,7 +22,7 @@ export const retention = new Hono<ApiEnv>().post("/databases/:db/retention/previ
       ? known.value
       : isUuid(asked)
         ? { id: asked.toLowerCase(), name: null }
-        : await findDatabase(platform, asked);
+        : await findDatabase(platform, context.env, asked);
   if (database instanceof Response) return database;
   // As if it were saved: what is left out follows the default policy, whatever the database's own one is now.
   const shared = await account.defaultPolicy();

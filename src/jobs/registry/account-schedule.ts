@@ -218,7 +218,7 @@ export class AccountSchedule {
 
   /** Whether some database follows the Worker's own triggers. */
   get isFollowed(): boolean {
-    return this.#registry.listed().some((entry) => {
+    return this.#registry.isAnyListed((entry) => {
       return this.isWatched(entry) && this.policyOf(entry.policy).schedule === "trigger";
     });
   }

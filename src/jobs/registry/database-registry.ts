@@ -82,9 +82,25 @@ export class DatabaseRegistry {
     );
   }
 
+  /** Names of databases that the account has now, those first that are about as long as the wanted one. */
+  namesLike(wanted: string, limit: number): string[] {
+    const sql = "SELECT name FROM database WHERE gone = 0 ORDER BY abs(length(name) - ?), name LIMIT ?";
+    return this.#sql
+      .exec<{ name: string }>(sql, wanted.length, limit)
+      .toArray()
+      .map(({ name }) => name);
+  }
+
   /** Those that the account has now. */
   listed(): RegistryEntry[] {
     return this.#read("SELECT entry FROM database WHERE gone = 0 ORDER BY name");
+  }
+
+  /** Whether one of those that the account has now is such; no more of them are read than it takes to tell. */
+  isAnyListed(such: (entry: RegistryEntry) => boolean): boolean {
+    for (const { entry } of this.#sql.exec<{ entry: string }>("SELECT entry FROM database WHERE gone = 0"))
+      if (such(read(entry))) return true;
+    return false;
   }
 
   /** Those that are gone and have been since then or later. */
