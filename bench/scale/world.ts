@@ -109,6 +109,7 @@ export class World {
       schema: () => answer(() => []),
       bookmark: () => answer(() => "bookmark"),
       query: () => answer(() => ({ rows: [], rowsRead: 0 })),
+      queryAll: () => answer(() => []),
       startExport: async () => {
         const failure = await this.#call("work");
         if (failure !== null) return failed(failure);

@@ -30,9 +30,16 @@ async function run(
   if (!wish.success) return invalid(wish.error);
   const queries = "batch" in wish.data ? wish.data.batch : [wish.data];
   const texts = queries.map(({ sql, params }) => ({ sql, params: params ?? [] }));
+  const tooSlow = admission.faults.filter(({ name }) => name === "too-slow");
+  if (tooSlow.some(({ text }) => texts.some(({ sql }) => sql.includes(text))))
+    return failure("sql", EXCEEDED_TIMEOUT);
   const outcome = await databaseStub(env, uuid).queryTexts(texts, admission.now);
   return "error" in outcome ? failure("sql", outcome.error) : success(outcome.results.map(show));
 }
+
+/** What D1 says of a call of more than 30 seconds. */
+const EXCEEDED_TIMEOUT =
+  "D1_ERROR: D1 DB storage operation exceeded timeout which caused object to be reset.";
 
 function asQueryResult({ columns, rows, meta }: StatementResult): object {
   return { results: rowsAsObjects(columns, rows), success: true, meta };

@@ -39,6 +39,7 @@ export const FAULTS = {
     value: "the number of the statement that it precedes",
     text: "the line",
   },
+  "too-slow": { on: ["query", "raw"], text: "what the SQL has in it that takes too long" },
   "import-error": { on: IMPORT, words: true },
   "reset-do": { on: ["import.ingest", "import.poll"] },
   expired: { on: ["download", "upload"] },

@@ -32,15 +32,14 @@ export const schemaRowsSchema = z
 
 export const bookmarkSchema = z.object({ bookmark: z.string().min(1) });
 
-export const queryRowsSchema = z
-  .array(
-    z.object({
-      success: z.literal(true),
-      results: z.array(z.record(z.string(), z.unknown())),
-      meta: z.object({ rows_read: z.number().nonnegative().optional() }).nullish(),
-    }),
-  )
-  .length(1);
+/** An answer to each statement. */
+export const queryRowsSchema = z.array(
+  z.object({
+    success: z.literal(true),
+    results: z.array(z.record(z.string(), z.unknown())),
+    meta: z.object({ rows_read: z.number().nonnegative().optional() }).nullish(),
+  }),
+);
 
 const TOKEN_HINT =
   "Make a token with the permission Account · D1 · Edit for this account (Read is refused for exports), " +

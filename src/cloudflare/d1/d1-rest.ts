@@ -19,6 +19,8 @@ const ANSWER_TIMEOUT_MS = 30_000;
 /** A page of 1,000 databases and a schema of some thousand tables fit; what is longer is not held in memory. */
 const ANSWER_LIMIT = 16 * 1024 * 1024;
 
+const ASKING = "asking the database";
+
 /** D1's REST API, as far as backups need it. The token goes to `baseUrl` and nowhere else. */
 export class D1Rest implements D1Api {
   readonly #account: readonly [baseUrl: string, accountId: string, token: string];
@@ -85,12 +87,22 @@ export class D1Rest implements D1Api {
   }
 
   async query(databaseId: string, sql: string): Promise<Result<QueryAnswer>> {
-    const what = "asking the database";
-    const answer = await this.#call("POST", `/${encodeURIComponent(databaseId)}/query`, { sql }, what);
+    const answers = await this.#ask(databaseId, { sql }, 1);
+    if (!answers.ok) return answers;
+    const [first] = answers.value;
+    return first === undefined ? failed(unreadable(ASKING)) : ok(first);
+  }
+
+  async queryAll(databaseId: string, statements: readonly string[]): Promise<Result<QueryAnswer[]>> {
+    return this.#ask(databaseId, { batch: statements.map((sql) => ({ sql })) }, statements.length);
+  }
+
+  async #ask(databaseId: string, body: object, statements: number): Promise<Result<QueryAnswer[]>> {
+    const answer = await this.#call("POST", `/${encodeURIComponent(databaseId)}/query`, body, ASKING);
     if (!answer.ok) return answer;
-    const [read] = queryRowsSchema.safeParse(answer.value.result).data ?? [];
-    if (read === undefined) return failed(unreadable(what));
-    return ok({ rows: read.results, rowsRead: read.meta?.rows_read ?? null });
+    const read = queryRowsSchema.safeParse(answer.value.result).data;
+    if (read?.length !== statements) return failed(unreadable(ASKING));
+    return ok(read.map(({ results, meta }) => ({ rows: results, rowsRead: meta?.rows_read ?? null })));
   }
 
   startExport(databaseId: string, options: ExportOptions): Promise<Result<ExportAnswer>> {

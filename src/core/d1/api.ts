@@ -38,6 +38,11 @@ export interface D1Api {
   bookmark(databaseId: string): Promise<Result<string>>;
   /** Runs one statement that only reads. */
   query(databaseId: string, sql: string): Promise<Result<QueryAnswer>>;
+  /**
+   * Runs statements that only read, in one call and on one state of the database. An answer to each, in their order; one
+   * that fails, or 30 seconds for all of them together, fails them all.
+   */
+  queryAll(databaseId: string, statements: readonly string[]): Promise<Result<QueryAnswer[]>>;
   startExport(databaseId: string, options: ExportOptions): Promise<Result<ExportAnswer>>;
   pollExport(databaseId: string, options: ExportOptions, bookmark: string): Promise<Result<ExportAnswer>>;
   /** The same API, which also tells what the headers of each answer say of Cloudflare's limits. */

@@ -69,18 +69,48 @@ export function alteredHazards(table: string, counts: { text: number; integers: 
 
 /** What was found, when the database was written to between the dump and the last question. */
 export function ofLaterState(hazards: readonly Hazard[]): Hazard[] {
-  return hazards.map((hazard) => ({
-    ...hazard,
-    count: null,
-    detail: `${hazard.detail} (${hazard.count} were counted shortly after the dump, when the database had been written to; how many the dump holds was not counted.)`,
-  }));
+  return hazards.map((hazard) =>
+    hazard.kind === NOT_EXAMINED
+      ? hazard
+      : {
+          ...hazard,
+          count: null,
+          detail: `${hazard.detail} (${hazard.count} were counted shortly after the dump, when the database had been written to; how many the dump holds was not counted.)`,
+        },
+  );
 }
 
-export function notExamined(why: string): Hazard {
+const NOT_EXAMINED = "not-examined";
+
+/** Of one table, or of all that were not asked about. */
+export function notExamined(why: string, table: string | null = null): Hazard {
+  const what = table === null ? "" : " in this table";
   return {
-    kind: "not-examined",
-    table: null,
+    kind: NOT_EXAMINED,
+    table,
     count: null,
-    detail: `The database was to be asked for values that D1's dumps alter, but ${why} The backup itself is whole.`,
+    detail: `The database was to be asked for values that D1's dumps alter${what}, but ${why} The backup itself is whole.`,
   };
+}
+
+/** So many findings name their table. Those beyond are told in one for each kind: a run's state has to stay small. */
+const MOST_NAMED = 500;
+
+/** What was found so far, and more of it. */
+export function withFindings(found: readonly Hazard[], more: readonly Hazard[]): Hazard[] {
+  const all = [...found];
+  for (const hazard of more) {
+    if (all.filter(({ table }) => table !== null).length < MOST_NAMED) {
+      all.push(hazard);
+      continue;
+    }
+    const at = all.findIndex(({ kind, table }) => kind === hazard.kind && table === null);
+    const sum = (all[at]?.count ?? 0) + (hazard.count ?? 1);
+    const unit = hazard.count === null ? "tables" : "rows";
+    const detail = `In further tables, which are too many to be named: so many ${unit} of them. ${hazard.detail}`;
+    const summed = { ...hazard, table: null, count: sum, detail };
+    if (at < 0) all.push(summed);
+    else all[at] = { ...summed, detail: all[at]?.detail ?? detail };
+  }
+  return all;
 }

@@ -14,7 +14,7 @@ import type { BackupRequest } from "./request.ts";
  * anywhere. Times are milliseconds since the epoch. Change the shape, change the number: a deploy in the
  * middle of a run that does not know its state begins that run anew.
  */
-export const STATE_VERSION = 2;
+export const STATE_VERSION = 3;
 
 const at = z.number().int();
 const count = z.number().int().nonnegative();
@@ -72,8 +72,9 @@ const phaseSchema = z.discriminatedUnion("at", [
     dump: finishedExportSchema,
     copy: copySchema,
     startedAt: at,
-    /** So many of the tables have been asked. */
+    /** So many of the tables have been asked about, or given up. */
     asked: count,
+    pace: z.object({ tables: count, suspectsEnd: count }),
     rowsRead: count,
     found: z.array(hazardSchema),
     rows: z.array(z.tuple([z.string(), count])),

@@ -43,6 +43,7 @@ export function meteredApi(api: D1Api, coordinator: CallLimiter, kind: Exclude<C
     schema: (id) => metered(() => watched.schema(id)),
     bookmark: (id) => metered(() => watched.bookmark(id)),
     query: (id, sql) => metered(() => watched.query(id, sql)),
+    queryAll: (id, statements) => metered(() => watched.queryAll(id, statements)),
     startExport: (id, options) => metered(() => watched.startExport(id, options)),
     async pollExport(id, options, bookmark) {
       void quietly(() => coordinator.acquireCall("poll"), 0);

@@ -1,13 +1,20 @@
 import { z } from "zod";
 import {
+  afterAnswer,
+  afterFailure,
+  describable,
+  type Question,
+  questionsOf,
+} from "../../core/dump/examine-batches.ts";
+import {
   alteredHazards,
-  alteredQuestion,
   columnsQuestion,
   notExamined,
   ofLaterState,
+  withFindings,
 } from "../../core/dump/examine.ts";
 import type { Hazard } from "../../core/dump/hazards.ts";
-import { failed, type Failure, ok, type Result } from "../../core/failure.ts";
+import { failed, type Failure, type FailureCode, ok, type Result } from "../../core/failure.ts";
 import type { Platform } from "../../core/platform.ts";
 import type { PhaseOf, Run } from "../../core/run/run.ts";
 import { advance } from "../../core/run/transitions.ts";
@@ -17,19 +24,17 @@ import { notUnderstood, type StepContext, type StepOutcome } from "./step.ts";
 /** The dump's address is valid for an hour: so much of it is given to the questions. */
 const EXAMINE_LIMIT_MS = 10 * 60_000;
 
-/** So many tables are asked about in one step, if that does not take long. */
-const TABLES_A_STEP = 10;
-const STEP_MS = 60_000;
-
-/** A question that fails is put so often. */
+/** A call that fails is made so often, when it is no table's fault; one about a single table as often as that. */
 const TRIES = 3;
+const TRIES_OF_ONE = 2;
 
 const columnSchema = z.object({ table: z.string(), name: z.string() });
 const countsSchema = z.object({ total: z.number(), text: z.number(), integers: z.number() });
 
 /**
- * Asks the database about the next few tables. Right after the export, so that the answers belong to the dump: the bookmark
- * tells at the end whether they do. Whatever goes wrong here costs the answers, never the backup.
+ * Asks the database about the next tables: for their columns in one call, and for all of their rows in another. Right
+ * after the export, so that the answers belong to the dump: the bookmark tells at the end whether they do. Whatever goes
+ * wrong here costs answers, never the backup; what was answered is saved with each step and is not asked again.
  */
 export async function examining(
   run: Run,
@@ -37,35 +42,37 @@ export async function examining(
   context: StepContext,
 ): Promise<Result<StepOutcome>> {
   const { platform } = context;
-  const now = platform.now();
-  const tables = (run.tables ?? []).slice(phase.asked, phase.asked + TABLES_A_STEP);
-  if (tables.length === 0) return concluded(run, phase, context);
-  if (now - phase.startedAt > EXAMINE_LIMIT_MS) {
-    const why = `${phase.asked} of ${run.tables?.length ?? 0} tables took more than ${EXAMINE_LIMIT_MS / 60_000} minutes.`;
-    return ok(copyOn(run, phase, [...phase.found, notExamined(why)], null, context));
+  const startedAt = platform.now();
+  const tables = run.tables ?? [];
+  const [first] = tables.slice(phase.asked);
+  if (first === undefined) return concluded(run, phase, context);
+  if (startedAt - phase.startedAt > EXAMINE_LIMIT_MS) {
+    const why = `${phase.asked} of ${tables.length} tables took more than ${EXAMINE_LIMIT_MS / 60_000} minutes.`;
+    return concluded(run, { ...phase, found: [...phase.found, notExamined(why)] }, context);
   }
-  const columns = await columnsOf(run, tables, platform);
+  const described = describable(tables.slice(phase.asked, phase.asked + phase.pace.tables));
+  const columns = await columnsOf(run, described, platform);
   if (!columns.ok) return onFailure(run, phase, columns.failure, context);
-  let grown = phase;
-  for (const table of tables) {
-    const asked = await ask(run, table, columns.value.get(table) ?? [], platform);
-    if (!asked.ok) {
-      // What was answered so far is not asked again.
-      if (grown === phase) return onFailure(run, phase, asked.failure, context);
-      break;
-    }
-    const { hazards, rows, rowsRead } = asked.value;
-    grown = {
-      ...grown,
-      asked: grown.asked + 1,
-      rowsRead: grown.rowsRead + rowsRead,
-      found: [...grown.found, ...hazards],
-      rows: [...grown.rows, ...rows],
-    };
-    if (platform.now() - now > STEP_MS) break;
-  }
-  return ok({ run: advance(run, grown, platform.now()) });
+  const batch = questionsOf(described, columns.value);
+  if (batch.tables === 0) return ok({ run: giveUpTable(run, phase, first, TOO_LONG, startedAt) });
+  const answered = await ask(run, batch.questions, platform);
+  if (!answered.ok)
+    return unanswered(run, phase, described.slice(0, batch.tables), answered.failure, context);
+  const { hazards, rows, rowsRead } = answered.value;
+  const now = platform.now();
+  const asked = phase.asked + batch.tables;
+  const grown: PhaseOf<"examining"> = {
+    ...phase,
+    asked,
+    pace: afterAnswer(phase.pace, asked, batch.tables, now - startedAt),
+    rowsRead: phase.rowsRead + rowsRead,
+    found: withFindings(phase.found, hazards),
+    rows: [...phase.rows, ...rows],
+  };
+  return ok({ run: advance(run, grown, now) });
 }
+
+const TOO_LONG = "the question about it would be longer than D1 takes.";
 
 /** The names of the tables' columns, in one question. A table that was dropped meanwhile has none. */
 async function columnsOf(
@@ -73,32 +80,78 @@ async function columnsOf(
   tables: readonly string[],
   { api }: Platform,
 ): Promise<Result<Map<string, string[]>>> {
+  const columns = new Map<string, string[]>();
+  if (tables.length === 0) return ok(columns);
   const described = await api.query(run.databaseId, columnsQuestion(tables));
   if (!described.ok) return described;
   const rows = z.array(columnSchema).safeParse(described.value.rows);
   if (!rows.success) return failed(notUnderstood());
-  const columns = new Map<string, string[]>();
-  for (const { table, name } of rows.data) columns.set(table, [...(columns.get(table) ?? []), name]);
+  for (const { table, name } of rows.data) {
+    const names = columns.get(table);
+    if (names === undefined) columns.set(table, [name]);
+    else names.push(name);
+  }
   return ok(columns);
 }
 
 async function ask(
   run: Run,
-  table: string,
-  columns: readonly string[],
+  questions: readonly Question[],
   { api }: Platform,
 ): Promise<Result<{ hazards: Hazard[]; rows: [string, number][]; rowsRead: number }>> {
-  // Dropped since the preflight: nothing left to ask.
-  if (columns.length === 0) return ok({ hazards: [], rows: [], rowsRead: 0 });
-  const answered = await api.query(run.databaseId, alteredQuestion(table, columns));
+  const found: { hazards: Hazard[]; rows: [string, number][]; rowsRead: number } = {
+    hazards: [],
+    rows: [],
+    rowsRead: 0,
+  };
+  if (questions.length === 0) return ok(found);
+  const answered = await api.queryAll(
+    run.databaseId,
+    questions.map(({ sql }) => sql),
+  );
   if (!answered.ok) return answered;
-  const counts = countsSchema.safeParse(answered.value.rows[0]);
-  if (!counts.success) return failed(notUnderstood());
-  return ok({
-    hazards: alteredHazards(table, counts.data),
-    rows: [[table, counts.data.total]],
-    rowsRead: answered.value.rowsRead ?? 0,
-  });
+  for (const [index, { table }] of questions.entries()) {
+    const answer = answered.value[index];
+    const counts = countsSchema.safeParse(answer?.rows[0]);
+    if (!counts.success) return failed(notUnderstood());
+    found.hazards.push(...alteredHazards(table, counts.data));
+    found.rows.push([table, counts.data.total]);
+    found.rowsRead += answer?.rowsRead ?? 0;
+  }
+  return ok(found);
+}
+
+/** These failures say nothing of the tables that were asked about. */
+const NO_TABLES_FAULT: readonly FailureCode[] = ["api-budget-spent", "api-rate-limited", "database-busy"];
+
+/**
+ * Fewer tables at once, so that the one that spoils the call does not take the answers of the others with it: it may be
+ * too big to be read in 30 seconds, or was dropped since. That one alone is given up, by its name.
+ */
+function unanswered(
+  run: Run,
+  phase: PhaseOf<"examining">,
+  tables: readonly string[],
+  failure: Failure,
+  context: StepContext,
+): Result<StepOutcome> {
+  const [first = "", ...others] = tables;
+  if (NO_TABLES_FAULT.includes(failure.code)) return onFailure(run, phase, failure, context);
+  const now = context.platform.now();
+  if (others.length > 0) {
+    const pace = afterFailure(phase.asked, tables.length);
+    return ok({ run: advance(run, { ...phase, pace }, now) });
+  }
+  const again = failure.retryable && failure.code !== "sql-error" && run.attempt + 1 < TRIES_OF_ONE;
+  return again ? failed(failure) : ok({ run: giveUpTable(run, phase, first, failureText(failure), now) });
+}
+
+/** On to the tables behind this one, which is told by its name. */
+function giveUpTable(run: Run, phase: PhaseOf<"examining">, table: string, why: string, now: number): Run {
+  const asked = phase.asked + 1;
+  const pace = afterAnswer(phase.pace, asked, 1, 0);
+  const found = withFindings(phase.found, [notExamined(why, table)]);
+  return advance(run, { ...phase, asked, pace, found }, now);
 }
 
 /** The same question later, when that may help and there is time; else the backup goes on without the answers. */
@@ -109,7 +162,7 @@ function onFailure(
   context: StepContext,
 ): Result<StepOutcome> {
   if (mayPass(run, phase, failure, context.platform.now())) return failed(failure);
-  return ok(copyOn(run, phase, [notExamined(failureText(failure))], null, context));
+  return ok(copyOn(run, phase, [...phase.found, notExamined(failureText(failure))], null, context));
 }
 
 async function concluded(
@@ -122,29 +175,36 @@ async function concluded(
   if (!bookmark.ok && mayPass(run, phase, bookmark.failure, platform.now())) return bookmark;
   if (!bookmark.ok) {
     const why = `whether the answers belong to this dump could not be told: ${failureText(bookmark.failure)}`;
-    return ok(copyOn(run, phase, [notExamined(why)], null, context));
+    return ok(copyOn(run, phase, [...phase.found, notExamined(why)], null, context));
   }
   const same = bookmark.value === phase.dump.bookmark;
   const found = same ? phase.found : ofLaterState(phase.found);
-  const rows = same ? phase.rows : [];
-  return ok(copyOn(run, { ...phase, rows }, found, iso(platform.now()), context));
+  return ok(copyOn(run, phase, found, { now: platform.now(), same }, context));
 }
 
-/** On to the copy, with what was found. Tried counts as done: a table too big to ask is not read every night. */
+/**
+ * On to the copy, with what was found; `answers` is null when they were not tied to a state of the database. Tried counts
+ * as done: a table too big to ask is not read every night.
+ */
 function copyOn(
   run: Run,
   phase: PhaseOf<"examining">,
   found: Hazard[],
-  at: string | null,
+  answers: { now: number; same: boolean } | null,
   { platform }: StepContext,
 ): StepOutcome {
   const now = platform.now();
-  const { dump, copy, asked, rowsRead } = phase;
-  // Answers that were not tied to the dump's state prove nothing about its rows.
-  const rows = at === null ? [] : phase.rows;
-  const known: Run = { ...run, examined: { at, tables: asked, rowsRead, found, rows } };
+  const { dump, copy, rowsRead } = phase;
+  const examined = {
+    at: answers === null ? null : iso(answers.now),
+    tables: phase.rows.length,
+    rowsRead,
+    found,
+    // Counted in another state than the dump's, they prove nothing about its rows.
+    rows: answers?.same === true ? phase.rows : [],
+  };
   return {
-    run: advance(known, { at: "copying", dump, copy, waiting: false }, now),
+    run: advance({ ...run, examined }, { at: "copying", dump, copy, waiting: false }, now),
     record: { examinedAt: now },
   };
 }

@@ -4,8 +4,11 @@ import {
   alteredHazards,
   alteredQuestion,
   columnsQuestion,
+  notExamined,
   ofLaterState,
+  withFindings,
 } from "../../../src/core/dump/examine.ts";
+import type { Hazard } from "../../../src/core/dump/hazards.ts";
 
 /** Asks a real SQLite, as a step asks D1. */
 function ask(schema: string, table: string, rows: string): { text: number; integers: number } {
@@ -78,5 +81,21 @@ describe("the database is asked for values that its dump alters", () => {
     const [hazard] = ofLaterState(alteredHazards("t", { text: 3, integers: 0 }));
     expect(hazard).toMatchObject({ kind: "altered-text", table: "t", count: null });
     expect(hazard?.detail).toContain("3 were counted");
+  });
+
+  it("names no more tables than fit into a run's state, and counts the others together", () => {
+    let found: Hazard[] = [];
+    for (let i = 0; i < 700; i++) {
+      found = withFindings(found, alteredHazards(`t${i}`, { text: 2, integers: 0 }));
+      if (i % 100 === 0) found = withFindings(found, [notExamined("it failed.", `u${i}`)]);
+    }
+    expect(found.filter(({ table }) => table !== null)).toHaveLength(500);
+    const summed = found.filter(({ table }) => table === null);
+    expect(summed.map(({ kind, count }) => [kind, count])).toEqual([
+      ["altered-text", 410],
+      ["not-examined", 2],
+    ]);
+    expect(summed[0]?.detail).toContain("further tables");
+    expect(JSON.stringify(found).length).toBeLessThan(200_000);
   });
 });

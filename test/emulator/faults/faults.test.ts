@@ -95,6 +95,18 @@ describe("what can strike anything", () => {
     expect(result[0]?.results).toEqual([{ a: 1 }]);
   });
 
+  it("too-slow: a call with the named SQL in it ends as one that took too long, and changes nothing", async () => {
+    const uuid = await database("CREATE TABLE t (a)");
+    await faults(uuid, { on: "query", fault: "too-slow", text: "2" });
+    const batch = [{ sql: "INSERT INTO t VALUES (1)" }, { sql: "INSERT INTO t VALUES (2)" }];
+    const refused = await api("POST", `/${uuid}/query`, { batch });
+    expect(refused.errors).toEqual([{ code: 7500, message: expect.stringContaining("exceeded timeout") }]);
+    const { result } = await api<{ results: unknown[] }[]>("POST", `/${uuid}/query`, {
+      sql: "SELECT count(*) AS rows FROM t",
+    });
+    expect(result[0]?.results).toEqual([{ rows: 0 }]);
+  });
+
   it("slow: takes its time", async () => {
     await faults("*", { on: "list", fault: "slow", value: 120 });
     const startedAt = Date.now();

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { Manifest } from "../../../src/core/backup/manifest.ts";
 import type { Hazard } from "../../../src/core/dump/hazards.ts";
-import { createDatabase, runSql, setFaults } from "../kit/emulated-account.ts";
+import { createDatabase, type Fault, runSql, setFaults, stateOf } from "../kit/emulated-account.ts";
 import {
   advanceDays,
   backUp,
@@ -14,10 +15,31 @@ import {
   viewOf,
 } from "../kit/run-driver.ts";
 
-const ALTERED = `
+const ALTERED_NOTES = `
   CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT, big INTEGER);
   INSERT INTO notes (text, big) VALUES ('a' || char(10) || 'b\\n', 1), ('fine', 9007199254740993), ('fine', 2);
-  CREATE TABLE plain (a); INSERT INTO plain VALUES (1);`;
+`;
+const ALTERED = `${ALTERED_NOTES} CREATE TABLE plain (a); INSERT INTO plain VALUES (1);`;
+
+const ALTERED_KINDS = [
+  ["altered-text", "notes", 1],
+  ["altered-integers", "notes", 1],
+];
+
+/** So many tables of a row each. */
+function tablesOf(many: number, name = "t"): string {
+  const tables = Array.from({ length: many }, (_, i) => `"${name} ${i}'s"`);
+  return tables.map((table) => `CREATE TABLE ${table} (a); INSERT INTO ${table} VALUES (1);`).join("");
+}
+
+/** The manifest of a backup that is examined while these faults strike. */
+async function examinedUnder(database: { id: string }, faults: readonly Fault[]): Promise<Manifest> {
+  const id = await startBackup(database.id, { examine: true });
+  await drive(database.id, (run) => run.phase.at === "examining");
+  await setFaults(database.id, faults);
+  await drive(database.id, isOver);
+  return manifestOf((await viewOf(id)).backupId);
+}
 
 beforeEach(() => holdTheClock());
 afterEach(() => vi.useRealTimers());
@@ -68,22 +90,60 @@ describe("values that D1's dump alters without a trace", () => {
     expect(manifest.examined).toBeNull();
   });
 
-  it("are asked for again when the database fails to answer once, and of many tables, some at a time", async () => {
-    const tables = Array.from(
-      { length: 23 },
-      (_, i) => `CREATE TABLE "t ${i}'s" (a); INSERT INTO "t ${i}'s" VALUES (1);`,
-    );
-    const database = await createDatabase(ALTERED + tables.join(""));
-    const id = await startBackup(database.id, { examine: true });
-    await drive(database.id, (run) => run.phase.at === "examining");
-    await setFaults(database.id, [{ on: "query", fault: "status", value: 500, times: 1, skip: 5 }]);
-    await drive(database.id, isOver);
-    const manifest = await manifestOf((await viewOf(id)).backupId);
-    expect(examinedKinds(manifest.hazards)).toEqual([
-      ["altered-text", "notes", 1],
-      ["altered-integers", "notes", 1],
+  it("are asked for again when the database fails to answer once", async () => {
+    const database = await createDatabase(ALTERED + tablesOf(23));
+    const manifest = await examinedUnder(database, [
+      { on: "query", fault: "status", value: 500, times: 1, skip: 1 },
     ]);
+    expect(examinedKinds(manifest.hazards)).toEqual(ALTERED_KINDS);
     expect(manifest.examined).toMatchObject({ tables: 25 });
+  });
+
+  it("are asked for in two dozen calls, of 1,200 tables", async () => {
+    const database = await createDatabase(tablesOf(1_199) + ALTERED_NOTES);
+    await startBackup(database.id, { examine: true });
+    await drive(database.id, ({ phase }) => phase.at === "examining");
+    const before = await stateOf(database.id);
+    const run = await drive(database.id, ({ phase }) => phase.at === "copying");
+    const { queries } = await stateOf(database.id);
+    expect(queries - before.queries).toBe(24);
+    expect(run.examined?.rows).toHaveLength(1_200);
+    expect(examinedKinds(run.examined?.found ?? [])).toEqual(ALTERED_KINDS);
+  }, 60_000);
+
+  it("are told to be unknown of a table that takes too long to be read, by its name, and counted in all others", async () => {
+    const database = await createDatabase(tablesOf(40) + ALTERED_NOTES + tablesOf(40, "u"));
+    const before = await stateOf(database.id);
+    const manifest = await examinedUnder(database, [
+      { on: "query", fault: "too-slow", text: `FROM "t 33's"` },
+      { on: "query", fault: "too-slow", text: `FROM "u 7's"` },
+    ]);
+    expect(examinedKinds(manifest.hazards)).toEqual([
+      ["not-examined", "t 33's", null],
+      ...ALTERED_KINDS,
+      ["not-examined", "u 7's", null],
+    ]);
+    expect(manifest.hazards[0]?.detail).toContain("exceeded timeout");
+    expect(manifest.examined).toMatchObject({ tables: 79 });
+    const { queries } = await stateOf(database.id);
+    expect(queries - before.queries).toBeLessThan(60);
+  }, 30_000);
+
+  it("are told to be unknown of a table whose question would be longer than D1 takes", async () => {
+    const columns = Array.from({ length: 100 }, (_, i) => `"${"c".repeat(150)}${i}"`);
+    const database = await createDatabase(`CREATE TABLE wide (${columns.join(", ")});${ALTERED_NOTES}`);
+    const manifest = await examinedUnder(database, []);
+    expect(examinedKinds(manifest.hazards)).toEqual([["not-examined", "wide", null], ...ALTERED_KINDS]);
+    expect(manifest.hazards[0]?.detail).toContain("longer than D1 takes");
+  });
+
+  it("do not stop the examination at a table that is gone", async () => {
+    const database = await createDatabase(`CREATE TABLE gone (a);${tablesOf(3)}`);
+    await startBackup(database.id, { examine: true });
+    await drive(database.id, ({ phase }) => phase.at === "examining");
+    await runSql(database.id, "DROP TABLE gone");
+    const run = await drive(database.id, ({ phase }) => phase.at === "copying");
+    expect(run.examined).toMatchObject({ tables: 3, found: [] });
   });
 
   it("are asked for once a week, and never every night", async () => {

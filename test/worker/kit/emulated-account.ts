@@ -9,6 +9,9 @@ export interface Fault {
   readonly times?: number;
   readonly skip?: number;
   readonly value?: number;
+  readonly code?: number;
+  readonly message?: string;
+  readonly text?: string;
 }
 
 async function control(method: string, path: string, body?: unknown): Promise<unknown> {
@@ -65,6 +68,7 @@ const stateSchema = z.object({
   longestPollGapMs: z.number().nullable(),
   exporting: z.boolean(),
   downloads: z.number(),
+  queries: z.number(),
   bearerSeenOnSignedUrl: z.number(),
 });
 

@@ -102,4 +102,14 @@ describe("an answer that is none of Cloudflare's", () => {
       expect(polled).toMatchObject({ ok: false, failure: { code: "api-answer-invalid" } });
     },
   );
+
+  it("is refused when it answers fewer statements than were asked", async () => {
+    const one = { success: true, results: [{ rows: 1 }], meta: {} };
+    const statements = ["SELECT 1", "SELECT 2"];
+    expect(await answering(envelope([one])).queryAll("id", statements)).toMatchObject({
+      ok: false,
+      failure: { code: "api-answer-invalid" },
+    });
+    expect(await answering(envelope([one, one])).queryAll("id", statements)).toMatchObject({ ok: true });
+  });
 });
