@@ -1,5 +1,7 @@
-import { Hono } from "hono";
+import { type Context, Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
+import { methodNotAllowed } from "hono/method-not-allowed";
+import { secureHeaders } from "hono/secure-headers";
 import { describeException } from "../core/failure.ts";
 import { authenticate } from "./auth.ts";
 import type { ApiEnv } from "./dependencies.ts";
@@ -30,7 +32,6 @@ const routes = new Hono<ApiEnv>()
     context.set("platform", platform.value);
     await next();
     context.header("Cache-Control", "no-store");
-    context.header("X-Content-Type-Options", "nosniff");
     return undefined;
   })
   .use(refuseQueries)
@@ -44,12 +45,26 @@ const routes = new Hono<ApiEnv>()
   .route("/", orphans)
   .route("/", keyProof);
 
-export const api = new Hono<ApiEnv>()
+/**
+ * Whoever may write to the bucket must not act in the browser of whoever opens a file of it: no answer runs anything,
+ * and each is what its type says. Whether the whole host has to be reached by HTTPS is for its owner to say.
+ */
+const secured = secureHeaders({
+  contentSecurityPolicy: { sandbox: [], defaultSrc: ["'none'"] },
+  strictTransportSecurity: false,
+});
+
+const allRoutes = new Hono<ApiEnv>()
   .route("/api", routes)
   .route("/", healthz)
   .get("/", (context) =>
     context.text("d1-nightly backs up D1 databases to R2. Its API is below /api; it takes a bearer token.\n"),
-  )
+  );
+
+export const api = new Hono<ApiEnv>()
+  .use(secured)
+  .use(methodNotAllowed({ app: allRoutes, onMethodNotAllowed: wrongMethod }))
+  .route("/", allRoutes)
   .notFound((context) =>
     problem({
       title: "Nothing here",
@@ -77,6 +92,20 @@ function bodyTooLarge(): Response {
     detail: `A request's body may have ${BODY_LIMIT} bytes.`,
     hint: "No request of this API needs more: send only the fields that the README names.",
   });
+}
+
+function wrongMethod(context: Context<ApiEnv>, methods: string[]): Response {
+  const allowed = methods.join(", ");
+  return problem(
+    {
+      title: "Not by this method",
+      status: 405,
+      code: "method-not-allowed",
+      detail: `There is no ${context.req.method} ${context.req.path.slice(0, 200)}.`,
+      hint: `This path takes ${allowed}. The README lists the routes of the API.`,
+    },
+    { Allow: allowed },
+  );
 }
 
 /** For typed clients: `hc<Api>(url)`. */

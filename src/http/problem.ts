@@ -2,7 +2,7 @@ import type { Failure, FailureCode } from "../core/failure.ts";
 
 export interface Problem {
   readonly title: string;
-  readonly status: 400 | 401 | 403 | 404 | 409 | 413 | 416 | 500 | 502 | 503;
+  readonly status: 400 | 401 | 403 | 404 | 405 | 409 | 413 | 416 | 500 | 502 | 503;
   readonly detail: string;
   /** What to do about it. */
   readonly hint: string;

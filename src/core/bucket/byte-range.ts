@@ -64,7 +64,6 @@ export function answerOf(
         ...headers,
         "Content-Length": String(length),
         "Content-Disposition": create(fileName.toWellFormed()),
-        ...ALONE,
       };
       if (wanted.kind === "whole") return { status: 200, headers: contained };
       const range = `bytes ${offset}-${offset + length - 1}/${of.bytes}`;
@@ -72,15 +71,6 @@ export function answerOf(
     }
   }
 }
-
-/**
- * Whoever may write to the bucket must not act in the browser of whoever opens a file of it: a download is saved, is
- * what its name says, and runs nothing.
- */
-const ALONE = {
-  "Content-Security-Policy": "sandbox; default-src 'none'",
-  "X-Content-Type-Options": "nosniff",
-};
 
 /** A range of what is made of pieces one behind the other: which of them it takes bytes from, and which bytes of each. */
 export function acrossPieces<Piece>(

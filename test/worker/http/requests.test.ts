@@ -50,3 +50,57 @@ describe("an id that no key of the bucket can hold", () => {
     });
   });
 });
+
+describe("a method that a path does not take", () => {
+  it.each([
+    ["PUT", "/api/databases", "GET, HEAD"],
+    ["DELETE", "/api/runs/shop.20260101T000000Z", "GET, HEAD"],
+    ["GET", "/api/databases/shop/backups", "POST"],
+    ["HEAD", "/api/databases/shop/backups", "POST"],
+    ["OPTIONS", "/api/orphans", "GET, HEAD, POST, DELETE"],
+    ["PATCH", "/api/policy", "GET, HEAD, PUT"],
+    ["POST", "/healthz", "GET, HEAD"],
+  ])("%s %s is told which ones it takes", async (method, path, allow) => {
+    const response = await call(path, { method });
+    expect([response.status, response.headers.get("Allow")]).toEqual([405, allow]);
+    const text = await response.text();
+    if (method === "HEAD") expect(text).toBe("");
+    else expect(JSON.parse(text)).toMatchObject({ code: "method-not-allowed" });
+  });
+
+  it("is told to nobody without a token", async () => {
+    const response = await call("/api/databases", { method: "PUT", headers: { Authorization: "" } });
+    expect([response.status, response.headers.get("Allow")]).toEqual([401, null]);
+  });
+
+  it.each(["/api/databses", "/api/databases/shop/backups/1", "/nothing"])(
+    "is not the matter where there is no such path: %s",
+    async (path) => {
+      expect(await problemOf(path, { method: "PUT" })).toMatchObject({
+        status: 404,
+        code: "route-not-found",
+      });
+    },
+  );
+});
+
+describe("no answer runs anything in a browser, or is taken for what it is not", () => {
+  it.each([
+    ["a list", "/api/databases", 200],
+    ["the status", "/healthz", 200],
+    ["the front door", "/", 200],
+    ["a query that no route knows", "/api/databases?x=1", 400],
+    ["a path that there is not", "/api/absent", 404],
+  ])("%s", async (_, path, status) => {
+    const response = await call(path);
+    await response.body?.cancel();
+    expect(response.status).toBe(status);
+    expect(Object.fromEntries(response.headers)).toMatchObject({
+      "content-security-policy": "sandbox; default-src 'none'",
+      "x-content-type-options": "nosniff",
+      "x-frame-options": "SAMEORIGIN",
+      "referrer-policy": "no-referrer",
+    });
+    expect(response.headers.get("Strict-Transport-Security")).toBeNull();
+  });
+});
