@@ -83,6 +83,7 @@ async function encryption(): Promise<Record<string, string>> {
 }
 
 const e2e = {
+  globalSetup: "test/kit/programs.ts",
   include: ["test/e2e/**/*.test.ts"],
   testTimeout: 120_000,
   hookTimeout: 120_000,
@@ -94,6 +95,7 @@ const report = process.env["VITEST_JSON"];
 
 export default defineConfig({
   test: {
+    globalSetup: "test/kit/temporary-folder.ts",
     reporters: report === undefined ? ["default"] : ["default", ["json", { outputFile: report }]],
     projects: [
       // Pure: nothing to keep apart.

@@ -1,4 +1,3 @@
-import { execFileSync } from "node:child_process";
 import {
   cpSync,
   existsSync,
@@ -11,12 +10,13 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { generateX25519Identity, identityToRecipient } from "age-encryption";
 import { FORMAT_VERSION } from "../src/core/backup/manifest.ts";
 import type { Policy } from "../src/core/policy/policy.ts";
 import { type Database, EmulatedAccount, LocalWorker } from "./real-backups.ts";
 
 // Makes the golden backups: folders as this release writes them, kept so that every later release can be held
-// against them. They are made once for a format version. Needs age-keygen.
+// against them. They are made once for a format version.
 
 /** A database, and the questions whose answers tell whether it is itself. */
 interface Source {
@@ -108,11 +108,11 @@ try {
 async function makeAll(): Promise<void> {
   const account = await EmulatedAccount.start(scratch);
   running.push(account);
-  const key = execFileSync("age-keygen", { stdio: ["ignore", "pipe", "ignore"] }).toString();
-  const keyFile = `# A test key: it protects nothing, and lies beside what it opens.\n${secretOf(key)}\n`;
-  const other = execFileSync("age-keygen", { stdio: ["ignore", "pipe", "ignore"] }).toString();
+  const key = await generateX25519Identity();
+  const keyFile = `# A test key: it protects nothing, and lies beside what it opens.\n${key}\n`;
+  const other = await generateX25519Identity();
   const VOLUME_BYTES = String(1024 * 1024);
-  const AGE_RECIPIENTS = [publicOf(key), publicOf(other)].join(",");
+  const AGE_RECIPIENTS = [await identityToRecipient(key), await identityToRecipient(other)].join(",");
   for (const [backups, variables, keyText] of [
     [PLAIN, { VOLUME_BYTES }, null],
     [ENCRYPTED, { VOLUME_BYTES, AGE_RECIPIENTS }, keyFile],
@@ -146,12 +146,4 @@ async function answers(
     text += rows.map((row) => `${row.map((value) => value ?? "").join("|")}\n`).join("");
   }
   return text;
-}
-
-function publicOf(key: string): string {
-  return /^# public key: (age1\w+)$/m.exec(key)?.[1] ?? "";
-}
-
-function secretOf(key: string): string {
-  return /^AGE-SECRET-KEY-\w+$/m.exec(key)?.[0] ?? "";
 }

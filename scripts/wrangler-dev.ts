@@ -1,8 +1,8 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { createServer, connect } from "node:net";
 import { createRequire } from "node:module";
-import { readdirSync, readFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { dirname, join, resolve as resolvePath } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
 export interface WranglerDevOptions {
@@ -10,6 +10,7 @@ export interface WranglerDevOptions {
   readonly config: string;
   /** A free one is taken when left out. */
   readonly port?: number;
+  /** Holds its temporary files as well: one that is killed leaves nothing outside of this folder. */
   readonly persistTo: string;
   readonly vars?: Readonly<Record<string, string>>;
   /** Read in place of `.dev.vars`: for what must stand neither on a command line nor in wrangler's output. */
@@ -33,6 +34,26 @@ const require = createRequire(import.meta.url);
 /** Beside the package's manifest: the package does not export its command. */
 export const WRANGLER = join(dirname(require.resolve("wrangler/package.json")), "bin", "wrangler.js");
 
+/** wrangler without colours, questions and news of itself. */
+function environment(): NodeJS.ProcessEnv {
+  return {
+    ...process.env,
+    WRANGLER_SEND_METRICS: "false",
+    WRANGLER_HIDE_BANNER: "true",
+    CI: "1",
+    FORCE_COLOR: "0",
+    NO_COLOR: "1",
+  };
+}
+
+/** A killed process leaves its temporary files behind: the next one on the same state takes them away. */
+function emptyTemporaryFolder(persistTo: string): string {
+  const folder = resolvePath(persistTo, "tmp");
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  return folder;
+}
+
 /** Starts `wrangler dev` and resolves when it answers. Rejects with its output when it does not come up. */
 export async function startWranglerDev(options: WranglerDevOptions): Promise<WranglerDev> {
   const port = options.port ?? (await freePort());
@@ -53,13 +74,10 @@ export async function startWranglerDev(options: WranglerDevOptions): Promise<Wra
     detached: true,
     stdio: ["ignore", "pipe", "pipe"],
     env: {
-      ...process.env,
-      WRANGLER_SEND_METRICS: "false",
+      ...environment(),
+      TMPDIR: emptyTemporaryFolder(options.persistTo),
       // wrangler's own store of traces would keep whole addresses on disk, signed ones too
       X_LOCAL_OBSERVABILITY: "false",
-      CI: "1",
-      FORCE_COLOR: "0",
-      NO_COLOR: "1",
     },
   });
   let output = "";
@@ -104,14 +122,7 @@ export async function runWrangler(
     detached: onSpawn !== undefined,
     stdio: ["ignore", "pipe", "pipe"],
     cwd,
-    env: {
-      ...process.env,
-      WRANGLER_SEND_METRICS: "false",
-      CI: "1",
-      FORCE_COLOR: "0",
-      NO_COLOR: "1",
-      ...env,
-    },
+    env: { ...environment(), ...env },
   });
   if (child.pid !== undefined) onSpawn?.(child.pid);
   let output = "";

@@ -1,6 +1,6 @@
 /** Copies of the tree, in which guards are taken out and put back, so that a patch never touches the real one. */
 import { spawn, spawnSync, type ChildProcess } from "node:child_process";
-import { cpSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { filesOfTree, root } from "./tree.ts";
@@ -31,9 +31,12 @@ function endGroup({ pid }: ChildProcess): void {
 
 export class TreeCopy {
   readonly folder = mkdtempSync(join(tmpdir(), "d1-nightly-guards-"));
+  /** Where git ignores it. */
+  readonly #temporary = join(this.folder, ".build", "tmp");
 
   constructor() {
     folders.add(this.folder);
+    mkdirSync(this.#temporary, { recursive: true });
     for (const file of filesOfTree()) cpSync(join(root, file), join(this.folder, file));
     symlinkSync(join(root, "node_modules"), join(this.folder, "node_modules"));
   }
@@ -50,7 +53,13 @@ export class TreeCopy {
 
   /** Runs a command in the copy to its end; false when it was not over after `limitMs`, and was ended. */
   async run(command: string, args: readonly string[], limitMs: number): Promise<boolean> {
-    const child = spawn(command, args, { cwd: this.folder, stdio: "ignore", detached: true });
+    const child = spawn(command, args, {
+      cwd: this.folder,
+      // A run that is ended has no time to remove its temporary files: they go with the copy.
+      env: { ...process.env, TMPDIR: this.#temporary },
+      stdio: "ignore",
+      detached: true,
+    });
     running.add(child);
     let inTime = true;
     const timer = setTimeout(() => {

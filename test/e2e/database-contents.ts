@@ -1,5 +1,4 @@
-import { execFile } from "node:child_process";
-import { promisify } from "node:util";
+import { DatabaseSync } from "node:sqlite";
 import { z } from "zod";
 import type { Database, EmulatedAccount } from "../../scripts/real-backups.ts";
 
@@ -40,17 +39,35 @@ export function askEmulator(account: EmulatedAccount, database: Database): Ask {
   return async (sql) => (await account.rows(database, sql)).map(([first]) => z.string().parse(first));
 }
 
+/** Asks a database in a file, as it is whenever a question is asked. */
 export function askFile(file: string): Ask {
-  const answer = z.array(z.record(z.string(), z.string()));
-  return async (sql) => {
-    const options = { maxBuffer: 256 * 1024 * 1024 };
-    const { stdout } = await promisify(execFile)(
-      "sqlite3",
-      ["-batch", "-init", "/dev/null", "-json", file, sql],
-      options,
-    );
-    return answer
-      .parse(stdout.trim() === "" ? [] : JSON.parse(stdout))
-      .map((row) => Object.values(row)[0] ?? "");
-  };
+  return async (sql) => rowsOf(file, sql).map(([first]) => z.string().parse(first));
+}
+
+/** The rows of one query, as lists of their columns. */
+export function rowsOf(file: string, sql: string): unknown[][] {
+  return inFile(file, (database) =>
+    database
+      .prepare(sql)
+      .all()
+      .map((row) => Object.values(row)),
+  );
+}
+
+/** Runs statements in a database, which is made when it is not there. */
+export function execute(file: string, ...statements: readonly string[]): void {
+  inFile(file, (database) => database.exec(statements.join("\n")));
+}
+
+/** With what D1's dumps need: strings in double quotes, and children before their parents. */
+function inFile<T>(file: string, use: (database: DatabaseSync) => T): T {
+  const database = new DatabaseSync(file, {
+    enableDoubleQuotedStringLiterals: true,
+    enableForeignKeyConstraints: false,
+  });
+  try {
+    return use(database);
+  } finally {
+    database.close();
+  }
 }

@@ -22,7 +22,15 @@ function deploy(args: readonly string[], env: Record<string, string> = {}) {
   return spawnSync(process.execPath, ["scripts/deploy.ts", ...args], {
     cwd: root,
     encoding: "utf8",
-    env: { ...process.env, CI: "1", NO_COLOR: "1", WRANGLER_SEND_METRICS: "false", ...env },
+    // A wrangler that has failed looks for a newer release, and keeps the answer in the temporary folder.
+    env: {
+      ...process.env,
+      CI: "1",
+      NO_COLOR: "1",
+      WRANGLER_SEND_METRICS: "false",
+      TMPDIR: folder,
+      ...env,
+    },
   });
 }
 

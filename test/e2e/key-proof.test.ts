@@ -3,9 +3,11 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { generateX25519Identity, identityToRecipient } from "age-encryption";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { z } from "zod";
 import { startWranglerDev, type WranglerDev } from "../../scripts/wrangler-dev.ts";
+import { pathOf } from "../kit/programs.ts";
 
 const run = promisify(execFile);
 const folder = mkdtempSync(join(tmpdir(), "d1-nightly-key-"));
@@ -13,13 +15,13 @@ const key = join(folder, "key.txt");
 let worker: WranglerDev;
 
 beforeAll(async () => {
-  await run("age-keygen", ["-o", key]);
-  const { stdout: recipient } = await run("age-keygen", ["-y", key]);
+  const identity = await generateX25519Identity();
+  writeFileSync(key, `${identity}\n`);
   worker = await startWranglerDev({
     config: "wrangler.jsonc",
     persistTo: join(folder, "state"),
     vars: {
-      AGE_RECIPIENTS: recipient.trim(),
+      AGE_RECIPIENTS: await identityToRecipient(identity),
       ADMIN_TOKEN: "admin-token-for-tests",
       CLOUDFLARE_ACCOUNT_ID: "emulated-account",
       CLOUDFLARE_API_TOKEN: "emulated-token",
@@ -45,7 +47,7 @@ it("Debian's age decrypts a challenge, and what it prints is the proof", async (
   expect(items).toMatchObject([{ proven: false }]);
   const challenge = join(folder, "challenge.age");
   writeFileSync(challenge, items[0]?.challenge ?? "");
-  const { stdout } = await run("age", ["-d", "-i", key, challenge]);
+  const { stdout } = await run(pathOf("age"), ["-d", "-i", key, challenge]);
   const proven = await keyProof({ method: "POST", body: JSON.stringify({ answers: [stdout] }) });
   expect(proven.items).toMatchObject([{ proven: true }]);
 });

@@ -14,6 +14,8 @@ import { readBack, type StoredBackup } from "../../scripts/start/round/read-back
 import { accepts, freePort, groupMembers, startWranglerDev } from "../../scripts/wrangler-dev.ts";
 import { manifestSchema, manifestText } from "../../src/core/backup/manifest.ts";
 import type { Digest } from "../../src/core/bucket/codecs.ts";
+import { askFile } from "./database-contents.ts";
+import { toolbox } from "./restore/guide-runner.ts";
 
 const data = mkdtempSync(join(tmpdir(), "d1-nightly-start-"));
 const run = promisify(execFile);
@@ -154,8 +156,8 @@ describe("npm start", () => {
     const printed = first.output.split("\n").find((line) => line.includes("| sh -e")) ?? "";
     const folder = join(data, "restored");
     cpSync(storedFolder("shop"), folder, { recursive: true });
-    await run("sh", ["-c", printed], { cwd: folder });
-    const restored = join(folder, "restored.db");
+    await run("sh", ["-c", printed], { cwd: folder, env: { PATH: toolbox(join(data, "tools")) } });
+    const restored = askFile(join(folder, "restored.db"));
     const emulator = await startWranglerDev({
       config: "emulator/wrangler.jsonc",
       port: emulatorPort,
@@ -164,13 +166,13 @@ describe("npm start", () => {
     try {
       const original = await originalShop(emulator.url);
       const tables = (await original(tablesQuery)).filter((name) => !name.startsWith("_cf_"));
-      expect(tables).toEqual(await restoredRows(restored, tablesQuery));
+      expect(tables).toEqual(await restored(tablesQuery));
       expect(tables).toContain("order_items");
       for (const table of tables) {
         const columns = await original(`SELECT name FROM pragma_table_xinfo('${table}') ORDER BY cid`);
         const row = columns.map((column) => `quote("${column}")`).join(" || ',' || ");
         const query = `SELECT ${row} FROM "${table}" ORDER BY 1`;
-        expect(await restoredRows(restored, query), table).toEqual(await original(query));
+        expect(await restored(query), table).toEqual(await original(query));
       }
 
       // Somebody kills wrangler only: its workerd goes on serving, with the state folder open.
@@ -179,7 +181,7 @@ describe("npm start", () => {
       for (const pid of others) process.kill(pid, "SIGKILL");
       const second = start("--once");
       expect(await second.exit).toBe(1);
-      expect(second.output()).toContain("is still in use");
+      expect(second.output()).toMatch(/is\s+still\s+in\s+use/);
       expect(workerds.length).toBeGreaterThan(0);
       for (const pid of workerds) expect(second.output()).toContain(`pid ${pid}  workerd serve`);
       expect(groupMembers(emulator.pid)).toEqual(workerds);
@@ -269,14 +271,6 @@ function ofAnotherDump(manifest: Buffer): Buffer {
 }
 
 const tablesQuery = "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name";
-
-async function restoredRows(database: string, query: string): Promise<string[]> {
-  const { stdout } = await run("sqlite3", ["-json", database, query], { maxBuffer: 64 * 1024 * 1024 });
-  return z
-    .array(z.record(z.string(), z.string()))
-    .parse(JSON.parse(stdout.trim() === "" ? "[]" : stdout))
-    .map((row) => Object.values(row)[0] ?? "");
-}
 
 /** Queries the shop where it was exported from: the emulator's own database. Gives the first column. */
 async function originalShop(emulator: string): Promise<(query: string) => Promise<string[]>> {

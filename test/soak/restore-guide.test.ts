@@ -1,4 +1,3 @@
-import { execFileSync } from "node:child_process";
 import {
   cpSync,
   existsSync,
@@ -11,10 +10,11 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join, resolve } from "node:path";
+import { Encrypter, generateX25519Identity, identityToRecipient } from "age-encryption";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Database, EmulatedAccount, LocalWorker } from "../../scripts/real-backups.ts";
 import type { Policy } from "../../src/core/policy/policy.ts";
-import { askEmulator, askFile, type Contents, contentsOf } from "../e2e/database-contents.ts";
+import { askEmulator, askFile, type Contents, contentsOf, execute } from "../e2e/database-contents.ts";
 import { commandsOf, type Ran, runScript, toolbox } from "../e2e/restore/guide-runner.ts";
 
 // RESTORE.md's commands, run as they are printed, with the tools that they name and no others.
@@ -85,7 +85,11 @@ const NEWER = `
   CREATE TRIGGER g BEFORE DELETE ON t BEGIN SELECT RAISE(ABORT, 'a' || old.a); END;`;
 
 const root = mkdtempSync(join(tmpdir(), "d1-nightly-guide-"));
-const keys = { plain: "", encrypted: keyPair("second"), first: keyPair("first"), wrong: keyPair("wrong") };
+const keys = {
+  encrypted: await generateX25519Identity(),
+  first: await generateX25519Identity(),
+  wrong: await generateX25519Identity(),
+};
 const path = toolbox(join(root, "tools"));
 const pathWithPerl = toolbox(join(root, "tools-and-perl"), ["perl"]);
 let account: EmulatedAccount;
@@ -105,7 +109,8 @@ beforeAll(async () => {
     return started;
   };
   const VOLUME_BYTES = String(1024 * 1024);
-  const AGE_RECIPIENTS = `${publicKey("first")},${publicKey("second")}`;
+  const recipients = [await identityToRecipient(keys.first), await identityToRecipient(keys.encrypted)];
+  const AGE_RECIPIENTS = recipients.join(",");
   account = keep(await EmulatedAccount.start(root));
   workers = {
     plain: keep(await LocalWorker.start(join(root, "plain"), account, { VOLUME_BYTES })),
@@ -126,18 +131,6 @@ afterAll(async () => {
   rmSync(root, { recursive: true });
 });
 
-function keyPair(name: string): string {
-  const file = join(root, `${name}.txt`);
-  execFileSync("age-keygen", ["-o", file], { stdio: "ignore" });
-  return readFileSync(file, "utf8");
-}
-
-function publicKey(name: string): string {
-  return execFileSync("age-keygen", ["-y", join(root, `${name}.txt`)])
-    .toString()
-    .trim();
-}
-
 /** The folder of a new backup, with the key in it when it needs one. */
 async function backUp(
   database: Database,
@@ -145,7 +138,7 @@ async function backUp(
   policy: Policy,
 ): Promise<{ folder: string; volumes: string[] }> {
   const { folder, manifest } = await workers[encryption].backUp(database, policy, join(root, "backups"));
-  if (encryption === "encrypted") writeFileSync(join(folder, "key.txt"), keys.encrypted);
+  if (encryption === "encrypted") writeFileSync(join(folder, "key.txt"), `${keys.encrypted}\n`);
   return { folder, volumes: manifest.volumes.map(({ name }) => name) };
 }
 
@@ -216,9 +209,9 @@ describe("an encrypted backup", () => {
   it("is restored by the key of each recipient, and by no other", async () => {
     const { folder } = await backUp(shop, "encrypted", { compression: "gzip" });
     const [first, wrong] = [copyOf(folder), copyOf(folder)];
-    writeFileSync(join(first, "key.txt"), keys.first);
+    writeFileSync(join(first, "key.txt"), `${keys.first}\n`);
     expect(await restore(first)).toMatchObject({ code: 0 });
-    writeFileSync(join(wrong, "key.txt"), keys.wrong);
+    writeFileSync(join(wrong, "key.txt"), `${keys.wrong}\n`);
     const ran = await restore(wrong);
     expect(ran.code).not.toBe(0);
     expect(ran.stderr).toContain("no identity matched any of the recipients");
@@ -229,8 +222,9 @@ describe("an encrypted backup", () => {
     "fails when one volume in the middle cannot be decrypted, and says so to who pastes (%s)",
     async (compression) => {
       const { folder, volumes } = await backUp(long, "encrypted", { compression });
-      const foreign = execFileSync("age", ["-r", publicKey("wrong")], { input: "foreign" });
-      writeFileSync(join(folder, volumes[1] ?? ""), foreign);
+      const foreign = new Encrypter();
+      foreign.addRecipient(await identityToRecipient(keys.wrong));
+      writeFileSync(join(folder, volumes[1] ?? ""), await foreign.encrypt("foreign"));
       const script = `${commandsOf(folder, [2])}echo "the shell is alive"\n`;
       expect((await runScript(folder, script, { PATH: path })).code).not.toBe(0);
       const pasted = await runScript(folder, script, { PATH: path }, []);
@@ -269,10 +263,7 @@ describe("the commands", () => {
   it("name the tables that differ, and fail", async () => {
     const { folder } = await backUp(shop, "plain", { compression: "gzip" });
     expect(await restore(folder)).toMatchObject({ code: 0 });
-    execFileSync("sqlite3", [
-      join(folder, "restored.db"),
-      "DELETE FROM orders WHERE id = 7; DROP TRIGGER place_order",
-    ]);
+    execute(join(folder, "restored.db"), "DELETE FROM orders WHERE id = 7; DROP TRIGGER place_order");
     const ran = await restore(folder, [4]);
     expect(ran.stdout).toBe("orders|900|899\n");
     expect(ran.code).not.toBe(0);
@@ -284,7 +275,7 @@ describe("the commands", () => {
 
   it("leave a database alone that is there already, and nothing half loaded behind", async () => {
     const { folder } = await backUp(shop, "plain", { compression: "none" });
-    execFileSync("sqlite3", [join(folder, "restored.db"), "CREATE TABLE mine (a)"]);
+    execute(join(folder, "restored.db"), "CREATE TABLE mine (a)");
     const before = readFileSync(join(folder, "restored.db"));
     const ran = await restore(folder);
     expect(ran.code).not.toBe(0);

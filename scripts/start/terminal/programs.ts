@@ -1,22 +1,20 @@
-import { accessSync, constants } from "node:fs";
-import { delimiter, join } from "node:path";
 import type { Manifest } from "../../../src/core/backup/manifest.ts";
+import {
+  AGE,
+  AWK,
+  CURL,
+  findProgram,
+  foldersOfPath,
+  GUNZIP,
+  type Program,
+  SHA256SUM,
+  SQLITE3,
+  ZSTD,
+} from "../../programs.ts";
 
-/** A program that a printed command calls, and the package that holds it. */
-interface Program {
-  readonly name: string;
-  readonly debian: string;
-  readonly homebrew: string;
-}
-
-const CURL: Program = { name: "curl", debian: "curl", homebrew: "curl" };
-const SHA256SUM: Program = { name: "sha256sum", debian: "coreutils", homebrew: "coreutils" };
-const SQLITE3: Program = { name: "sqlite3", debian: "sqlite3", homebrew: "sqlite" };
-const AWK: Program = { name: "awk", debian: "mawk", homebrew: "gawk" };
-const AGE: Program = { name: "age", debian: "age", homebrew: "age" };
 const DECOMPRESSORS = {
-  gzip: [{ name: "gunzip", debian: "gzip", homebrew: "gzip" }],
-  zstd: [{ name: "zstd", debian: "zstd", homebrew: "zstd" }],
+  gzip: [GUNZIP],
+  zstd: [ZSTD],
   none: [],
 } as const satisfies Record<Manifest["compression"], readonly Program[]>;
 
@@ -51,14 +49,7 @@ function installation(missing: readonly Program[]): string[] {
 }
 
 function isOnPath(name: string): boolean {
-  return (process.env["PATH"] ?? "").split(delimiter).some((folder) => {
-    try {
-      accessSync(join(folder, name), constants.X_OK);
-      return true;
-    } catch {
-      return false;
-    }
-  });
+  return findProgram(name, foldersOfPath()) !== null;
 }
 
 function joined(words: readonly string[]): string {

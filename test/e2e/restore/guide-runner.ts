@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
-import { accessSync, constants, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
-import { delimiter, join } from "node:path";
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { pathOf } from "../../kit/programs.ts";
 
 /** What a backup is restored with, and nothing of ours. */
 const TOOLS = "sh sha256sum age gunzip gzip zstd cat head tail tr wc sed awk mv rm cp sqlite3".split(" ");
@@ -16,19 +17,6 @@ export function toolbox(folder: string, more: readonly string[] = []): string {
   mkdirSync(folder, { recursive: true });
   for (const tool of [...TOOLS, ...more]) symlinkSync(pathOf(tool), join(folder, tool));
   return folder;
-}
-
-function pathOf(tool: string): string {
-  const found = (process.env["PATH"] ?? "").split(delimiter).find((folder) => {
-    try {
-      accessSync(join(folder, tool), constants.X_OK);
-      return true;
-    } catch {
-      return false;
-    }
-  });
-  if (found === undefined) throw new Error(`${tool} is not installed: a restore needs it`);
-  return join(found, tool);
 }
 
 /** The indented blocks of these steps of a folder's RESTORE.md, as one script. */

@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync, type SQLOutputValue } from "node:sqlite";
 import { gzipSync, zstdCompressSync } from "node:zlib";
@@ -22,6 +22,7 @@ import { restoreGuide } from "../../../src/core/guide/restore-guide.ts";
 import { sectionsOf } from "../../../src/core/run/build-manifest.ts";
 import { StatementScanner } from "../../../src/core/sql/statements.ts";
 import { unsealed } from "../../core/kit/sample-manifest.ts";
+import { pathOf } from "../../kit/programs.ts";
 import { contentsOf, type Contents } from "../database-contents.ts";
 
 // Backups of databases that a test makes with SQL: dumped as D1 does, looked at and written as a run does, in a moment.
@@ -99,7 +100,9 @@ export function backUp(
     bytes,
   );
   const stored =
-    key === undefined ? compressed : execFileSync("age", ["-r", key.recipient], { input: compressed });
+    key === undefined
+      ? compressed
+      : execFileSync(pathOf("age"), ["-r", key.recipient], { input: compressed });
   const suffix = `.sql${{ gzip: ".gz", zstd: ".zst", none: "" }[compression]}${key === undefined ? "" : ".age"}`;
   const name = `shop.0001${suffix}`;
   const manifest: UnsealedManifest = {
@@ -135,7 +138,7 @@ export function backUp(
   writeFileSync(join(folder, name), stored);
   writeFileSync(join(folder, "SHA256SUMS"), `${sha256(stored)}  ${name}\n`);
   writeFileSync(join(folder, "RESTORE.md"), restoreGuide(manifest));
-  if (key !== undefined) writeFileSync(join(folder, "key.txt"), execFileSync("cat", [key.file]));
+  if (key !== undefined) cpSync(key.file, join(folder, "key.txt"));
   return { folder, manifest };
 }
 

@@ -1,10 +1,12 @@
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { generateX25519Identity, identityToRecipient } from "age-encryption";
 import { afterAll, describe, expect, it } from "vitest";
 import { releaseNumber } from "../../../src/core/dump/sqlite-features.ts";
+import { pathOf } from "../../kit/programs.ts";
 import type { Contents } from "../database-contents.ts";
 import { commandsOf, runScript, toolbox } from "./guide-runner.ts";
 import {
@@ -25,15 +27,16 @@ const PATH = toolbox(join(root, "tools"), ["perl"]);
 afterAll(() => rmSync(root, { recursive: true }));
 
 const keyFile = join(root, "key.txt");
-execFileSync("age-keygen", ["-o", keyFile], { stdio: "ignore" });
-const key = { file: keyFile, recipient: execFileSync("age-keygen", ["-y", keyFile]).toString().trim() };
+const identity = await generateX25519Identity();
+writeFileSync(keyFile, `${identity}\n`);
+const key = { file: keyFile, recipient: await identityToRecipient(identity) };
 const KINDS: readonly [string, Kind][] = [
   ["full", {}],
   ["lean", { lean: true, compression: "none" }],
   ["encrypted", { key, compression: "zstd" }],
 ];
 
-const program = execFileSync("sqlite3", ["-version"]).toString().split(" ", 1).join("");
+const program = execFileSync(pathOf("sqlite3"), ["-version"]).toString().split(" ", 1).join("");
 const isTooOld = (needs: string): boolean => releaseNumber(program) < releaseNumber(needs);
 
 const QUOTED_OR_COMMENT = /('(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\[[^\]]*\]|--[^\n]*|\/\*[^]*?\*\/)/;

@@ -1,4 +1,3 @@
-import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -14,6 +13,7 @@ import { NOTHING_SCANNED, Tally } from "../../../src/core/dump/tally.ts";
 import { sectionsOf } from "../../../src/core/run/build-manifest.ts";
 import { StatementScanner } from "../../../src/core/sql/statements.ts";
 import { unsealed, volume } from "../../core/kit/sample-manifest.ts";
+import { execute, rowsOf } from "../database-contents.ts";
 import { commandsOf, commandsUnder, runScript, toolbox } from "./guide-runner.ts";
 import { backUp, databaseOf, dumpOf as dumpOfDatabase, schemaOf } from "./made-backup.ts";
 
@@ -69,8 +69,13 @@ const dumpOf = (...lines: string[]): string => ["PRAGMA defer_foreign_keys=TRUE;
 const restore = (folder: string, steps = [1, 2, 3, 4]) =>
   runScript(folder, commandsOf(folder, steps), { PATH });
 
-function ask(folder: string, sql: string): string {
-  return execFileSync("sqlite3", [join(folder, "restored.db"), sql], { encoding: "utf8" }).trim();
+const restoredIn = (folder: string): string => join(folder, "restored.db");
+
+/** What a query gives: a line for each row, with | between its columns. */
+function ask(database: string, sql: string): string {
+  return rowsOf(database, sql)
+    .map((columns) => columns.join("|"))
+    .join("\n");
 }
 
 /** The part of step 5 that needs no Cloudflare: it makes d1.sql, which is loaded here into a new SQLite database. */
@@ -78,14 +83,7 @@ async function loadAsD1Does(folder: string, there: readonly string[] = []): Prom
   const script = commandsOf(folder, [5]).split("npx ")[0] ?? "";
   expect((await runScript(folder, script, { PATH })).code).toBe(0);
   const database = join(folder, "d1.db");
-  execFileSync("sqlite3", [
-    "-bail",
-    database,
-    ...there,
-    "BEGIN",
-    `.read ${join(folder, "d1.sql")}`,
-    "COMMIT",
-  ]);
+  execute(database, ...there, "BEGIN;", readFileSync(join(folder, "d1.sql"), "utf8"), "COMMIT;");
   return database;
 }
 
@@ -102,19 +100,18 @@ describe("a backup without schema", () => {
       { ...EVERYTHING, noSchema: true },
       lean,
     );
-    execFileSync("sqlite3", [join(folder, "restored.db"), ...SCHEMA]);
+    execute(restoredIn(folder), ...SCHEMA);
     const restored = await restore(folder);
     expect(restored).toMatchObject({ code: 0, stderr: "" });
     expect(restored.stdout.includes("Every table has the rows")).toBe(!lean);
-    expect(ask(folder, "SELECT count(*) FROM users")).toBe(String(2 + more.length));
-    expect(ask(folder, "SELECT name, seq FROM sqlite_sequence")).toBe("users|9");
-    expect(ask(folder, "SELECT hex(name) FROM users WHERE id = 3")).toBe(more.length === 0 ? "" : "610062");
+    expect(ask(restoredIn(folder), "SELECT count(*) FROM users")).toBe(String(2 + more.length));
+    expect(ask(restoredIn(folder), "SELECT name, seq FROM sqlite_sequence")).toBe("users|9");
+    expect(ask(restoredIn(folder), "SELECT hex(name) FROM users WHERE id = 3")).toBe(
+      more.length === 0 ? "" : "610062",
+    );
     const d1 = await loadAsD1Does(folder, SCHEMA);
-    expect(
-      execFileSync("sqlite3", [d1, "SELECT seq FROM sqlite_sequence; SELECT count(*) FROM users, orders"], {
-        encoding: "utf8",
-      }),
-    ).toBe(`9\n${2 + more.length}\n`);
+    expect(ask(d1, "SELECT seq FROM sqlite_sequence")).toBe("9");
+    expect(ask(d1, "SELECT count(*) FROM users, orders")).toBe(`${2 + more.length}`);
   });
 
   it.each([
@@ -125,7 +122,7 @@ describe("a backup without schema", () => {
     ],
   ])("is not loaded where there %s", async (_, there) => {
     const folder = backupOf(dumpOf(...ROWS, `-- ${there.length}`), { ...EVERYTHING, noSchema: true });
-    if (there.length > 0) execFileSync("sqlite3", [join(folder, "restored.db"), ...there]);
+    if (there.length > 0) execute(restoredIn(folder), ...there);
     const refused = await restore(folder);
     expect(refused.code).not.toBe(0);
     expect(refused.stderr).toContain("has to hold the tables");
@@ -136,7 +133,7 @@ describe("a backup without schema", () => {
       ...EVERYTHING,
       noSchema: true,
     });
-    execFileSync("sqlite3", [join(folder, "restored.db"), ...SCHEMA]);
+    execute(restoredIn(folder), ...SCHEMA);
     expect(await restore(folder)).toMatchObject({ code: 0 });
     expect((await restore(folder)).stdout).toContain("orders|1|2");
   });
@@ -148,7 +145,7 @@ it("a backup without rows gives the schema back", async () => {
     noData: true,
   });
   expect(await restore(folder)).toMatchObject({ code: 0, stderr: "" });
-  expect(ask(folder, "SELECT group_concat(name) FROM sqlite_master")).toBe(
+  expect(ask(restoredIn(folder), "SELECT group_concat(name) FROM sqlite_master")).toBe(
     "users,sqlite_sequence,orders,orders_by_item",
   );
   await loadAsD1Does(folder);
@@ -163,7 +160,7 @@ it("a backup of named tables gives these back, whatever they refer to", async ()
   const restored = await restore(folder);
   expect(restored).toMatchObject({ code: 0, stderr: "" });
   expect(restored.stdout).toContain("Every table has the rows that were counted.");
-  expect(ask(folder, "SELECT item, owner FROM orders")).toBe("tea|7");
+  expect(ask(restoredIn(folder), "SELECT item, owner FROM orders")).toBe("tea|7");
 });
 
 it("a backup without its database's virtual tables says how to write to it again", async () => {
@@ -178,13 +175,15 @@ it("a backup without its database's virtual tables says how to write to it again
   const made = backUp(root, dumpOfDatabase(database, exportOptions), schema, { exportOptions });
   const { folder } = made;
   expect(await restore(folder)).toMatchObject({ code: 0, stderr: "" });
-  const write = (): string =>
-    ask(folder, "INSERT INTO notes (body) VALUES ('ink'); SELECT max(id) FROM notes");
+  const write = (): void => execute(restoredIn(folder), "INSERT INTO notes (body) VALUES ('ink');");
   expect(write).toThrow("no such table: main.search");
   const guide = readFileSync(join(folder, "RESTORE.md"), "utf8");
   expect(guide).toContain("**Virtual tables are missing: search.**");
   const commands = commandsUnder(folder, "Not in this backup");
   expect(await runScript(folder, commands, { PATH })).toMatchObject({ code: 0, stderr: "" });
-  expect(write()).toBe("2");
-  expect(ask(folder, "SELECT group_concat(name) FROM sqlite_master WHERE type = 'trigger'")).toBe("other");
+  write();
+  expect(ask(restoredIn(folder), "SELECT max(id) FROM notes")).toBe("2");
+  expect(ask(restoredIn(folder), "SELECT group_concat(name) FROM sqlite_master WHERE type = 'trigger'")).toBe(
+    "other",
+  );
 });

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterAll, describe, expect, it } from "vitest";
 import { EVERYTHING } from "../../../src/core/d1/export-options.ts";
+import { pathOf } from "../../kit/programs.ts";
 import { commandsOf, runScript, toolbox } from "./guide-runner.ts";
 import { backUp, databaseOf, dumpOf, schemaOf } from "./made-backup.ts";
 
@@ -22,7 +23,7 @@ const JSON_TEXT = String.raw`'{' || char(10) || '"text": "two\nlines"}'`;
 
 /** Newer programs read a line break inside of JSON's quotes: they refuse nothing there. */
 const takesJson =
-  spawnSync("sqlite3", [":memory:", `SELECT json_extract('{"a": "b\nc"}', '$.a')`]).status === 0;
+  spawnSync(pathOf("sqlite3"), [":memory:", `SELECT json_extract('{"a": "b\nc"}', '$.a')`]).status === 0;
 
 const CASES: readonly [what: string, sql: string, refused: number, reason: RegExp][] = [
   [
