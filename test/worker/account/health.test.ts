@@ -270,7 +270,7 @@ describe("who asks", () => {
     expect(response.status).toBe(200);
     expect(response.headers.get("Cache-Control")).toBe("no-store");
     const posted = await exports.default.fetch("http://worker.test/healthz", { method: "POST" });
-    expect(posted.status).toBe(404);
+    expect(posted.status).toBe(405);
   });
 
   it("/healthz very often does not make it look each time", async () => {
