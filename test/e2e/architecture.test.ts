@@ -24,7 +24,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(copy, { recursive: true }));
 
-/** What the linter says of the sources when a file of them holds this line besides. */
+/** The linter's output when one of the sources has this additional line. */
 function lint(file: string, line: string): string {
   appendFileSync(join(copy, file), `${line}\n`);
   const linter = join(root, "node_modules/.bin/oxlint");
@@ -34,31 +34,31 @@ function lint(file: string, line: string): string {
 }
 
 describe("the linter", () => {
-  it("finds nothing wrong with the sources as they are", () => {
+  it("accepts the unchanged sources", () => {
     expect(lint("src/core/time.ts", "")).toContain("Found 0 warnings and 0 errors.");
   });
 
   it.each<[name: string, file: string, line: string, says: string]>([
     [
-      "a circle of type imports",
+      "a cycle of type imports",
       "src/core/sql/sql-bytes.ts",
       'import type { StatementScanner } from "./statements.ts"; export type Circle = StatementScanner;',
       "import(no-cycle)",
     ],
     [
-      "an import from a higher floor of core",
+      "an import from a higher layer of core",
       "src/core/dump/hazards.ts",
       'import type { Manifest } from "../backup/manifest.ts"; export type Up = Manifest;',
-      "core/dump imports only the floors below it",
+      "core/dump imports only the layers below it",
     ],
     [
-      "an import of a folder by the ground of core",
+      "an import of a folder by a base file of core",
       "src/core/time.ts",
       'import type { Policy } from "./policy/policy.ts"; export type Up = Policy;',
-      "The ground of core knows none of its folders",
+      "The base files of core import none of its folders",
     ],
     [
-      "an import of core from outside of it",
+      "an import by core from outside core",
       "src/core/run/unchanged.ts",
       'import { readJobConfig } from "../../config.ts"; export const up = readJobConfig;',
       "core is pure",
@@ -73,30 +73,30 @@ describe("the linter", () => {
       "an import of the platform by a job",
       "src/jobs/run/copy-step.ts",
       'import { R2Vault } from "../../cloudflare/bucket/vault.ts"; export const up = R2Vault;',
-      "jobs know core only",
+      "jobs import only core",
     ],
     [
       "an import of a job by a route",
       "src/http/routes/runs.ts",
       'import { RunStore } from "../../jobs/database/run-store.ts"; export const up = RunStore;',
-      "http knows core only",
+      "http imports only core",
     ],
     [
       "an import of a route by the platform",
       "src/cloudflare/bucket/vault.ts",
       'import { api } from "../../http/api.ts"; export const up = api;',
-      "cloudflare implements what core asks for",
+      "cloudflare implements the ports of core",
     ],
     ["a clock in core", "src/core/time.ts", "export const now = Date.now();", "core has no clock"],
   ])("refuses %s", (_name, file, line, says) => {
     expect(lint(file, line)).toContain(says);
   });
 
-  it("holds a folder of core that it does not know yet to the ground rules too", () => {
+  it("applies the rules to a new file in a folder of core", () => {
     writeFileSync(join(copy, "src/core/dump/added.ts"), 'export * from "../run/run.ts";\n');
     const said = lint("src/core/time.ts", "");
     rmSync(join(copy, "src/core/dump/added.ts"));
-    expect(said).toContain("core/dump imports only the floors below it");
+    expect(said).toContain("core/dump imports only the layers below it");
   });
 });
 
