@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -86,6 +87,23 @@ describe("real wrangler", () => {
       expect(wanted).not.toEqual([]);
       expect(await rows(target, sql)).toEqual(wanted);
     }
+  }, 120_000);
+
+  it("exports virtual tables for the sqlite3 program, which loads them", async () => {
+    await create(
+      "searchable",
+      "CREATE VIRTUAL TABLE search USING fts5(a); INSERT INTO search VALUES ('needle'), ('hay'); CREATE TABLE exact (n); INSERT INTO exact VALUES (9007199254740993)",
+    );
+    const file = join(folder, "searchable.sql");
+    const options = ["--output", file, "--skip-confirmation", "--compatibility", "sqlite3_cli_only"];
+    await wrangler("d1", "export", "searchable", "--remote", ...options);
+    // A connection sees a virtual table only when it has opened the database anew.
+    const restored = join(folder, "searchable.db");
+    const sqlite3 = (input: string): string =>
+      execFileSync("sqlite3", ["-init", "/dev/null", "-bail", restored], { input, encoding: "utf8" });
+    expect(sqlite3(readFileSync(file, "utf8"))).toBe("");
+    const found = sqlite3("SELECT rowid, a FROM search('needle'); SELECT n FROM exact;");
+    expect(found.split("\n")).toEqual(["1|needle", "9007199254740993", ""]);
   }, 120_000);
 
   it("exports while the export takes its time, polling", async () => {

@@ -33,8 +33,12 @@ export async function exportAnswer(call: Call): Promise<Response> {
   const wish = (isStrict ? strictSchema : exportSchema).safeParse(call.body);
   if (!wish.success) return invalid(wish.error);
   const { current_bookmark, dump_options } = wish.data;
-  if (dump_options.compatibility !== "d1") {
-    return failure("invalid", "The emulator knows no dump_options.compatibility but d1.");
+  const { no_schema: noSchema, no_data: noData, tables, compatibility } = dump_options;
+  if (compatibility === "sqlite3_cli_only" && (noSchema || noData)) {
+    return failure(
+      "invalid",
+      "dump_options.compatibility sqlite3_cli_only goes with neither no_schema nor no_data.",
+    );
   }
   const { env, uuid, admission } = call;
   const { now, settings, faults } = admission;
@@ -53,12 +57,11 @@ export async function exportAnswer(call: Call): Promise<Response> {
       findFault(faults, "tell-again") === undefined ? null : await database.toldExport(current_bookmark);
     return show(call, again ?? (await database.pollExport(current_bookmark, now, settings.pollWaitMs)));
   }
-  const { no_schema: noSchema, no_data: noData, tables } = dump_options;
   const stray = findFault(faults, "stray-line");
   return show(
     call,
     await database.startExport({
-      options: { noSchema, noData, tables },
+      options: { noSchema, noData, tables, compatibility },
       now,
       durationMs: findFault(faults, "slow")?.value ?? settings.exportMs,
       busyAfterRefusalMs: settings.busyAfterRefusalMs,

@@ -1,5 +1,7 @@
+import { Buffer } from "node:buffer";
 import { dumpStatements, firstVirtualTable, type DumpOptions } from "../dump/dump-statements.ts";
 import { storeDump } from "../dump/dump-upload.ts";
+import { sqlite3Dump } from "../dump/sqlite3-dump.ts";
 import {
   BUSY,
   describeExport,
@@ -11,9 +13,14 @@ import { isAbandoned } from "./silence-limit.ts";
 import { withStrayLine, type StrayLine } from "../dump/stray-line.ts";
 import type { SyntheticDump } from "../dump/synthetic-dump.ts";
 
+/** What is exported, and in which of the service's two formats. */
+export interface ExportOptions extends DumpOptions {
+  compatibility: "d1" | "sqlite3_cli_only";
+}
+
 /** How an export is to be started. */
 export interface ExportStart {
-  options: DumpOptions;
+  options: ExportOptions;
   now: number;
   /** How long it takes at least. */
   durationMs: number;
@@ -30,7 +37,7 @@ export interface ExportState {
   pollsSeen: number;
   longestPollGapMs: number;
   exporting: boolean;
-  lastOptions: DumpOptions | undefined;
+  lastOptions: ExportOptions | undefined;
 }
 
 interface Counters extends Omit<ExportState, "exporting"> {
@@ -77,7 +84,8 @@ export class DatabaseExports {
     }
     this.#count({ exportsStarted: this.#counters.exportsStarted + 1, lastOptions: options });
     const bookmark = this.#bookmark();
-    const virtualTable = firstVirtualTable(this.#ctx.storage.sql, options);
+    const virtualTable =
+      options.compatibility === "d1" ? firstVirtualTable(this.#ctx.storage.sql, options) : undefined;
     if (virtualTable !== undefined) {
       this.#count({ busyUntil: now + busyAfterRefusalMs });
       const error = "D1 Export error: cannot export databases with Virtual Tables (fts5)";
@@ -204,9 +212,20 @@ export class DatabaseExports {
     return now + Date.now() - startedAt;
   }
 
+  #dump(options: ExportOptions): {
+    lines: Iterable<string>;
+    encode: (text: string) => Uint8Array;
+  } {
+    const { sql } = this.#ctx.storage;
+    if (options.compatibility === "sqlite3_cli_only")
+      return { lines: sqlite3Dump(sql, options.tables), encode: (text) => Buffer.from(text, "latin1") };
+    const encoder = new TextEncoder();
+    return { lines: dumpStatements(sql, options), encode: (text) => encoder.encode(text) };
+  }
+
   async #generate(
     started: ExportSession,
-    options: DumpOptions,
+    options: ExportOptions,
     strayLine: StrayLine | undefined,
   ): Promise<void> {
     const update = (change: Partial<ExportSession>) => {
@@ -214,9 +233,9 @@ export class DatabaseExports {
       if (session?.key === started.key) this.#session = { ...session, ...change };
     };
     try {
-      const dump = dumpStatements(this.#ctx.storage.sql, options);
-      const statements = strayLine === undefined ? dump : withStrayLine(dump, strayLine);
-      const { parts } = await storeDump(this.#bucket, started.key, statements, (part) => {
+      const { lines, encode } = this.#dump(options);
+      const all = strayLine === undefined ? lines : withStrayLine(lines, strayLine);
+      const { parts } = await storeDump(this.#bucket, started.key, all, encode, (part) => {
         update({ parts: part });
         this.#onPart();
       });

@@ -9,26 +9,26 @@ export interface StoredDump {
   parts: number;
 }
 
-/** Joins the statements with line breaks and stores them under the key. Memory stays constant. */
+/** Joins the lines with line breaks, encodes them and stores them under the key. Memory stays constant. */
 export async function storeDump(
   bucket: R2Bucket,
   key: string,
-  statements: Iterable<string>,
+  lines: Iterable<string>,
+  encode: (text: string) => Uint8Array,
   onPart: (part: number) => void,
 ): Promise<StoredDump> {
   const writer = new PartWriter(bucket, key);
-  const encoder = new TextEncoder();
   let batch = "";
   let separator = "";
   let partsTold = 0;
   const flush = async () => {
-    await writer.write(encoder.encode(batch));
+    await writer.write(encode(batch));
     batch = "";
     while (partsTold < writer.partsUploaded) onPart((partsTold += 1));
   };
   try {
-    for (const statement of statements) {
-      batch += separator + statement;
+    for (const line of lines) {
+      batch += separator + line;
       separator = "\n";
       if (batch.length >= BATCH_CHARACTERS) await flush();
     }

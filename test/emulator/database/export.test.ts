@@ -6,6 +6,7 @@ import {
   database,
   dump,
   emulator,
+  exportedUrl,
   faults,
   pollExport,
   rows,
@@ -136,11 +137,32 @@ describe("an export", () => {
     expect(await dump(uuid, { tables: ["t"] })).toContain("CREATE TABLE t (a);");
   });
 
-  it("of another kind than D1's is refused with a word", async () => {
-    const { status, errors } = await startExport(await database(SQL), { compatibility: "sqlite3_cli_only" });
-    expect(status).toBe(400);
-    expect(errors[0]?.message).toContain("compatibility");
+  it("for the sqlite3 program alone holds virtual tables, and text that is not UTF-8 as it is", async () => {
+    const uuid = await database(
+      "CREATE VIRTUAL TABLE search USING fts5(a); CREATE TABLE t (a, b); INSERT INTO t VALUES (CAST(x'61ff62' AS TEXT), 4.0)",
+    );
+    const url = await exportedUrl(uuid, { compatibility: "sqlite3_cli_only" });
+    const lines = new TextDecoder("latin1").decode(await (await emulator(url)).arrayBuffer()).split("\n");
+    expect(lines.slice(0, 4)).toEqual([
+      "PRAGMA foreign_keys=OFF;",
+      "BEGIN TRANSACTION;",
+      "PRAGMA writable_schema=ON;",
+      "INSERT INTO sqlite_schema(type,name,tbl_name,rootpage,sql)VALUES('table','search','search',0,'CREATE VIRTUAL TABLE search USING fts5(a)');",
+    ]);
+    expect(lines).toContain("INSERT INTO t VALUES('a\xffb',4.0);");
+    expect(lines.slice(-2)).toEqual(["PRAGMA writable_schema=OFF;", "COMMIT;"]);
+    expect(lines.join("\n")).not.toContain("_cf_");
   });
+
+  it.each([{ no_data: true }, { no_schema: true }, { compatibility: "sqlite3" }])(
+    "for the sqlite3 program alone goes with no %o",
+    async (option) => {
+      const options = { compatibility: "sqlite3_cli_only", ...option };
+      const { status, errors } = await startExport(await database(SQL), options);
+      expect([status, errors[0]?.code]).toEqual([400, 7400]);
+      expect(errors[0]?.message).toContain("compatibility");
+    },
+  );
 
   it("of a large database comes in parts", { timeout: 60_000 }, async () => {
     const uuid = await database(
