@@ -1,3 +1,5 @@
+import { redacted } from "./redaction.ts";
+
 /**
  * Expected failures are values. An exception is a bug.
  *
@@ -79,11 +81,20 @@ export function failed(failure: Failure): { readonly ok: false; readonly failure
   return { ok: false, failure };
 }
 
-/** What an exception may say to the outside: its kind and text, with everything that looks like a URL or a token taken out. */
-export function describeException(error: unknown): string {
-  const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-  return text
-    .replace(/\b[a-z][a-z0-9+.-]*:\/\/\S+/gi, "(address withheld)")
-    .replace(/\bBearer\s+\S+/gi, "Bearer (withheld)")
-    .slice(0, 500);
+/**
+ * What an exception may say to the outside: its kind and its text, redacted. Whoever gave a secret away to what threw
+ * names it in `secrets`.
+ */
+export function describeException(error: unknown, secrets: readonly string[] = []): string {
+  const text = error instanceof Error ? `${error.name}: ${error.message}` : textOf(error);
+  return redacted(text, secrets);
+}
+
+function textOf(thrown: unknown): string {
+  try {
+    return String(thrown);
+  } catch {
+    // It has no text, as an object without a prototype.
+    return typeof thrown;
+  }
 }

@@ -4,7 +4,7 @@ import { methodNotAllowed } from "hono/method-not-allowed";
 import { secureHeaders } from "hono/secure-headers";
 import { describeException } from "../core/failure.ts";
 import { authenticate } from "./auth.ts";
-import type { ApiEnv } from "./dependencies.ts";
+import type { ApiEnv, Dependencies } from "./dependencies.ts";
 import { failureProblem, problem } from "./problem.ts";
 import { refuseQueries } from "./requests.ts";
 import { backups } from "./routes/backups.ts";
@@ -74,15 +74,20 @@ export const api = new Hono<ApiEnv>()
       hint: "The README lists the routes of the API.",
     }),
   )
-  .onError((error) =>
+  .onError((error, context) =>
     problem({
       title: "Something went wrong",
       status: 500,
       code: "internal-error",
-      detail: describeException(error),
+      detail: describeException(error, tokensOf(context.env)),
       hint: "This is a defect of d1-nightly; please report it with this text.",
     }),
   );
+
+function tokensOf({ access }: Dependencies): string[] {
+  if (!access.ok) return [];
+  return [access.value.adminToken, access.value.viewerToken].filter((token) => token !== null);
+}
 
 function bodyTooLarge(): Response {
   return problem({

@@ -1,6 +1,27 @@
 import { describeException, failed, ok, type Result } from "../../core/failure.ts";
 
-/** Runs one operation on the bucket; what it throws becomes a failure that may be tried again. */
+/**
+ * What R2 refuses for good. Its errors carry no code but the number in their text: `put: … (10069)`. A refusal for the
+ * sake of a lock rule is also known by its words; one of a busy database, "database is locked", is none.
+ */
+type Refusal = "locked" | "key-too-long" | "no-such-upload";
+
+const REFUSALS: readonly (readonly [Refusal, RegExp])[] = [
+  [
+    "locked",
+    /\b10069\b|\bobject is locked\b|\bbucket (policy|lock)|\block rule|\bretention (policy|period|rule)/i,
+  ],
+  ["key-too-long", /\b10020\b/],
+  ["no-such-upload", /\b10024\b|\bupload does not exist\b/i],
+];
+
+/** Null for whatever may pass by itself. */
+export function refusalOf(error: unknown): Refusal | null {
+  const text = error instanceof Error ? error.message : "";
+  return REFUSALS.find(([, words]) => words.test(text))?.[0] ?? null;
+}
+
+/** Runs one operation on the bucket; what it throws becomes a failure. */
 export async function attempt<T>(
   doing: string,
   key: string,
@@ -9,19 +30,25 @@ export async function attempt<T>(
   try {
     return ok(await operation());
   } catch (error) {
-    const said = describeException(error);
-    // 10020: the key is longer than 1,024 bytes, and stays so.
-    const tooLong = said.includes("10020");
-    return failed({
-      code: "bucket-unavailable",
-      detail: `${doing} ${key.slice(0, 300)} in the bucket failed: ${said}`,
-      hint: tooLong
-        ? "The database's name is too long for a key in the bucket, together with KEY_PREFIX."
-        : "Usually passes by itself. If it stays, check the BACKUPS binding, the bucket's lock rules and https://www.cloudflarestatus.com.",
-      retryable: !tooLong,
-    });
+    const detail = `${doing} ${key.slice(0, 300)} in the bucket failed: ${describeException(error)}`;
+    switch (refusalOf(error)) {
+      case "locked":
+        return failed({ code: "stored-object-locked", detail, hint: LOCKED_HINT, retryable: false });
+      case "key-too-long":
+        return failed({ code: "bucket-unavailable", detail, hint: KEY_HINT, retryable: false });
+      default:
+        return failed({ code: "bucket-unavailable", detail, hint: BUCKET_HINT, retryable: true });
+    }
   }
 }
+
+const LOCKED_HINT =
+  "A lock rule of the bucket protects it. It can be changed or deleted when the rule lets go of it: `npx wrangler r2 bucket lock list BUCKET` shows the rules.";
+
+const KEY_HINT = "The database's name is too long for a key in the bucket, together with KEY_PREFIX.";
+
+const BUCKET_HINT =
+  "Usually passes by itself. If it stays, check the BACKUPS binding, the bucket's lock rules and https://www.cloudflarestatus.com.";
 
 export function metadata(key: string): R2HTTPMetadata {
   return { contentType: contentTypeOf(key) };

@@ -46,18 +46,19 @@ export class PartWriter implements VolumeWriter {
 
   async finish(): Promise<Result<void>> {
     const last = this.#filling.subarray(0, this.#filled);
-    const done = await attempt("writing", this.#key, async () => {
-      if (this.#upload === null) {
-        await this.#bucket.put(this.#key, last, { httpMetadata: metadata(this.#key) });
-        return;
-      }
-      const sent = await this.#settle();
-      if (!sent.ok) throw new Error(sent.failure.detail);
-      this.#parts.push(await this.#upload.uploadPart(this.#parts.length + 1, last));
-      await this.#upload.complete(this.#parts);
-    });
+    const sent = await this.#settle();
+    const done = sent.ok ? await attempt("writing", this.#key, () => this.#writeLast(last)) : sent;
     this.#free();
     return done;
+  }
+
+  async #writeLast(last: Uint8Array): Promise<void> {
+    if (this.#upload === null) {
+      await this.#bucket.put(this.#key, last, { httpMetadata: metadata(this.#key) });
+      return;
+    }
+    this.#parts.push(await this.#upload.uploadPart(this.#parts.length + 1, last));
+    await this.#upload.complete(this.#parts);
   }
 
   async abort(): Promise<void> {

@@ -10,8 +10,8 @@ import type {
   Vault,
   VolumeWriter,
 } from "../../core/bucket/vault.ts";
-import { describeException, failed, ok, type Result } from "../../core/failure.ts";
-import { attempt, contentTypeOf, metadata } from "./attempt.ts";
+import { failed, ok, type Result } from "../../core/failure.ts";
+import { attempt, contentTypeOf, metadata, refusalOf } from "./attempt.ts";
 import { decodedObject } from "./decompress.ts";
 import { PartWriter } from "./part-writer.ts";
 
@@ -27,10 +27,6 @@ const TEXT_LIMIT = 16 * 1024 * 1024;
 
 /** Enough of an object's beginning to tell what it is. */
 const OPENING_BYTES = 64;
-
-/** How a refusal for the sake of a lock rule reads; one of a busy database, "database is locked", is none. */
-const LOCKED =
-  /\b10069\b|\bobject is locked\b|\bbucket (policy|lock)|\block rule|\bretention (policy|period|rule)/i;
 
 /** The backups' bucket. */
 export class R2Vault implements Vault {
@@ -49,7 +45,7 @@ export class R2Vault implements Vault {
       return stored === null ? "taken" : "created";
     });
     // A lock rule may refuse to touch what is there before the condition is looked at: then it is there.
-    if (created.ok || !LOCKED.test(created.failure.detail)) return created;
+    if (created.ok || created.failure.code !== "stored-object-locked") return created;
     const there = await this.head(key);
     return there.ok && there.value !== null ? ok("taken") : created;
   }
@@ -59,7 +55,7 @@ export class R2Vault implements Vault {
       await this.#bucket.put(key, text, { httpMetadata: metadata(key) });
     });
     // A lock rule refuses the same text again, too: a step that is repeated after a crash has done it already.
-    if (put.ok || !LOCKED.test(put.failure.detail)) return put;
+    if (put.ok || put.failure.code !== "stored-object-locked") return put;
     const there = await this.readText(key);
     return there.ok && there.value === text ? ok(undefined) : put;
   }
@@ -100,7 +96,7 @@ export class R2Vault implements Vault {
         await this.#bucket.resumeMultipartUpload(key, uploadId).abort();
       } catch (error) {
         // Completed or aborted before: there is nothing left to give up.
-        if (!/does not exist|10024/i.test(describeException(error))) throw error;
+        if (refusalOf(error) !== "no-such-upload") throw error;
       }
     });
   }
@@ -127,18 +123,10 @@ export class R2Vault implements Vault {
     });
   }
 
-  async remove(keys: readonly string[]): Promise<Result<void>> {
-    const removed = await attempt("deleting", keys[0] ?? "", async () => {
+  remove(keys: readonly string[]): Promise<Result<void>> {
+    return attempt("deleting", keys[0] ?? "", async () => {
       for (let from = 0; from < keys.length; from += 1_000)
         await this.#bucket.delete(keys.slice(from, from + 1_000));
-    });
-    // R2 says "The object is locked by the bucket policy. (10069)".
-    if (removed.ok || !LOCKED.test(removed.failure.detail)) return removed;
-    return failed({
-      code: "stored-object-locked",
-      detail: removed.failure.detail,
-      hint: "A lock rule of the bucket protects it. It can be deleted when the rule lets go of it: `npx wrangler r2 bucket lock list BUCKET` shows the rules.",
-      retryable: false,
     });
   }
 

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { isUuid } from "../../core/bucket/object-keys.ts";
 import type { ExportAnswer } from "../../core/d1/api.ts";
 import { failed, type Failure, ok, type Result } from "../../core/failure.ts";
+import { redacted } from "../../core/redaction.ts";
 
 /** The shapes of Cloudflare's answers, as far as this product reads them. */
 
@@ -30,7 +31,10 @@ export const schemaRowsSchema = z
   )
   .length(1);
 
-export const bookmarkSchema = z.object({ bookmark: z.string().min(1) });
+/** It is stored with the run and in the manifest: D1's have 71 characters. */
+const bookmarkText = z.string().max(1_000);
+
+export const bookmarkSchema = z.object({ bookmark: bookmarkText.min(1) });
 
 /** An answer to each statement. */
 export const queryRowsSchema = z.array(
@@ -41,6 +45,30 @@ export const queryRowsSchema = z.array(
   }),
 );
 
+/** What was asked, and what its answer is held against. */
+export interface Asked {
+  /** In words, for a failure. */
+  readonly what: string;
+  /** Of the API itself. */
+  readonly baseUrl: string;
+  /** Must not be repeated, whatever the answer quotes. */
+  readonly token: string;
+}
+
+/** What Cloudflare says in words alone: no code of its API tells these apart from other errors. */
+type Signal = "busy" | "lost" | "virtual-tables" | "other";
+
+function signalOf(message: string): Signal {
+  if (/currently processing a long-running export/i.test(message)) return "busy";
+  if (/not currently exporting|no poll\(\) received/i.test(message)) return "lost";
+  return /virtual table/i.test(message) ? "virtual-tables" : "other";
+}
+
+/** What Cloudflare says, as far as it may be repeated. */
+function said(message: string, { token }: Asked, limit = 300): string {
+  return redacted(message, [token], limit) || "no reason given";
+}
+
 const TOKEN_HINT =
   "Make a token with the permission Account · D1 · Edit for this account (Read is refused for exports), " +
   "store it with `wrangler secret put CLOUDFLARE_API_TOKEN`, and check CLOUDFLARE_ACCOUNT_ID.";
@@ -50,8 +78,9 @@ export function openEnvelope(
   status: number,
   retryAfter: string | null,
   text: string,
-  what: string,
+  asked: Asked,
 ): Result<Envelope> {
+  const { what } = asked;
   let json: unknown = null;
   try {
     json = JSON.parse(text);
@@ -87,15 +116,15 @@ export function openEnvelope(
       retryable: true,
     });
   }
-  return failed(refusal(status, first?.code, first?.message ?? "no reason given", what));
+  return failed(refusal(status, first?.code, first?.message ?? "", asked));
 }
 
-function refusal(status: number, code: number | undefined, message: string, what: string): Failure {
-  const said = `Cloudflare said: ${message.slice(0, 300)}${code === undefined ? "" : ` [code ${code}]`} (${what}).`;
+function refusal(status: number, code: number | undefined, message: string, asked: Asked): Failure {
+  const told = `Cloudflare said: ${said(message, asked)}${code === undefined ? "" : ` [code ${code}]`} (${asked.what}).`;
   if (code === 7404 || (status === 404 && code === undefined)) {
     return {
       code: "database-not-found",
-      detail: `The database does not exist, or no longer. ${said}`,
+      detail: `The database does not exist, or no longer. ${told}`,
       hint: "Was it deleted or created anew? Backups made before are kept.",
       retryable: false,
     };
@@ -103,15 +132,15 @@ function refusal(status: number, code: number | undefined, message: string, what
   if (code === 7003 || code === 7000) {
     return {
       code: "account-not-found",
-      detail: said,
+      detail: told,
       hint: "Check CLOUDFLARE_ACCOUNT_ID (`wrangler whoami` shows the account's id) and, when it is set, CLOUDFLARE_API_BASE_URL.",
       retryable: false,
     };
   }
   if (code === 10000 || code === 9109 || status === 401 || status === 403) {
-    return { code: "api-token-refused", detail: said, hint: TOKEN_HINT, retryable: false };
+    return { code: "api-token-refused", detail: told, hint: TOKEN_HINT, retryable: false };
   }
-  if (message.includes("Currently processing a long-running export")) {
+  if (signalOf(message) === "busy") {
     return {
       code: "database-busy",
       detail: "The database is busy with another export.",
@@ -122,14 +151,14 @@ function refusal(status: number, code: number | undefined, message: string, what
   if (code === 7500) {
     return {
       code: "sql-error",
-      detail: said,
+      detail: told,
       hint: "D1 could not read its own schema table; look at the database in the dashboard.",
       retryable: true,
     };
   }
   return {
     code: "api-request-refused",
-    detail: said,
+    detail: told,
     hint: "This looks like a change in Cloudflare's API; look for a newer release of d1-nightly.",
     retryable: false,
   };
@@ -142,40 +171,63 @@ function retryAfterMs(header: string | null): number {
   return 60_000;
 }
 
+/** It is stored with the run. */
+const addressText = z.string().max(16_000);
+
 const exportSchema = z.object({
   success: z.boolean().optional(),
-  at_bookmark: z.string().nullish(),
+  at_bookmark: bookmarkText.nullish(),
   status: z.string().optional(),
   messages: z.array(z.string()).nullish(),
   error: z.string().nullish(),
-  signed_url: z.string().nullish(),
-  result: z.object({ signed_url: z.string().nullish() }).nullish(),
+  signed_url: addressText.nullish(),
+  result: z.object({ signed_url: addressText.nullish() }).nullish(),
 });
 
 /** Reads an export's status on every level at which it can say no. A missing status means pending. */
-export function readExport(result: unknown, what: string): Result<ExportAnswer> {
+export function readExport(result: unknown, asked: Asked): Result<ExportAnswer> {
+  const { what, baseUrl } = asked;
   const parsed = exportSchema.safeParse(result);
   if (!parsed.success) return failed(unreadable(what));
   const answer = parsed.data;
   const error = answer.error ?? "";
-  if (error.includes("Currently processing a long-running export")) return ok({ kind: "busy" });
-  if (error.includes("Not currently exporting") || error.includes("no poll() received"))
-    return ok({ kind: "lost" });
-  if (answer.success === false || answer.status === "error") {
-    return ok({ kind: "error", message: error.slice(0, 300) || "no reason given" });
-  }
+  const signal = signalOf(error);
+  if (signal === "busy" || signal === "lost") return ok({ kind: signal });
+  if (answer.success === false || answer.status === "error")
+    return ok({ kind: "error", virtualTables: signal === "virtual-tables", message: said(error, asked) });
   const bookmark = answer.at_bookmark ?? null;
   if (answer.status === "complete") {
     const signedUrl = answer.result?.signed_url ?? answer.signed_url ?? null;
-    if (signedUrl === null || !isWebAddress(signedUrl) || bookmark === null) return failed(unreadable(what));
+    if (signedUrl === null || bookmark === null) return failed(unreadable(what));
+    if (!mayBeFetched(signedUrl, baseUrl)) return failed(unsafeAddress(what));
     return ok({ kind: "complete", bookmark, signedUrl });
   }
-  return ok({ kind: "active", bookmark, message: answer.messages?.[0]?.slice(0, 200) ?? null });
+  const message = answer.messages?.[0] ?? null;
+  return ok({ kind: "active", bookmark, message: message === null ? null : said(message, asked, 200) });
 }
 
-/** Anything else, a `data:` or `file:` among them, is no address of a dump. */
-function isWebAddress(text: string): boolean {
-  return URL.canParse(text) && ["https:", "http:"].includes(new URL(text).protocol);
+/**
+ * Whether a dump may lie at this address: by https; by http on this machine, or on the host of an API that is itself
+ * spoken to by http, as an emulator's. A `data:` or `file:` is no address of a dump.
+ */
+function mayBeFetched(address: string, baseUrl: string): boolean {
+  if (!URL.canParse(address)) return false;
+  const { protocol, hostname } = new URL(address);
+  if (protocol !== "http:") return protocol === "https:";
+  const api = new URL(baseUrl);
+  return LOOPBACK.test(hostname) || (api.protocol === "http:" && api.hostname === hostname);
+}
+
+/** As a parsed URL writes it. */
+const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])$/;
+
+function unsafeAddress(what: string): Failure {
+  return {
+    code: "api-answer-invalid",
+    detail: `Cloudflare's API gave an address of the dump that is not https (${what}).`,
+    hint: "Is a proxy in between? Check CLOUDFLARE_API_BASE_URL.",
+    retryable: true,
+  };
 }
 
 export function unreadable(what: string): Failure {

@@ -4,6 +4,7 @@ import type { ExportOptions } from "../../core/d1/export-options.ts";
 import { type RateSeen, readRate } from "../../core/d1/rate-headers.ts";
 import { describeException, failed, type Failure, ok, type Result } from "../../core/failure.ts";
 import {
+  type Asked,
   bookmarkSchema,
   databaseSchema,
   type Envelope,
@@ -126,7 +127,12 @@ export class D1Rest implements D1Api {
       ...(bookmark === null ? {} : { current_bookmark: bookmark }),
     };
     const answer = await this.#call("POST", `/${encodeURIComponent(databaseId)}/export`, body, what);
-    return answer.ok ? readExport(answer.value.result, what) : answer;
+    return answer.ok ? readExport(answer.value.result, this.#asked(what)) : answer;
+  }
+
+  #asked(what: string): Asked {
+    const [baseUrl, , token] = this.#account;
+    return { what, baseUrl, token };
   }
 
   async #call(method: string, path: string, body: unknown, what: string): Promise<Result<Envelope>> {
@@ -152,13 +158,13 @@ export class D1Rest implements D1Api {
     } catch (error) {
       return failed({
         code: "api-unreachable",
-        detail: `Cloudflare's API could not be reached (${what}): ${describeException(error)}`,
+        detail: `Cloudflare's API could not be reached (${what}): ${describeException(error, [this.#account[2]])}`,
         hint: "Usually passes by itself. If it stays, check CLOUDFLARE_API_BASE_URL.",
         retryable: true,
       });
     }
     if (rate !== null) this.#observer?.(rate);
-    return openEnvelope(status, retryAfter, text, what);
+    return openEnvelope(status, retryAfter, text, this.#asked(what));
   }
 }
 

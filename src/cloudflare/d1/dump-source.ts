@@ -29,7 +29,7 @@ export class SignedUrlSource implements DumpSource {
     try {
       response = await fetch(signedUrl, { headers, redirect: "manual", signal: abort.signal });
     } catch (error) {
-      return failed(unreachable(`the connection failed: ${describeException(error)}`));
+      return failed(unreachable(`the connection failed: ${describeException(error, secretsOf(signedUrl))}`));
     } finally {
       clearTimeout(patience);
     }
@@ -39,8 +39,14 @@ export class SignedUrlSource implements DumpSource {
       return judged.ok ? failed(unreachable("the answer had no body")) : judged;
     }
     const skip = response.status === 200 ? offset : 0;
-    return ok(new RangeStream(response.body, judged.value.totalBytes, judged.value.etag, offset, skip));
+    return ok(new RangeStream(response.body, judged.value, offset, skip, secretsOf(signedUrl)));
   }
+}
+
+/** The address, and each part of it that could be enough to read the dump. */
+function secretsOf(signedUrl: string): string[] {
+  const { pathname, search, searchParams } = new URL(signedUrl);
+  return [signedUrl, pathname, search, ...searchParams.values()];
 }
 
 /** Whether this answer is the dump that we mean, from the offset that we asked for (or from its beginning, on 200). */
@@ -95,6 +101,7 @@ class RangeStream implements DumpStream {
   readonly totalBytes: number;
   readonly etag: string | null;
   readonly #reader: ReadableStreamBYOBReader;
+  readonly #secrets: readonly string[];
   #buffer: ArrayBuffer = new ArrayBuffer(READ_BYTES);
   /** Where the next byte from the connection stands in the dump. */
   #position: number;
@@ -102,10 +109,17 @@ class RangeStream implements DumpStream {
   #skip: number;
   #done = false;
 
-  constructor(body: ReadableStream, totalBytes: number, etag: string | null, offset: number, skip: number) {
+  constructor(
+    body: ReadableStream,
+    { totalBytes, etag }: Pick<DumpStream, "totalBytes" | "etag">,
+    offset: number,
+    skip: number,
+    secrets: readonly string[],
+  ) {
     this.#reader = body.getReader({ mode: "byob" });
     this.totalBytes = totalBytes;
     this.etag = etag;
+    this.#secrets = secrets;
     this.#position = offset - skip;
     this.#skip = skip;
   }
@@ -143,7 +157,7 @@ class RangeStream implements DumpStream {
       this.#buffer = outcome.value.buffer;
       return ok(outcome.value);
     } catch (error) {
-      return failed(unreachable(`the connection broke: ${describeException(error)}`));
+      return failed(unreachable(`the connection broke: ${describeException(error, this.#secrets)}`));
     } finally {
       clearTimeout(timer);
     }

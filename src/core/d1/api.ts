@@ -18,8 +18,8 @@ export interface SchemaEntry {
 export type ExportAnswer =
   | { readonly kind: "active"; readonly bookmark: string | null; readonly message: string | null }
   | { readonly kind: "complete"; readonly bookmark: string; readonly signedUrl: string }
-  /** The export ended with an error of D1's. */
-  | { readonly kind: "error"; readonly message: string }
+  /** The export ended with an error of D1's, told in words that may be repeated. */
+  | { readonly kind: "error"; readonly virtualTables: boolean; readonly message: string }
   /** D1 knows of no such export: cancelled, forgotten, or told to be complete before. */
   | { readonly kind: "lost" }
   /** Another export of this database is under way. */

@@ -78,7 +78,7 @@ function afterAnswer(
     case "lost":
       return restartExport(run, (phase.copy?.renewals ?? 0) > 0 ? noFreshAddress() : lost(), platform);
     case "error":
-      return restartExport(run, refused(answer.message), platform, EXPORT_LIMIT, REFUSED_WAIT_MS);
+      return restartExport(run, refused(answer), platform, EXPORT_LIMIT, REFUSED_WAIT_MS);
   }
 }
 
@@ -138,9 +138,8 @@ function otherExport(): Failure {
   return { ...lost(), detail: "D1 answered with another export than the one that was begun." };
 }
 
-function refused(message: string): Failure {
-  const virtual = /virtual table/i.test(message);
-  if (virtual)
+function refused({ message, virtualTables }: Extract<ExportAnswer, { kind: "error" }>): Failure {
+  if (virtualTables)
     return { ...virtualTablesFailure(["(named by D1 only)"]), detail: `D1 refused the export: ${message}` };
   return {
     code: "export-refused",

@@ -54,9 +54,9 @@ describe("what Cloudflare's refusals mean", () => {
 });
 
 /** Cloudflare's API as it answers with this. */
-function answering(body: BodyInit): D1Rest {
-  vi.spyOn(globalThis, "fetch").mockImplementation(async () => new Response(body));
-  return new D1Rest(BASE, "emulated-account", "token");
+function answering(body: BodyInit, status = 200, base = BASE): D1Rest {
+  vi.spyOn(globalThis, "fetch").mockImplementation(async () => new Response(body, { status }));
+  return new D1Rest(base, "emulated-account", "token");
 }
 
 function envelope(result: unknown): string {
@@ -94,12 +94,33 @@ describe("an answer that is none of Cloudflare's", () => {
     },
   );
 
-  it.each(["data:text/plain,PRAGMA", "file:///etc/passwd", "ftp://d1.example/x.sql", "javascript:1"])(
-    "is refused for a dump at %s",
-    async (signed_url) => {
+  const HTTPS = "https://api.example/client/v4";
+
+  it.each<[address: string, ofAnApiAt: string, taken: boolean]>([
+    ["data:text/plain,PRAGMA", BASE, false],
+    ["file:///etc/passwd", BASE, false],
+    ["ftp://d1.example/x.sql", BASE, false],
+    ["javascript:1", BASE, false],
+    ["not an address", BASE, false],
+    ["http://d1.example/x.sql", BASE, false],
+    ["http://d1.example/x.sql", HTTPS, false],
+    ["http://api.example/x.sql", HTTPS, false],
+    ["http://127.0.0.1.d1.example/x.sql", HTTPS, false],
+    ["http://localhost.d1.example/x.sql", HTTPS, false],
+    ["https://d1.example/x.sql", HTTPS, true],
+    ["https://d1.example/x.sql", BASE, true],
+    ["http://emulator.test/x.sql", BASE, true],
+    ["http://127.0.0.1:8787/x.sql", HTTPS, true],
+    ["http://localhost/x.sql", HTTPS, true],
+    ["http://[::1]:8787/x.sql", HTTPS, true],
+  ])(
+    "is refused for a dump at %s, of an API at %s, unless it may be fetched: %s",
+    async (signed_url, base, taken) => {
       const done = { at_bookmark: "b", status: "complete", success: true, result: { signed_url } };
-      const polled = await answering(envelope(done)).startExport("id", EVERYTHING);
-      expect(polled).toMatchObject({ ok: false, failure: { code: "api-answer-invalid" } });
+      const polled = await answering(envelope(done), 200, base).startExport("id", EVERYTHING);
+      expect(polled).toMatchObject(
+        taken ? { ok: true } : { ok: false, failure: { code: "api-answer-invalid" } },
+      );
     },
   );
 
@@ -111,5 +132,59 @@ describe("an answer that is none of Cloudflare's", () => {
       failure: { code: "api-answer-invalid" },
     });
     expect(await answering(envelope([one, one])).queryAll("id", statements)).toMatchObject({ ok: true });
+  });
+});
+
+/** What must not be repeated, as an error could quote it. */
+const QUOTED =
+  'could not PUT https://r2.example/x.sql?X-Amz-Signature=5ecretsign with Bearer emulated-pass1 near "row of ann": INSERT INTO t VALUES (4711)';
+
+describe("what Cloudflare says", () => {
+  afterEach(() => vi.restoreAllMocks());
+
+  const asks: Record<string, (api: D1Rest) => Promise<unknown>> = {
+    listDatabases: (api) => api.listDatabases(1, 10),
+    getDatabase: (api) => api.getDatabase("id"),
+    schema: (api) => api.schema("id"),
+    bookmark: (api) => api.bookmark("id"),
+    query: (api) => api.query("id", "SELECT 1"),
+    startExport: (api) => api.startExport("id", EVERYTHING),
+    pollExport: (api) => api.pollExport("id", EVERYTHING, "b"),
+  };
+  const refusals: [number, number | undefined][] = [
+    [400, 7400],
+    [404, 7404],
+    [404, 7003],
+    [403, 10000],
+    [400, 7500],
+    [400, undefined],
+    [500, 7009],
+  ];
+
+  it.each(Object.entries(asks))("is repeated without what it quotes: a refusal of %s", async (_, ask) => {
+    for (const [status, code] of refusals) {
+      const errors = [{ code, message: QUOTED }];
+      const body = JSON.stringify({ success: false, errors, result: null });
+      const told = JSON.stringify(await ask(answering(body, status)));
+      expect(told).toContain('"ok":false');
+      expect(told).not.toMatch(/5ecretsign|r2\.example|emulated-pass1|ann|4711/);
+    }
+  });
+
+  it("is repeated without what it quotes: an exception of the connection", async () => {
+    vi.spyOn(globalThis, "fetch").mockRejectedValue(new TypeError(`${QUOTED} our-api-token`));
+    const told = JSON.stringify(await new D1Rest(BASE, "a", "our-api-token").bookmark("id"));
+    expect(told).toContain("could not PUT");
+    expect(told).not.toMatch(/5ecretsign|r2\.example|emulated-pass1|our-api-token|ann|4711/);
+  });
+
+  it.each<[string, object]>([
+    ["an export's error", { status: "error", error: QUOTED }],
+    ["an export's progress", { status: "active", messages: [QUOTED] }],
+  ])("is repeated without what it quotes: %s", async (_, changed) => {
+    const result = { success: true, at_bookmark: "b", ...changed };
+    const told = JSON.stringify(await answering(envelope(result)).pollExport("id", EVERYTHING, "b"));
+    expect(told).toContain("could not PUT");
+    expect(told).not.toMatch(/5ecretsign|r2\.example|emulated-pass1|ann|4711/);
   });
 });
