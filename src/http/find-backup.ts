@@ -1,7 +1,11 @@
+import type { Context } from "hono";
 import { type Manifest, readManifest } from "../core/backup/manifest.ts";
 import { sha256Of } from "../core/bucket/codecs.ts";
-import { folderOfBackup, MANIFEST } from "../core/bucket/object-keys.ts";
-import type { Platform } from "../core/platform.ts";
+import { readClaim } from "../core/bucket/claim.ts";
+import type { FolderState } from "../core/bucket/damaged-backup.ts";
+import { CHECKSUMS, CLAIM, folderOfBackup, MANIFEST, RESTORE_GUIDE } from "../core/bucket/object-keys.ts";
+import { ok, type Result } from "../core/failure.ts";
+import type { ApiEnv } from "./dependencies.ts";
 import { failureProblem, problem } from "./problem.ts";
 
 export interface FoundBackup {
@@ -11,11 +15,12 @@ export interface FoundBackup {
 }
 
 /** A backup exists if and only if its manifest does: so that is what is read, from the bucket. */
-export async function findBackup(platform: Platform, id: string): Promise<FoundBackup | Response> {
+export async function findBackup(context: Context<ApiEnv>, id: string): Promise<FoundBackup | Response> {
+  const platform = context.get("platform");
   const folder = folderOfBackup(platform.settings.keyPrefix, id);
   const text = folder === null ? null : await platform.vault.readText(folder + MANIFEST);
   if (text !== null && !text.ok) return failureProblem(text.failure);
-  if (folder === null || text === null || text.value === null) return noSuchBackup(id);
+  if (folder === null || text === null || text.value === null) return withoutManifest(context, id);
   const reading = readManifest(text.value);
   if (reading.kind === "manifest") {
     const manifestSha256 = sha256Of(text.value, platform.codecs);
@@ -35,12 +40,81 @@ export async function findBackup(platform: Platform, id: string): Promise<FoundB
   });
 }
 
-/** The folder of a backup whose manifest is there, in whatever state; else the answer to give. */
-export async function findFolder({ settings, vault }: Platform, id: string): Promise<string | Response> {
+/** Where a backup lies, or what is left of one whose manifest was lost; else the answer to give. */
+export async function findFolder(
+  context: Context<ApiEnv>,
+  id: string,
+): Promise<{ folder: string; lost: boolean } | Response> {
+  const { settings, vault } = context.get("platform");
   const folder = folderOfBackup(settings.keyPrefix, id);
   const manifest = folder === null ? null : await vault.head(folder + MANIFEST);
   if (manifest !== null && !manifest.ok) return failureProblem(manifest.failure);
-  return folder === null || manifest === null || manifest.value === null ? noSuchBackup(id) : folder;
+  if (folder === null || manifest === null) return noSuchBackup(id);
+  if (manifest.value !== null) return { folder, lost: false };
+  const remains = await findRemains(context, id);
+  if (!remains.ok) return failureProblem(remains.failure);
+  return remains.value?.anything === true ? { folder, lost: true } : noSuchBackup(id);
+}
+
+/** What is left of a backup whose manifest was lost. */
+interface Remains {
+  /** Whether anything that can be told by its name lies there still. */
+  readonly anything: boolean;
+}
+
+/**
+ * Whether a folder without a manifest is that of a backup which was whole once: by SHA256SUMS or RESTORE.md there, by
+ * the catalogue, which counts for nothing while it is down, or by its database's object. Null for a run under way, for
+ * one that is being deleted, and for all else.
+ */
+async function findRemains(context: Context<ApiEnv>, id: string): Promise<Result<Remains | null>> {
+  const { vault, catalog, settings } = context.get("platform");
+  const folder = folderOfBackup(settings.keyPrefix, id);
+  if (folder === null) return ok(null);
+  const [sums, guide, claim, row] = await Promise.all([
+    vault.head(folder + CHECKSUMS),
+    vault.head(folder + RESTORE_GUIDE),
+    vault.readText(folder + CLAIM),
+    catalog.backup(id),
+  ]);
+  if (!sums.ok) return sums;
+  if (!guide.ok) return guide;
+  if (!claim.ok) return claim;
+  const recorded = row.ok ? row.value : null;
+  const finished = sums.value !== null || guide.value !== null;
+  const databaseId = recorded?.databaseId ?? readClaim(claim.value)?.databaseId ?? null;
+  const state =
+    databaseId === null ? ok(UNKNOWN) : await context.env.databaseRuns(databaseId).folderState(folder);
+  if (!state.ok) return state;
+  if (state.value === "in-use") return ok(null);
+  if (!finished && recorded === null && state.value === "unknown") return ok(null);
+  return ok({ anything: finished || claim.value !== null });
+}
+
+const UNKNOWN: FolderState = "unknown";
+
+async function withoutManifest(context: Context<ApiEnv>, id: string): Promise<Response> {
+  const remains = await findRemains(context, id);
+  if (!remains.ok) return failureProblem(remains.failure);
+  if (remains.value === null) return noSuchBackup(id);
+  if (!remains.value.anything) return nothingLeft(id);
+  return problem({
+    title: "The backup is damaged",
+    status: 409,
+    code: "backup-damaged",
+    detail: `The manifest of backup ${id.slice(0, 200)} is gone from the bucket.`,
+    hint: "Nothing of it is deleted unasked. POST /api/backups/ID/verify says what is left; put manifest.json back if a copy exists elsewhere.",
+  });
+}
+
+function nothingLeft(id: string): Response {
+  return problem({
+    title: "The backup is gone",
+    status: 404,
+    code: "backup-not-found",
+    detail: `The catalogue lists a backup ${id.slice(0, 200)}, of which the bucket holds nothing any more.`,
+    hint: "Does a lifecycle rule or another tool delete from the bucket? POST /api/catalog/rebuild takes it off the list.",
+  });
 }
 
 export function noSuchBackup(id: string): Response {

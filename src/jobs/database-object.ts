@@ -3,6 +3,7 @@ import type { Coordinator, DatabaseReport } from "../core/account/coordinator.ts
 import { LONGEST_WAIT_MS } from "../core/backoff.ts";
 import type { DeletionAnswer, DeletionView } from "../core/backup/deletion.ts";
 import type { Retention, RetentionPlan } from "../core/backup/retention.ts";
+import type { FolderState } from "../core/bucket/damaged-backup.ts";
 import { runIdOf } from "../core/bucket/object-keys.ts";
 import { ok, type Result } from "../core/failure.ts";
 import type { Connect, Platform } from "../core/platform.ts";
@@ -11,6 +12,7 @@ import type { BackupRequest } from "../core/run/request.ts";
 import { type RunView, viewRun } from "../core/run/run-view.ts";
 import { isDead, isOver, newRun, type Run } from "../core/run/run.ts";
 import { CatalogOutbox } from "./database/catalog-outbox.ts";
+import { folderState } from "./database/folder-state.ts";
 import { RecordStore } from "./database/database-record.ts";
 import { collectFolder, removeLeftovers } from "./database/leftovers.ts";
 import { RunStore } from "./database/run-store.ts";
@@ -140,12 +142,19 @@ export class DatabaseObject extends DurableObject implements DatabaseRuns {
     folder: string,
     runId: string,
     names: readonly string[],
-  ): Promise<Result<"collected" | "in-use">> {
+  ): Promise<Result<"collected" | "in-use" | "committed">> {
     const connected = this.#connect();
     if (!connected.ok) return connected;
+    if (folderState(folder, this.#store, this.#retention, connected.value) === "committed")
+      return ok("committed");
     const answer = collectFolder(this.#store, connected.value, { folder, runId, names });
     if (answer === "collected") await this.#alarm.wakeBy(connected.value.now());
     return ok(answer);
+  }
+
+  async folderState(folder: string): Promise<Result<FolderState>> {
+    const connected = this.#connect();
+    return connected.ok ? ok(folderState(folder, this.#store, this.#retention, connected.value)) : connected;
   }
 
   async deleteBackup(

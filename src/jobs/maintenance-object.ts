@@ -1,5 +1,6 @@
 import { DurableObject } from "cloudflare:workers";
 import { attemptLimit, backoffMs } from "../core/backoff.ts";
+import type { DamagedBackups } from "../core/bucket/damaged-backup.ts";
 import type {
   MaintenanceJobs,
   MaintenanceAnswer,
@@ -14,6 +15,7 @@ import type { Connect, Platform } from "../core/platform.ts";
 import { iso } from "../core/time.ts";
 import { AlarmShell } from "./object/alarm-shell.ts";
 import { type MaintenanceStep, listPage } from "./maintenance/bucket-walk.ts";
+import { askNext, findLostManifests } from "./maintenance/damage-steps.ts";
 import {
   type MaintenanceJob,
   ended,
@@ -23,8 +25,9 @@ import {
   viewRebuild,
   walkAnew,
 } from "./maintenance/maintenance-job.ts";
-import { MaintenanceStore, type Orphan } from "./maintenance/maintenance-store.ts";
+import { MaintenanceStore } from "./maintenance/maintenance-store.ts";
 import { collectNext, type FolderCollector, forgetRuns, readClaims } from "./maintenance/orphan-steps.ts";
+import type { Orphan } from "./maintenance/search-store.ts";
 import {
   compareRows,
   type PolicyKeeper,
@@ -90,18 +93,25 @@ export class MaintenanceObject extends DurableObject implements MaintenanceJobs 
   }
 
   async orphans(): Promise<OrphansView> {
-    const { searchedAt, latestSearch } = this.#store;
+    const { search, latestSearch } = this.#store;
+    const { searchedAt } = search;
     const queued = this.#underWay(["dry-run", "collect", "daily"]);
     return {
       listedAt: searchedAt === null ? null : iso(searchedAt),
-      ...this.#store.orphanTotals(),
-      items: this.#store.orphans(ORPHANS_SHOWN).map(shown),
+      ...search.orphanTotals(),
+      items: search.orphans(ORPHANS_SHOWN).map(shown),
+      damaged: await this.damaged(ORPHANS_SHOWN),
       job: queued ?? (latestSearch === null ? null : viewJob(latestSearch)),
     };
   }
 
+  async damaged(limit: number): Promise<DamagedBackups> {
+    const { search } = this.#store;
+    return { count: search.damagedCount, items: search.damaged(limit) };
+  }
+
   async collectOrphans(): Promise<Result<MaintenanceAnswer | null>> {
-    if (this.#store.searchedAt === null) return ok(null);
+    if (this.#store.search.searchedAt === null) return ok(null);
     return this.#ask("collect", ["dry-run", "collect", "daily"]);
   }
 
@@ -203,7 +213,11 @@ export class MaintenanceObject extends DurableObject implements MaintenanceJobs 
       case "reading":
         return job.kind === "rebuild" ? readBackups(job, store, platform) : readClaims(job, store, platform);
       case "comparing":
-        return compareRows(job, store, platform);
+        return job.kind === "rebuild"
+          ? compareRows(job, store, platform)
+          : findLostManifests(job, store, platform);
+      case "asking":
+        return askNext(job, store, (id) => this.#parts.database(id));
       case "databases":
         return tellDatabases(job, store, platform, this.#parts.account(platform.settings.accountId));
       case "collecting":

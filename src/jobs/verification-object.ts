@@ -46,7 +46,7 @@ export class VerificationObject extends DurableObject implements BackupVerificat
     });
   }
 
-  async start(backupId: string, folder: string): Promise<Result<VerificationView>> {
+  async start(backupId: string, place: { folder: string; lost: boolean }): Promise<Result<VerificationView>> {
     const connected = this.#parts.connect(this.env);
     if (!connected.ok) return connected;
     const now = connected.value.now();
@@ -57,7 +57,7 @@ export class VerificationObject extends DurableObject implements BackupVerificat
       return ok(this.#store.view(before));
     }
     const createdAt = Math.max(now, (before?.startedAt ?? 0) + 1);
-    const verification = newVerification(backupId, folder, createdAt);
+    const verification = newVerification(backupId, place, createdAt);
     this.#store.begin(verification);
     await this.#alarm.wakeBy(now);
     return ok(this.#store.view(verification));

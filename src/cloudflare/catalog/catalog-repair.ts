@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { BackupRow } from "../../core/backup/backup-row.ts";
-import type { CatalogRepair, RebuiltDatabaseRow } from "../../core/catalog/catalog-repair.ts";
+import type { CatalogRepair, PlacedBackup, RebuiltDatabaseRow } from "../../core/catalog/catalog-repair.ts";
 import type { Result } from "../../core/failure.ts";
 import { MIGRATIONS, NOTES, statementsFor, TABLES } from "./catalog-schema.ts";
 import { backupStatement } from "./catalog.ts";
@@ -10,7 +10,14 @@ import { attempt } from "./statements.ts";
 const PATIENCE_MS = 25_000;
 
 const nameSchema = z.object({ name: z.string() });
-const placeSchema = z.object({ id: z.string(), folder: z.string() });
+const placeSchema = z
+  .object({ id: z.string(), folder: z.string(), database_id: z.string(), database_name: z.string() })
+  .transform(({ id, folder, database_id: databaseId, database_name: databaseName }): PlacedBackup => ({
+    id,
+    folder,
+    databaseId,
+    databaseName,
+  }));
 
 /** What a rebuild asks of the catalogue in D1. Every write may be repeated. */
 export class D1CatalogRepair implements CatalogRepair {
@@ -58,15 +65,12 @@ export class D1CatalogRepair implements CatalogRepair {
     }, PATIENCE_MS);
   }
 
-  backupsByFolder(
-    from: string,
-    before: string | null,
-    limit: number,
-  ): Promise<Result<{ id: string; folder: string }[]>> {
+  backupsByFolder(from: string, before: string | null, limit: number): Promise<Result<PlacedBackup[]>> {
     const upTo = before === null ? "" : "AND folder < ?3";
     return attempt(async () => {
       const { results } = await this.#db
-        .prepare(`SELECT id, folder FROM backups WHERE folder >= ?1 ${upTo} ORDER BY folder, id LIMIT ?2`)
+        .prepare(`SELECT id, folder, database_id, database_name FROM backups
+           WHERE folder >= ?1 ${upTo} ORDER BY folder, id LIMIT ?2`)
         .bind(from, limit, ...(before === null ? [] : [before]))
         .run();
       return z.array(placeSchema).parse(results);

@@ -11,6 +11,8 @@ export const verificationSchema = z.object({
   id: z.string(),
   backupId: z.string(),
   folder: z.string(),
+  /** Its manifest was lost before the verification was asked for. */
+  lost: z.boolean().default(false),
   state: z.enum(["running", "complete", "failed"]),
   /** Which of its files is read next, from 1; null as long as the manifest was not, which names them. */
   next: z.number().int().nullable(),
@@ -66,11 +68,16 @@ export function backupOfVerification(id: string): string | null {
   return /^[0-9a-z]{6,12}$/.test(moment36) && folderOfBackup("", backupId) !== null ? backupId : null;
 }
 
-export function newVerification(backupId: string, folder: string, now: number): Verification {
+export function newVerification(
+  backupId: string,
+  { folder, lost }: { folder: string; lost: boolean },
+  now: number,
+): Verification {
   return {
     id: verificationIdOf(backupId, now),
     backupId,
     folder,
+    lost,
     state: "running",
     next: null,
     startedAt: now,
@@ -131,8 +138,8 @@ export function viewVerification(
 
 /** The object that verifies one backup. */
 export interface BackupVerifications {
-  /** Begins a verification of what lies in the backup's folder; one that is under way already is answered with. */
-  start(backupId: string, folder: string): Promise<Result<VerificationView>>;
+  /** Begins a verification of what lies in the backup's folder, `lost` when its manifest was lost; one that is under way already is answered with. */
+  start(backupId: string, place: { folder: string; lost: boolean }): Promise<Result<VerificationView>>;
   /** The verification if it is the current or the latest one. */
   verification(id: string): Promise<VerificationView | null>;
 }

@@ -13,6 +13,9 @@ export const folderSchema = z.object({
   manifest: z.number().nullable(),
   claim: z.number().nullable(),
   pinned: z.boolean(),
+  volumes: z.number().int(),
+  /** It holds SHA256SUMS or RESTORE.md, which a run writes when it has read every volume back. */
+  finished: z.boolean(),
 });
 export type BucketFolder = z.infer<typeof folderSchema>;
 
@@ -92,7 +95,17 @@ export function groupPage(
 }
 
 function emptyFolder(folder: string): BucketFolder {
-  return { folder, objects: 0, bytes: 0, newestAt: 0, manifest: null, claim: null, pinned: false };
+  return {
+    folder,
+    objects: 0,
+    bytes: 0,
+    newestAt: 0,
+    manifest: null,
+    claim: null,
+    pinned: false,
+    volumes: 0,
+    finished: false,
+  };
 }
 
 function withObject(folder: BucketFolder, file: string, { bytes, uploadedAt }: ListedObject): BucketFolder {
@@ -104,6 +117,8 @@ function withObject(folder: BucketFolder, file: string, { bytes, uploadedAt }: L
     manifest: file === MANIFEST ? bytes : folder.manifest,
     claim: file === CLAIM ? bytes : folder.claim,
     pinned: folder.pinned || file === PINNED,
+    volumes: folder.volumes + volumesAmong(folder.folder, [file]).length,
+    finished: folder.finished || file === CHECKSUMS || file === RESTORE_GUIDE,
   };
 }
 
@@ -111,13 +126,16 @@ function withObject(folder: BucketFolder, file: string, { bytes, uploadedAt }: L
 export const ORPHAN_AGE_MS = 24 * 60 * 60_000;
 
 /**
- * Whether a folder may be what a run left behind: claimed, without a manifest, and old by its name and by its newest
- * object. What RUN.json says has still to be read.
+ * What a folder without a manifest may be, by its listing alone: an orphan, which a run began and left behind, or a
+ * damaged backup, whose run had read every volume back. Null for all others, and for what is not old by its name and
+ * by its newest object. What RUN.json says has still to be read, where there is one.
  */
-export function mayBeOrphan(prefix: string, folder: BucketFolder, now: number): boolean {
+export function suspicionOf(prefix: string, folder: BucketFolder, now: number): "orphan" | "damaged" | null {
   const startedAt = startOfFolder(prefix, folder.folder);
-  if (startedAt === null || folder.manifest !== null || folder.claim === null) return false;
-  return now - startedAt > ORPHAN_AGE_MS && now - folder.newestAt > ORPHAN_AGE_MS;
+  if (startedAt === null || folder.manifest !== null) return null;
+  if (now - startedAt <= ORPHAN_AGE_MS || now - folder.newestAt <= ORPHAN_AGE_MS) return null;
+  if (folder.finished) return folder.claim !== null || folder.volumes > 0 ? "damaged" : null;
+  return folder.claim === null ? null : "orphan";
 }
 
 const VOLUME = /^\.\d{4,}\.sql(\.gz|\.zst)?(\.age)?$/;

@@ -1,4 +1,5 @@
 import type { Result } from "../failure.ts";
+import type { DamagedBackups } from "./damaged-backup.ts";
 
 /** Long work on the bucket, of which an account does one at a time. */
 export const MAINTENANCE_KINDS = ["rebuild", "dry-run", "collect", "daily"] as const;
@@ -56,6 +57,8 @@ export interface OrphansView {
   readonly bytes: number;
   /** The first of them. */
   readonly items: readonly OrphanView[];
+  /** Backups that have lost their manifest: no orphans, and not counted with them. */
+  readonly damaged: DamagedBackups;
   /** The latest work on them. */
   readonly job: MaintenanceView | null;
 }
@@ -74,6 +77,8 @@ export interface MaintenanceJobs {
   /** Looks through the bucket for what runs left behind, and deletes nothing. */
   findOrphans(): Promise<Result<MaintenanceAnswer>>;
   orphans(): Promise<OrphansView>;
+  /** Of the backups that the latest look through the bucket found without their manifest, the first `limit`. */
+  damaged(limit: number): Promise<DamagedBackups>;
   /** Deletes what the latest dry run listed, after another look at each; null when there was no dry run. */
   collectOrphans(): Promise<Result<MaintenanceAnswer | null>>;
   /** Once a day: a dry run, the orphans that one of a day ago listed already, and runs of 90 days ago. */

@@ -41,6 +41,11 @@ export function backupIdOf(databaseName: string, stamp: string): string {
   return `${folderName(databaseName)}.${stamp}`;
 }
 
+/** What stands before the database's name: the KEY_PREFIX under which the folder was made. */
+export function prefixOfFolder(folder: string): string {
+  return folder.replace(/[^/]*\/[^/]*\/$/, "");
+}
+
 /** What is known of a database beyond its backups: its policy, and its last checks. */
 export function recordKey(prefix: string, databaseId: string): string {
   return `${prefix}_d1-nightly/${databaseId}.json`;

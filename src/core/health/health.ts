@@ -1,8 +1,10 @@
 import type { AccountHealth } from "../account/account-health.ts";
+import type { DamagedBackups } from "../bucket/damaged-backup.ts";
 import type { TroubledDatabases } from "../catalog/database-row.ts";
 import type { Failure, Result } from "../failure.ts";
 import { iso } from "../time.ts";
 import { ACCOUNT_SILENT, accountProblems, listingProblems, unproven } from "./account-problems.ts";
+import { damagedProblems, MAINTENANCE_SILENT } from "./bucket-problems.ts";
 import { databaseProblems } from "./database-problems.ts";
 import type { HealthProblem, Severity } from "./problem.ts";
 
@@ -22,20 +24,24 @@ export interface HealthFacts {
   readonly databases: Result<TroubledDatabases>;
   /** Null when the account's object did not answer. */
   readonly account: AccountHealth | null;
+  /** The first of the backups that have lost their manifest; null when the object that looks for them did not answer. */
+  readonly damaged: DamagedBackups | null;
 }
 
 /** What the facts come to; a failure in their place is that of the configuration, without which nothing is backed up. */
 export function evaluateHealth(facts: Result<HealthFacts>, now: number): Health {
   if (!facts.ok) return health([failureProblem(facts.failure.code, facts.failure)], 0, now);
-  const { databases, account } = facts.value;
+  const { databases, account, damaged } = facts.value;
   const general: HealthProblem[] = [];
   if (account === null) general.push(ACCOUNT_SILENT);
   else general.push(...account.unproven.map(unproven), ...accountProblems(account));
   if (!databases.ok) general.push(failureProblem("catalog-unreadable", databases.failure));
   else general.push(...listingProblems(databases.value, account, now));
+  general.push(...(damaged === null ? [MAINTENANCE_SILENT] : damagedProblems(damaged)));
   const { databases: troubled, problems: counted } = databases.ok ? databases.value : NONE;
+  const unlisted = damaged === null ? 0 : damaged.count - damaged.items.length;
   const single = troubled.flatMap((database) => databaseProblems(database, now));
-  return health([...general, ...single], counted - single.length, now);
+  return health([...general, ...single], counted - single.length + unlisted, now);
 }
 
 const NONE = { databases: [], problems: 0 };

@@ -1,5 +1,6 @@
 import type { DeletionAnswer, DeletionView } from "../backup/deletion.ts";
 import type { Retention, RetentionPlan } from "../backup/retention.ts";
+import type { FolderState } from "../bucket/damaged-backup.ts";
 import type { Result } from "../failure.ts";
 import type { BackupRequest } from "./request.ts";
 import type { RunView } from "./run-view.ts";
@@ -31,13 +32,15 @@ export interface DatabaseRuns {
   latest(): Promise<RunView | null>;
   /**
    * Deletes these files of a folder that a run of this database claimed and left without a manifest: soon, and again
-   * until it has worked. `in-use` while a run that is under way works on it.
+   * until it has worked. `in-use` while a run that is under way works on it; `committed` when it was a backup once.
    */
   collectFolder(
     folder: string,
     runId: string,
     names: readonly string[],
-  ): Promise<Result<"collected" | "in-use">>;
+  ): Promise<Result<"collected" | "in-use" | "committed">>;
+  /** What this object knows of a folder of its database that holds no manifest. */
+  folderState(folder: string): Promise<Result<FolderState>>;
   /** Deletes a backup of this database, between two steps of its runs. */
   deleteBackup(databaseId: string, backupId: string, evenLast: boolean): Promise<Result<DeletionAnswer>>;
   /** The backup's deletion, while it is to be deleted and is there still. */

@@ -28,7 +28,7 @@ export const backups = new Hono<ApiEnv>()
   })
   .get("/backups/:id", async (context) => {
     const platform = context.get("platform");
-    const found = await findBackup(platform, context.req.param("id"));
+    const found = await findBackup(context, context.req.param("id"));
     if (found instanceof Response) return found;
     const pinned = await platform.vault.head(found.folder + PINNED);
     if (!pinned.ok) return failureProblem(pinned.failure);
@@ -38,7 +38,7 @@ export const backups = new Hono<ApiEnv>()
     const body = await readBody(context, pinBody, "required");
     if (!body.ok) return body.response;
     const id = context.req.param("id");
-    const found = await findBackup(context.get("platform"), id);
+    const found = await findBackup(context, id);
     if (found instanceof Response) return found;
     const { pinned } = body.value;
     const databaseId = found.manifest.database.id;
@@ -52,7 +52,7 @@ export const backups = new Hono<ApiEnv>()
     const query = readQuery(context, deletionQuery);
     if (!query.ok) return query.response;
     const id = context.req.param("id");
-    const found = await findBackup(context.get("platform"), id);
+    const found = await findBackup(context, id);
     if (found instanceof Response) return found;
     // The database's own object does it, so that it does not come between two effects of a run.
     const databaseId = found.manifest.database.id;
@@ -78,7 +78,7 @@ export const backups = new Hono<ApiEnv>()
   .get("/backups/:id/files/:name", async (context) => {
     const { id, name } = context.req.param();
     const platform = context.get("platform");
-    const found = await findBackup(platform, id);
+    const found = await findBackup(context, id);
     if (found instanceof Response) return found;
     if (!filesOf(found.manifest).includes(name)) return noSuchFile(name);
     const file = await platform.vault.download(found.folder + name, context.req.raw);
@@ -87,7 +87,7 @@ export const backups = new Hono<ApiEnv>()
   })
   .get("/backups/:id/dump.sql", async (context) => {
     const platform = context.get("platform");
-    const found = await findBackup(platform, context.req.param("id"));
+    const found = await findBackup(context, context.req.param("id"));
     return found instanceof Response ? found : downloadDump(platform, found, context.req.raw);
   });
 

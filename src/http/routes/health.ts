@@ -1,5 +1,6 @@
 import { Hono } from "hono";
 import type { AccountHealth } from "../../core/account/account-health.ts";
+import type { DamagedBackups } from "../../core/bucket/damaged-backup.ts";
 import { describeException, ok, type Result } from "../../core/failure.ts";
 import { type Health, type HealthFacts, evaluateHealth, PROBLEMS_LISTED } from "../../core/health/health.ts";
 import { iso } from "../../core/time.ts";
@@ -46,11 +47,26 @@ async function factsOf(dependencies: Dependencies, now: number, limit: number): 
   const { access, platform } = dependencies;
   if (!platform.ok) return platform;
   if (!access.ok) return access;
-  const [databases, account] = await Promise.all([
+  const [databases, account, damaged] = await Promise.all([
     platform.value.databases.troubled(iso(now), limit),
     accountOf(dependencies, platform.value.settings),
+    damagedOf(dependencies, platform.value.settings, limit),
   ]);
-  return ok({ databases, account });
+  return ok({ databases, account, damaged });
+}
+
+/** Null when the object for the bucket's maintenance does not answer. */
+async function damagedOf(
+  dependencies: Dependencies,
+  { accountId }: { accountId: string },
+  limit: number,
+): Promise<DamagedBackups | null> {
+  try {
+    return await dependencies.bucketMaintenance(accountId).damaged(limit);
+  } catch (error) {
+    console.error({ event: "maintenance-silent", detail: describeException(error) });
+    return null;
+  }
 }
 
 /** Null when the account's object does not answer: health says so, instead of failing itself. */

@@ -13,10 +13,10 @@ export const verifications = new Hono<ApiEnv>()
     const body = await readBody(context, nothing);
     if (!body.ok) return body.response;
     const id = context.req.param("id");
-    // The manifest has to be there, and no more: one that cannot be read is what a verification is to tell.
-    const folder = await findFolder(context.get("platform"), id);
-    if (folder instanceof Response) return folder;
-    const started = await context.env.verifications(id).start(id, folder);
+    // A manifest that is lost or cannot be read is what a verification is to tell.
+    const place = await findFolder(context, id);
+    if (place instanceof Response) return place;
+    const started = await context.env.verifications(id).start(id, place);
     if (!started.ok) return failureProblem(started.failure);
     const verification = started.value;
     const location = `/api/verifications/${encodeURIComponent(verification.id)}`;

@@ -1,8 +1,7 @@
-import { type BucketFolder, groupPage, mayBeOrphan } from "../../core/bucket/folders.ts";
+import { type BucketFolder, groupPage, suspicionOf } from "../../core/bucket/folders.ts";
 import { CLAIM, MANIFEST } from "../../core/bucket/object-keys.ts";
 import { ok, type Result } from "../../core/failure.ts";
 import type { Platform } from "../../core/platform.ts";
-import { iso } from "../../core/time.ts";
 import type { MaintenanceJob } from "./maintenance-job.ts";
 import type { MaintenanceStore, ToRead } from "./maintenance-store.ts";
 
@@ -34,11 +33,12 @@ export async function listPage(
   const { complete, open, records } = groupPage(keyPrefix, job.open, objects, last);
   const rebuilds = job.kind === "rebuild";
   const now = platform.now();
-  const suspects = rebuilds ? [] : complete.filter((folder) => mayBeOrphan(keyPrefix, folder, now));
+  const suspects = rebuilds ? [] : complete.filter((folder) => suspicionOf(keyPrefix, folder, now) !== null);
+  const backups = complete.filter(({ manifest }) => manifest !== null);
   const next: MaintenanceJob = {
     ...job,
     // Most pages of a search hold nothing that would have to be read.
-    step: rebuilds || last || suspects.length > 0 ? "reading" : "listing",
+    step: rebuilds || suspects.length > 0 ? "reading" : "comparing",
     attempt: 0,
     cursor,
     open,
@@ -49,15 +49,13 @@ export async function listPage(
   };
   const changes = (): void => {
     if (job.cursor === null) store.beginWalk();
+    for (const { folder } of backups) store.addBackupFolder(folder);
     for (const folder of suspects) {
-      store.addCandidate(folder, iso(folder.newestAt));
-      store.addToRead(fileOf(folder, CLAIM, folder.claim ?? 0));
+      store.search.addCandidate(folder);
+      if (folder.claim !== null) store.addToRead(fileOf(folder, CLAIM, folder.claim));
     }
     if (!rebuilds) return;
-    for (const folder of complete.filter(({ manifest }) => manifest !== null)) {
-      store.addBackupFolder(folder.folder);
-      store.addToRead(fileOf(folder, MANIFEST, folder.manifest ?? 0));
-    }
+    for (const folder of backups) store.addToRead(fileOf(folder, MANIFEST, folder.manifest ?? 0));
     for (const { key, databaseId } of records)
       store.addToRead({ key, bytes: 0, folder: null, record: databaseId, pinned: false });
   };

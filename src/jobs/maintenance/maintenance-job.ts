@@ -22,6 +22,8 @@ export const maintenanceJobSchema = z.object({
     "reading",
     /** Compares the catalogue's rows with the page's folders. */
     "comparing",
+    /** Asks the databases' objects what they know of the folders without a manifest. */
+    "asking",
     /** Tells the catalogue, and the account's object, of the databases. */
     "databases",
     "collecting",

@@ -1,8 +1,6 @@
 import { z } from "zod";
 import type { Manifest } from "../../core/backup/manifest.ts";
-import type { Claim } from "../../core/bucket/claim.ts";
-import type { BucketFolder } from "../../core/bucket/folders.ts";
-import { MAINTENANCE_KINDS, type MaintenanceKind, type OrphanView } from "../../core/bucket/maintenance.ts";
+import { MAINTENANCE_KINDS, type MaintenanceKind } from "../../core/bucket/maintenance.ts";
 import {
   type BucketFindings,
   foundDatabaseSchema,
@@ -12,6 +10,7 @@ import {
 import type { PolicyCopy } from "../../core/policy/policy-copy.ts";
 import { upgradeTables } from "../object/table-versions.ts";
 import { type MaintenanceJob, maintenanceJobSchema } from "./maintenance-job.ts";
+import { SearchStore } from "./search-store.ts";
 
 const waitingSchema = z.array(z.object({ kind: z.enum(MAINTENANCE_KINDS), askedAt: z.number() }));
 
@@ -34,25 +33,9 @@ export interface ToRead {
   readonly pinned: boolean;
 }
 
-const orphanSchema = z.object({
-  folder: z.string(),
-  run_id: z.string(),
-  database_id: z.string(),
-  objects: z.number(),
-  bytes: z.number(),
-  since: z.string(),
-  first_listed_at: z.number(),
-  outcome: z.enum(["collected", "in-use", "changed"]).nullable(),
-});
-
-export interface Orphan extends OrphanView {
-  /** When a dry run listed it first, in milliseconds since the epoch. */
-  readonly firstListedAt: number;
-}
-
 /**
  * The steps by which its tables come to be: see `upgradeTables`. `folder` holds those of the page under way that hold
- * a manifest, `to_read` what has still to be read of that page.
+ * a manifest, `to_read` what has still to be read of that page. `SearchStore` has the other ones.
  */
 export const MAINTENANCE_TABLES = [
   `CREATE TABLE folder (folder TEXT PRIMARY KEY);
@@ -65,10 +48,18 @@ export const MAINTENANCE_TABLES = [
    CREATE TABLE candidate (
      folder TEXT PRIMARY KEY, run_id TEXT, database_id TEXT, objects INTEGER NOT NULL,
      bytes INTEGER NOT NULL, since TEXT NOT NULL)`,
+  `ALTER TABLE candidate ADD COLUMN finished INTEGER NOT NULL DEFAULT 0;
+   ALTER TABLE candidate ADD COLUMN recorded INTEGER NOT NULL DEFAULT 0;
+   ALTER TABLE candidate ADD COLUMN database_name TEXT;
+   ALTER TABLE candidate ADD COLUMN state TEXT;
+   CREATE TABLE damaged (
+     folder TEXT PRIMARY KEY, database_id TEXT, database_name TEXT, objects INTEGER NOT NULL, bytes INTEGER NOT NULL,
+     since TEXT, found_at INTEGER NOT NULL, known_by TEXT NOT NULL)`,
 ];
 
 /** Long work on the bucket, and what it has found so far, in its object's SQLite. */
 export class MaintenanceStore {
+  readonly search: SearchStore;
   readonly #storage: DurableObjectStorage;
   readonly #sql: SqlStorage;
 
@@ -76,6 +67,7 @@ export class MaintenanceStore {
     this.#storage = storage;
     this.#sql = storage.sql;
     upgradeTables(this.#sql, "maintenance", MAINTENANCE_TABLES);
+    this.search = new SearchStore(storage);
   }
 
   /** The work under way or the latest. What another release has stored and this one cannot read counts as none. */
@@ -189,78 +181,5 @@ export class MaintenanceStore {
 
   told(ids: readonly string[]): void {
     for (const id of ids) this.#sql.exec("UPDATE found SET told = 1 WHERE id = ?", id);
-  }
-
-  addCandidate({ folder, objects, bytes }: BucketFolder, since: string): void {
-    this.#sql.exec(
-      "INSERT OR REPLACE INTO candidate (folder, objects, bytes, since) VALUES (?, ?, ?, ?)",
-      folder,
-      objects,
-      bytes,
-      since,
-    );
-  }
-
-  /** What a candidate's RUN.json says: null when it is none of ours, and the folder no orphan of ours. */
-  checkCandidate(folder: string, claim: Claim | null): void {
-    if (claim === null) {
-      this.#sql.exec("DELETE FROM candidate WHERE folder = ?", folder);
-      return;
-    }
-    const sql = "UPDATE candidate SET run_id = ?, database_id = ? WHERE folder = ?";
-    this.#sql.exec(sql, claim.runId, claim.databaseId, folder);
-  }
-
-  get searchedAt(): number | null {
-    return z.number().safeParse(this.#storage.kv.get("searched-at")).data ?? null;
-  }
-
-  /** The walk is complete: its list takes the place of the one before, which it goes on with where they agree. */
-  listOrphans(startedAt: number): void {
-    this.together(() => {
-      this.#sql.exec(
-        `INSERT INTO orphan (folder, run_id, database_id, objects, bytes, since, first_listed_at)
-         SELECT folder, run_id, database_id, objects, bytes, since, ? FROM candidate WHERE run_id IS NOT NULL
-         ON CONFLICT (folder) DO UPDATE SET first_listed_at = iif(run_id = excluded.run_id, first_listed_at, excluded.first_listed_at),
-           run_id = excluded.run_id, database_id = excluded.database_id, objects = excluded.objects,
-           bytes = excluded.bytes, since = excluded.since, outcome = NULL`,
-        startedAt,
-      );
-      this.#sql.exec(
-        "DELETE FROM orphan WHERE folder NOT IN (SELECT folder FROM candidate WHERE run_id IS NOT NULL)",
-      );
-      this.#sql.exec("DELETE FROM candidate");
-      this.#storage.kv.put("searched-at", startedAt);
-    });
-  }
-
-  orphans(limit: number): Orphan[] {
-    return this.#orphans("ORDER BY folder LIMIT ?", limit);
-  }
-
-  orphanTotals(): { count: number; bytes: number } {
-    const sql = "SELECT count(*) AS count, coalesce(sum(bytes), 0) AS bytes FROM orphan";
-    return this.#sql.exec<{ count: number; bytes: number }>(sql).one();
-  }
-
-  /** The next one to collect, of those that were listed first by then. */
-  nextOrphan(listedBy: number): Orphan | null {
-    const where = "WHERE outcome IS NULL AND first_listed_at <= ? ORDER BY folder LIMIT 1";
-    return this.#orphans(where, listedBy)[0] ?? null;
-  }
-
-  settleOrphan(folder: string, outcome: OrphanView["outcome"]): void {
-    this.#sql.exec("UPDATE orphan SET outcome = ? WHERE folder = ?", outcome, folder);
-  }
-
-  #orphans(rest: string, binding: number): Orphan[] {
-    const sql = `SELECT folder, run_id, database_id, objects, bytes, since, first_listed_at, outcome FROM orphan ${rest}`;
-    return this.#sql
-      .exec(sql, binding)
-      .toArray()
-      .map((row) => {
-        const { run_id, database_id, first_listed_at, ...same } = orphanSchema.parse(row);
-        return { ...same, runId: run_id, databaseId: database_id, firstListedAt: first_listed_at };
-      });
   }
 }

@@ -1,14 +1,16 @@
 import { type Claim, readClaim } from "../../core/bucket/claim.ts";
-import { groupPage, isOurs, mayBeOrphan } from "../../core/bucket/folders.ts";
+import { groupPage, isOurs, suspicionOf } from "../../core/bucket/folders.ts";
 import { CLAIM } from "../../core/bucket/object-keys.ts";
 import type { ListedObject } from "../../core/bucket/vault.ts";
 import { describeException, failed, ok, type Result } from "../../core/failure.ts";
 import type { Platform } from "../../core/platform.ts";
 import type { DatabaseRuns } from "../../core/run/database-runs.ts";
 import { iso } from "../../core/time.ts";
+import { idOfFolder } from "../retention/backup-store.ts";
 import type { MaintenanceStep } from "./bucket-walk.ts";
 import type { MaintenanceJob } from "./maintenance-job.ts";
-import type { MaintenanceStore, Orphan } from "./maintenance-store.ts";
+import type { MaintenanceStore } from "./maintenance-store.ts";
+import type { Orphan } from "./search-store.ts";
 
 const READS = 10;
 
@@ -18,14 +20,14 @@ const CLAIM_BYTES = 4_096;
 /** Between the dry run that listed an orphan first and the one that lets it be collected with nobody asking. */
 const TWICE_AFTER_MS = 24 * 60 * 60_000;
 
-/** A look at the list and the claim, and the call that hands it over: with a list of two pages. */
-const CALLS_A_FOLDER = 4;
+/** A look at the list, the catalogue and the claim, and the call that hands it over: with a list of two pages. */
+const CALLS_A_FOLDER = 5;
 
 const RUNS_KEPT_MS = 90 * 24 * 60 * 60_000;
 
-export type FolderCollector = Pick<DatabaseRuns, "collectFolder">;
+export type FolderCollector = Pick<DatabaseRuns, "collectFolder" | "folderState">;
 
-/** Reads the next RUN.json; what they do not show to be ours is no orphan. */
+/** Reads the next RUN.json; what they do not show to be ours is none of ours. */
 export async function readClaims(
   job: MaintenanceJob,
   store: MaintenanceStore,
@@ -40,12 +42,11 @@ export async function readClaims(
     claims.push({ folder, claim: readClaim(text.value) });
   }
   const pageDone = next.length < READS;
-  const step = !pageDone ? "reading" : !job.listed ? "listing" : job.kind === "daily" ? "collecting" : "done";
   const changes = (): void => {
-    for (const { folder, claim } of claims) store.checkCandidate(folder, claim);
+    for (const { folder, claim } of claims) store.search.checkCandidate(folder, claim);
     store.wasRead(next.map(({ key }) => key));
-    if (pageDone && job.listed) store.listOrphans(job.startedAt);
   };
+  const step = pageDone ? "comparing" : "reading";
   return ok({ job: { ...job, step, attempt: 0 }, calls: next.length, changes });
 }
 
@@ -58,7 +59,7 @@ export async function collectNext(
 ): Promise<Result<MaintenanceStep>> {
   // What is collected with nobody asking was listed by a dry run of a day ago, too.
   const listedBy = job.kind === "daily" ? job.startedAt - TWICE_AFTER_MS : job.startedAt;
-  const orphan = store.nextOrphan(listedBy);
+  const orphan = store.search.nextOrphan(listedBy);
   if (orphan === null) {
     const step = job.kind === "daily" ? "forgetting" : "done";
     return ok({ job: { ...job, step, attempt: 0 }, calls: 0 });
@@ -69,19 +70,19 @@ export async function collectNext(
   if (looked.value !== null) {
     const collected = await handOver(orphan, looked.value, database);
     if (!collected.ok) return collected;
-    outcome = collected.value;
+    if (collected.value !== "committed") outcome = collected.value;
   }
   return ok({
     job: { ...job, attempt: 0 },
     calls: CALLS_A_FOLDER,
-    changes: () => store.settleOrphan(orphan.folder, outcome),
+    changes: () => store.search.settleOrphan(orphan.folder, outcome),
   });
 }
 
 /** The names of what lies in the folder and is ours; null when it is no orphan any more. */
 async function lookAgain(
   { folder, runId, databaseId }: Orphan,
-  { vault, settings, ...platform }: Platform,
+  { vault, settings, catalog, ...platform }: Platform,
 ): Promise<Result<string[] | null>> {
   const objects: ListedObject[] = [];
   for (let cursor: string | null = null, more = true; more;) {
@@ -92,7 +93,11 @@ async function lookAgain(
     more = cursor !== null;
   }
   const [found] = groupPage(settings.keyPrefix, null, objects, true).complete;
-  if (found === undefined || !mayBeOrphan(settings.keyPrefix, found, platform.now())) return ok(null);
+  if (found === undefined || suspicionOf(settings.keyPrefix, found, platform.now()) !== "orphan")
+    return ok(null);
+  const row = await catalog.backup(idOfFolder(folder));
+  if (!row.ok) return row;
+  if (row.value?.folder === folder) return ok(null);
   const text = await vault.readText(folder + CLAIM);
   if (!text.ok) return text;
   const claim = readClaim(text.value);
@@ -100,13 +105,18 @@ async function lookAgain(
   return ok(objects.map(({ key }) => key.slice(folder.length)).filter((name) => isOurs(folder, name)));
 }
 
-async function handOver(
+function handOver(
   { folder, runId, databaseId }: Orphan,
   names: readonly string[],
   database: (id: string) => FolderCollector,
-): Promise<Result<"collected" | "in-use">> {
+): Promise<Result<"collected" | "in-use" | "committed">> {
+  return askDatabase(databaseId, () => database(databaseId).collectFolder(folder, runId, names));
+}
+
+/** What a database's object answers, or a failure that is tried again. */
+export async function askDatabase<T>(databaseId: string, ask: () => Promise<Result<T>>): Promise<Result<T>> {
   try {
-    return await database(databaseId).collectFolder(folder, runId, names);
+    return await ask();
   } catch (error) {
     return failed({
       code: "internal-error",

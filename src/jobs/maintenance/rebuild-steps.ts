@@ -2,7 +2,8 @@ import type { AccountRuns } from "../../core/account/account.ts";
 import { type BackupRow, backupRow } from "../../core/backup/backup-row.ts";
 import { type Manifest, readSoundManifest } from "../../core/backup/manifest.ts";
 import { sha256Of } from "../../core/bucket/codecs.ts";
-import { DEFAULT_POLICY, MANIFEST, recordKey } from "../../core/bucket/object-keys.ts";
+import type { BucketFolder } from "../../core/bucket/folders.ts";
+import { DEFAULT_POLICY, recordKey } from "../../core/bucket/object-keys.ts";
 import { restoredDatabase } from "../../core/catalog/restored-database.ts";
 import { describeException, failed, ok, type Result } from "../../core/failure.ts";
 import type { Platform } from "../../core/platform.ts";
@@ -11,6 +12,7 @@ import { iso } from "../../core/time.ts";
 import { storedDefaultCopy } from "../registry/policy-copies.ts";
 import { idOfFolder } from "../retention/backup-store.ts";
 import type { MaintenanceStep } from "./bucket-walk.ts";
+import { lookAt } from "./damage-steps.ts";
 import { type MaintenanceJob, withUnreadable } from "./maintenance-job.ts";
 import type { MaintenanceStore, ToRead } from "./maintenance-store.ts";
 
@@ -118,13 +120,15 @@ function backupOfManifest(
 
 /**
  * Compares the catalogue's rows with the part of the bucket that the listing has gone past. A row is removed only when
- * the bucket, asked once more, has no manifest there: a run may have written both in the meantime.
+ * the bucket, asked once more, has neither a manifest there, which a run may have written in the meantime, nor anything
+ * of which one can be made anew.
  */
 export async function compareRows(
   job: MaintenanceJob,
   store: MaintenanceStore,
-  { repair, vault, catalog }: Platform,
+  platform: Platform,
 ): Promise<Result<MaintenanceStep>> {
+  const { repair, catalog } = platform;
   const rows = await repair.backupsByFolder(job.comparedTo, job.compareUntil, ROWS_COMPARED);
   if (!rows.ok) return rows;
   let calls = 1;
@@ -137,10 +141,10 @@ export async function compareRows(
         finished = false;
         break;
       }
-      const manifest = await vault.head(folder + MANIFEST);
-      if (!manifest.ok) return manifest;
-      calls += 1;
-      if (manifest.value === null) {
+      const left = await lookAt(folder, platform);
+      if (!left.ok) return left;
+      calls += 2;
+      if (left.value === null || (left.value !== "backup" && !isRemainder(left.value))) {
         const gone = await catalog.removeBackup(id);
         if (!gone.ok) return gone;
         calls += 1;
@@ -154,6 +158,11 @@ export async function compareRows(
   const step = job.listed ? "databases" : "listing";
   const onwards: MaintenanceJob = { ...next, step, comparedTo: job.compareUntil ?? comparedTo };
   return ok({ job: onwards, calls, changes: () => store.endPage() });
+}
+
+/** What is left of a backup can be mended by what its row knows of it: the row stays. */
+function isRemainder({ volumes, finished }: BucketFolder): boolean {
+  return volumes > 0 || finished;
 }
 
 /** Tells the catalogue of the next databases, and the account's object of what policies the bucket remembers of them. */

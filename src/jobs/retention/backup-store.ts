@@ -143,6 +143,12 @@ export class BackupStore {
     return backups;
   }
 
+  /** Whether a manifest of this database was read there once, and nobody has asked for its deletion since. */
+  hasRead(folder: string): boolean {
+    const read = this.#get(folder)?.read ?? null;
+    return read !== null && read.backup !== null;
+  }
+
   setPinned(folder: string, pinned: boolean): void {
     const stored = this.#get(folder);
     if (stored !== null) this.#put(folder, { ...stored, pinned });

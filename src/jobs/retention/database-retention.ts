@@ -113,6 +113,11 @@ export class DatabaseRetention {
     return deletion === undefined ? null : viewDeletion(deletion);
   }
 
+  /** Whether this object deletes what lies in a folder, or has still to tell the catalogue that it has. */
+  isDeleting(folder: string): boolean {
+    return this.deletions.get(folder) !== null || this.#removals.holds(idOfFolder(folder));
+  }
+
   /** Deletions, pins and rounds do not come between one another: an alarm and requests may be at work at once. */
   alone<T>(work: () => Promise<T>): Promise<T> {
     const mine = this.#turn.then(work, work);

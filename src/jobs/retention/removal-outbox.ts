@@ -39,6 +39,10 @@ export class RemovalOutbox {
     this.#outbox.add(now);
   }
 
+  holds(backupId: string): boolean {
+    return this.#removals.backupIds.includes(backupId);
+  }
+
   get dueAt(): number | null {
     return this.#outbox.dueAt;
   }

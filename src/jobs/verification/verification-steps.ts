@@ -6,6 +6,7 @@ import {
   checksBy,
   checksWithout,
   type FileCheck,
+  type ManifestFinding,
   type StoredFile,
 } from "../../core/backup/verification.ts";
 import { CHECKSUMS, MANIFEST } from "../../core/bucket/object-keys.ts";
@@ -23,16 +24,16 @@ export async function planVerification(
   platform: Platform,
 ): Promise<Result<void>> {
   const { codecs, catalog } = platform;
-  const { backupId, folder } = verification;
+  const { backupId, folder, lost } = verification;
   const stored = await readStored(folder + MANIFEST, true, platform);
   if (!stored.ok) return stored;
-  if (stored.value === null) return failed(gone(backupId));
+  if (stored.value === null && !lost) return failed(gone(backupId));
   // The catalogue is a second opinion, and no more: one that is down, or does not know the backup, says nothing.
   const row = await catalog.backup(backupId);
   const sha256 = row.ok ? (row.value?.manifestSha256 ?? null) : null;
-  const finding = checkManifest(stored.value, { backupId, sha256 }, codecs);
-  const next = { ...verification, attempt: 0, wakeAt: platform.now() };
-  const manifest = { name: MANIFEST, bytes: stored.value.bytes };
+  const finding = stored.value === null ? LOST : checkManifest(stored.value, { backupId, sha256 }, codecs);
+  const next = { ...verification, lost: stored.value === null, attempt: 0, wakeAt: platform.now() };
+  const manifest = { name: MANIFEST, bytes: stored.value?.bytes ?? 0 };
   switch (finding.kind) {
     case "newer":
       return failed(newerFormat(finding.formatVersion));
@@ -60,12 +61,12 @@ export async function verifyNext(
   platform: Platform,
 ): Promise<Result<void>> {
   const check = store.check(ordinal);
-  const { backupId, folder } = verification;
+  const { backupId, folder, lost } = verification;
   // The end is stored with the last file's verdict.
   if (check === null) throw new Error("a verification under way has nothing left to read");
   const stored = await readStored(folder + check.name, isText(check), platform);
   if (!stored.ok) return stored;
-  if (stored.value === null) {
+  if (stored.value === null && !lost) {
     // A backup that is deleted meanwhile has no missing files: it is none.
     const manifest = await platform.vault.head(folder + MANIFEST);
     if (!manifest.ok) return manifest;
@@ -107,6 +108,20 @@ async function readStored(
   const text = await vault.readText(key);
   return text.ok ? ok({ ...measured.value, text: text.value }) : text;
 }
+
+/** What is left of a backup without its manifest is judged by SHA256SUMS. */
+const LOST: ManifestFinding = {
+  kind: "damaged",
+  verdict: {
+    sound: false,
+    problem: {
+      code: "stored-object-missing",
+      detail: "It is not in the bucket: without it, this is no backup any more.",
+      hint: "The volumes that SHA256SUMS vouches for can still be restored, as RESTORE.md says. Put manifest.json back if a copy exists elsewhere. Does a lifecycle rule or another tool change the bucket?",
+    },
+  },
+  witness: null,
+};
 
 function gone(backupId: string): Failure {
   return {

@@ -3,7 +3,7 @@ import {
   type BucketFolder,
   groupPage,
   isOurs,
-  mayBeOrphan,
+  suspicionOf,
   partsOfKey,
   startOfFolder,
   volumesAmong,
@@ -77,6 +77,8 @@ describe("a listing", () => {
       manifest: 3,
       claim: 2,
       pinned: false,
+      volumes: 1,
+      finished: false,
     },
     {
       folder: `d1/wiki/${STAMP}/`,
@@ -86,6 +88,8 @@ describe("a listing", () => {
       manifest: null,
       claim: 7,
       pinned: true,
+      volumes: 0,
+      finished: false,
     },
   ];
 
@@ -115,19 +119,25 @@ describe("a folder that was left behind", () => {
     manifest: null,
     claim: 60,
     pinned: false,
+    volumes: 1,
+    finished: false,
     ...more,
   });
 
-  it.each([
-    ["is a day old", {}, 24 * HOUR + 1, true],
-    ["is not quite a day old", {}, 24 * HOUR, false],
-    ["was written to today", { newestAt: NIGHT + 30 * HOUR }, 48 * HOUR, false],
-    ["is of the future", { newestAt: 0 }, -HOUR, false],
-    ["is a backup", { manifest: 1 }, 99 * HOUR, false],
-    ["was never claimed", { claim: null }, 99 * HOUR, false],
-    ["is none of ours", { folder: "d1/shop/x/" }, 99 * HOUR, false],
-  ])("%s", (_, more, age, orphan) => {
-    expect(mayBeOrphan("d1/", folder(more), NIGHT + age)).toBe(orphan);
+  it.each<[string, Partial<BucketFolder>, number, "orphan" | "damaged" | null]>([
+    ["is an orphan when it is a day old", {}, 24 * HOUR + 1, "orphan"],
+    ["is left alone when it is not quite a day old", {}, 24 * HOUR, null],
+    ["is left alone when it was written to today", { newestAt: NIGHT + 30 * HOUR }, 48 * HOUR, null],
+    ["is left alone when it is of the future", { newestAt: 0 }, -HOUR, null],
+    ["is neither when it is a backup", { manifest: 1, finished: true }, 99 * HOUR, null],
+    ["is no orphan when it was never claimed", { claim: null }, 99 * HOUR, null],
+    ["is neither when it is none of ours", { folder: "d1/shop/x/", finished: true }, 99 * HOUR, null],
+    ["is damaged when every volume had been read back", { finished: true }, 24 * HOUR + 1, "damaged"],
+    ["is damaged without its claim, by its volumes", { finished: true, claim: null }, 99 * HOUR, "damaged"],
+    ["is neither with checksums alone", { finished: true, claim: null, volumes: 0 }, 99 * HOUR, null],
+    ["is not damaged while its run may work", { finished: true }, 24 * HOUR, null],
+  ])("%s", (_, more, age, suspicion) => {
+    expect(suspicionOf("d1/", folder(more), NIGHT + age)).toBe(suspicion);
   });
 
   it("holds what a run writes, and what it does not", () => {

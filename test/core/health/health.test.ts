@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { AccountHealth } from "../../../src/core/account/account-health.ts";
+import type { DamagedBackups } from "../../../src/core/bucket/damaged-backup.ts";
 import type { TroubledDatabase, TroubledDatabases } from "../../../src/core/catalog/database-row.ts";
 import { failed, type Failure, ok } from "../../../src/core/failure.ts";
 import { type HealthFacts, evaluateHealth, PROBLEMS_LISTED } from "../../../src/core/health/health.ts";
@@ -37,12 +38,14 @@ const shop: TroubledDatabase = {
   notices: [],
 };
 const listingFailure = { code: "api-token-refused", detail: "The token was refused.", hint: "Make another." };
+const NOTHING_DAMAGED: DamagedBackups = { count: 0, items: [] };
 const failure: Failure = { code: "configuration", detail: "what", hint: "do", retryable: true };
 
 /** Status and problems, as `severity code`. */
 function judged(changes: {
   databases?: Partial<TroubledDatabases>;
   account?: Partial<AccountHealth> | null;
+  damaged?: DamagedBackups | null;
 }): {
   status: string;
   problems: string[];
@@ -50,6 +53,7 @@ function judged(changes: {
   const facts: HealthFacts = {
     databases: ok({ ...well, ...changes.databases }),
     account: changes.account === null ? null : { ...account, ...changes.account },
+    damaged: changes.damaged === undefined ? NOTHING_DAMAGED : changes.damaged,
   };
   const { status, problems } = evaluateHealth(ok(facts), now);
   return { status, problems: problems.map(({ severity, code }) => `${severity} ${code}`) };
@@ -158,7 +162,11 @@ describe("a database that is listed", () => {
 
   it("is named, with its failure's code and what to do", () => {
     const database = { ...shop, name: "a b", lastRunState: "failed", lastRunError: "virtual-tables" };
-    const facts = { databases: ok({ ...well, databases: [database], problems: 1 }), account };
+    const facts = {
+      databases: ok({ ...well, databases: [database], problems: 1 }),
+      account,
+      damaged: NOTHING_DAMAGED,
+    };
     const [problem] = evaluateHealth(ok(facts), now).problems;
     expect(problem).toMatchObject({
       database: "a b",
@@ -271,6 +279,7 @@ describe("the account", () => {
         unproven: ["age1a", "age1b"],
         listingFailure,
       },
+      damaged: NOTHING_DAMAGED,
     };
     expect(evaluateHealth(ok(facts), now).problems).toMatchObject([
       { code: "key-unproven", detail: expect.stringContaining("age1a") },
@@ -281,6 +290,39 @@ describe("the account", () => {
         hint: "Make another.",
       },
     ]);
+  });
+});
+
+describe("a backup that has lost its manifest", () => {
+  const damaged = {
+    backupId: "shop.20261121T030000Z",
+    folder: "d1/shop/20261121T030000Z/",
+    databaseId: "uuid-of-shop",
+    databaseName: "shop",
+    objects: 4,
+    bytes: 9,
+    since: ago(9),
+    foundAt: ago(1),
+    knownBy: ["files"],
+  } as const;
+
+  it("is told, each by itself, and those that are not listed are counted", () => {
+    const lost = { ...damaged, databaseName: null, databaseId: null, objects: 0, since: null };
+    const facts = { databases: ok(well), account, damaged: { count: 7, items: [damaged, lost] } };
+    const { status, problems, moreProblems } = evaluateHealth(ok(facts), now);
+    expect({ status, moreProblems }).toEqual({ status: "degraded", moreProblems: 5 });
+    expect(problems).toMatchObject([
+      { code: "backup-damaged", database: "shop", databaseId: "uuid-of-shop" },
+      { code: "backup-damaged", detail: expect.stringContaining("nothing is left") },
+    ]);
+    expect(problems[1]).not.toHaveProperty("database");
+  });
+
+  it("is not taken for none when nobody can tell", () => {
+    expect(judged({ damaged: null })).toEqual({
+      status: "degraded",
+      problems: ["degraded maintenance-silent"],
+    });
   });
 });
 
@@ -298,6 +340,7 @@ describe("what cannot be read", () => {
     const facts: HealthFacts = {
       databases: failed({ ...failure, code: "catalog-unavailable" }),
       account: { ...account, unproven: ["age1x"] },
+      damaged: NOTHING_DAMAGED,
     };
     expect(evaluateHealth(ok(facts), now)).toMatchObject({
       status: "failing",
@@ -317,6 +360,7 @@ describe("many problems", () => {
     const facts = {
       databases: ok({ ...well, databases: [...broken, ...stale], problems: 9_000 }),
       account: { ...account, unproven: ["age1x", "age1y"] },
+      damaged: NOTHING_DAMAGED,
     };
     const { problems, moreProblems } = evaluateHealth(ok(facts), now);
     expect(problems).toHaveLength(PROBLEMS_LISTED);

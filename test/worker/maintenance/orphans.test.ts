@@ -2,7 +2,9 @@ import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "c
 import { env, exports } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { D1Catalog } from "../../../src/cloudflare/catalog/catalog.ts";
+import { backupRow } from "../../../src/core/backup/backup-row.ts";
 import { stampOf } from "../../../src/core/bucket/object-keys.ts";
+import { unsealed } from "../../core/kit/sample-manifest.ts";
 import { createDatabase, syntheticDump } from "../kit/emulated-account.ts";
 import {
   allKeys,
@@ -125,8 +127,6 @@ describe("what a dry run listed", { timeout: 30_000 }, () => {
     await putFolder(`shop/${OLD}`, [
       "RUN.json",
       ...VOLUMES,
-      "SHA256SUMS",
-      "RESTORE.md",
       "PINNED",
       "notes.txt",
       "shop.sql",
@@ -153,6 +153,18 @@ describe("what a dry run listed", { timeout: 30_000 }, () => {
     expect(await orphansNow("DELETE")).toMatchObject({ items: [{ outcome }] });
     await settle();
     expect(await allKeys()).toEqual(keys);
+  });
+
+  it("stays when the catalogue comes to know it as a backup", async () => {
+    await putFolder(`shop/${OLD}`, ["RUN.json", ...VOLUMES]);
+    await orphansNow("POST");
+    const row = { ...backupRow({ ...unsealed, files: [], checksum: "" }, "", `d1/shop/${OLD}/`, false) };
+    await new D1Catalog(env.CATALOG).saveBackup({ ...row, id: `shop.${OLD}` });
+    const keys = await allKeys();
+    expect(await orphansNow("DELETE")).toMatchObject({ items: [{ outcome: "changed" }] });
+    await settle();
+    expect(await allKeys()).toEqual(keys);
+    await env.CATALOG.exec("DELETE FROM backups");
   });
 
   it("stays while the run goes on, and goes when it is over (failure mode 27)", async () => {

@@ -242,6 +242,7 @@ describe("a rebuild of the catalogue", { timeout: 30_000 }, () => {
     await withBucket((bucket) =>
       bucketWith(bucket, "list", async (list, options) => {
         const page = await list(options);
+        if (options?.prefix !== "d1/") return page;
         listed += 1;
         // Behind the walk's back: a run commits a backup, and tells the catalogue of it.
         await saveRowOf(await putBackup("early", "20261121T030000Z"), "d1/early/20261121T030000Z/");
