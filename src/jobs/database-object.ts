@@ -256,11 +256,16 @@ export class DatabaseObject extends DurableObject implements DatabaseRuns {
     const name = run?.databaseName ?? known?.databaseName;
     if (id === undefined || name === undefined) return null;
     const { unchanged, unchangedOff, examinedAt } = this.#records.read({ id, name });
+    // Without the fingerprint, which stays here.
+    const { last } = this.#store;
     return {
       databaseId: id,
       databaseName: name,
       runId: run === null || isOver(run) ? null : run.id,
-      last: this.#store.last,
+      last:
+        last === null
+          ? null
+          : { backupId: last.backupId, manifestSha256: last.manifestSha256, bookmark: last.bookmark },
       unchanged,
       unchangedOff,
       examinedAt,

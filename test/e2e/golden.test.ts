@@ -40,7 +40,7 @@ function sha256(file: string): string {
 it("there are golden backups of each compression, with and without encryption", () => {
   expect(backups).toEqual(
     expect.arrayContaining(
-      ["none", "gzip", "zstd", "gzip-age", "zstd-age", "lean"].map((name) => `v1/${name}`),
+      ["none", "gzip", "zstd", "gzip-age", "zstd-age", "partial-age", "lean"].map((name) => `v1/${name}`),
     ),
   );
 });

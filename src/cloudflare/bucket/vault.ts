@@ -50,14 +50,15 @@ export class R2Vault implements Vault {
     return there.ok && there.value !== null ? ok("taken") : created;
   }
 
-  async put(key: string, text: string): Promise<Result<void>> {
+  async put(key: string, content: string | Uint8Array): Promise<Result<void>> {
     const put = await attempt("writing", key, async () => {
-      await this.#bucket.put(key, text, { httpMetadata: metadata(key) });
+      await this.#bucket.put(key, content, { httpMetadata: metadata(key) });
     });
-    // A lock rule refuses the same text again, too: a step that is repeated after a crash has done it already.
+    // A lock rule refuses the same content again, too: a step that is repeated after a crash has done it already.
     if (put.ok || put.failure.code !== "stored-object-locked") return put;
-    const there = await this.readText(key);
-    return there.ok && there.value === text ? ok(undefined) : put;
+    const there = await this.measure(key);
+    const wanted = createHash("sha256").update(content).digest("hex");
+    return there.ok && there.value?.sha256 === wanted ? ok(undefined) : put;
   }
 
   async readText(key: string): Promise<Result<string | null>> {

@@ -14,6 +14,7 @@ export const committedSchema = z.object({
   backupId: z.string(),
   manifestSha256: z.string(),
   bookmark: z.string().nullable().catch(null),
+  dumpFingerprint: z.string().nullable().catch(null),
 });
 
 export interface CommittedBackup {
@@ -21,4 +22,9 @@ export interface CommittedBackup {
   readonly manifestSha256: string;
   /** The state that was dumped; null when an older release committed it. */
   readonly bookmark: string | null;
+  /**
+   * Of the plain dump (`since-last.ts`), to compare the next one with; null when it is not known. It stays in the
+   * object's own storage: beside an encrypted backup, short values could be guessed from it.
+   */
+  readonly dumpFingerprint: string | null;
 }

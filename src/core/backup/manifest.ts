@@ -19,9 +19,9 @@ export const volumeSchema = z.object({
   /** The stored object. */
   bytes: count,
   sha256,
-  /** The part of the dump inside. */
+  /** The part of the dump inside. Of an encrypted one no hash is told: short values could be guessed from it. */
   dumpBytes: count,
-  dumpSha256: sha256,
+  dumpSha256: sha256.nullable(),
   /** The ordinal of its first statement in the whole dump, from 1. */
   firstStatement: count.nullable(),
   statements: count.nullable(),
@@ -48,7 +48,7 @@ export const manifestSchema = z.object({
   /** Nothing was counted, and volumes are cut at fixed sizes, inside statements. */
   lean: z.boolean(),
   encryption: z.object({ format: z.string(), recipients: z.array(z.string()) }).nullable(),
-  /** `sha256` is null when there are several volumes: each states its own. */
+  /** `sha256` is null when there are several volumes, which state their own, and in an encrypted backup. */
   dump: z.object({ bytes: count, sha256: sha256.nullable(), statements: count.nullable() }),
   volumes: z.array(volumeSchema).min(1),
   tables: z.array(z.object({ name: z.string(), rows: count.nullable() })),

@@ -187,7 +187,7 @@ function besideCheck(name: string, written: Written): FileCheck {
     [RESTORE_GUIDE]: "guide",
   };
   const kind = kinds[name] ?? "other";
-  return { name, kind, written, certain: false, encrypted: false, run: null };
+  return { name, kind, written, certain: false, encrypted: name.endsWith(".age"), run: null };
 }
 
 function volumeCheck(name: string, written: Written, certain: boolean, encrypted: boolean): FileCheck {

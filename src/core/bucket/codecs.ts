@@ -1,9 +1,9 @@
 import type { Compression } from "./object-keys.ts";
 
-/** Lower-case hex of a text's SHA-256. */
-export function sha256Of(text: string, codecs: Pick<Codecs, "digest">): string {
+/** Lower-case hex of the SHA-256 of a text (in UTF-8) or of bytes. */
+export function sha256Of(content: string | Uint8Array, codecs: Pick<Codecs, "digest">): string {
   const digest = codecs.digest();
-  digest.update(new TextEncoder().encode(text));
+  digest.update(typeof content === "string" ? new TextEncoder().encode(content) : content);
   return digest.hex();
 }
 

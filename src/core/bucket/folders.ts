@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { CHECKSUMS, CLAIM, isUuid, MANIFEST, PINNED, RESTORE_GUIDE } from "./object-keys.ts";
+import { CHECKSUMS, CLAIM, isUuid, MANIFEST, NOT_EXPORTED, PINNED, RESTORE_GUIDE } from "./object-keys.ts";
 import type { ListedObject } from "./vault.ts";
 
 /** What a walk through the bucket comes to know of a folder of our grammar, from its listing alone. */
@@ -149,7 +149,7 @@ export function volumesAmong(folder: string, files: readonly string[]): string[]
 /** Whether a run writes a file of this name into this folder. */
 export function isOurs(folder: string, file: string): boolean {
   return (
-    [CLAIM, CHECKSUMS, RESTORE_GUIDE, PINNED, MANIFEST].includes(file) ||
+    [CLAIM, CHECKSUMS, RESTORE_GUIDE, NOT_EXPORTED, PINNED, MANIFEST].includes(file) ||
     volumesAmong(folder, [file]).length === 1
   );
 }

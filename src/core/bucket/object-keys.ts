@@ -14,6 +14,8 @@ export const CLAIM = "RUN.json";
 export const CHECKSUMS = "SHA256SUMS";
 export const RESTORE_GUIDE = "RESTORE.md";
 export const PINNED = "PINNED";
+/** The statements of what an encrypted backup leaves out. */
+export const NOT_EXPORTED = "not-exported.sql.age";
 
 const STAMP = /^\d{8}T\d{6}Z$/;
 const EXTENSION: Record<Compression, string> = { gzip: ".sql.gz", zstd: ".sql.zst", none: ".sql" };

@@ -48,7 +48,7 @@ export interface Vault {
   /** Create-only. `taken` means that the key exists; nothing was changed then. */
   create(key: string, text: string): Promise<Result<"created" | "taken">>;
   /** Overwrites. */
-  put(key: string, text: string): Promise<Result<void>>;
+  put(key: string, content: string | Uint8Array): Promise<Result<void>>;
   readText(key: string): Promise<Result<string | null>>;
   head(key: string): Promise<Result<StoredObject | null>>;
   /** Opens a volume. `begun` is awaited with the upload's id before any part is sent. */

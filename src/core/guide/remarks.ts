@@ -28,7 +28,7 @@ function virtualTables({ loading, encryption }: UnsealedManifest): string[] {
   const statement =
     encryption === null
       ? "Its statement stands in `manifest.json`, under `notExported`"
-      : "Its statement is not in this backup: take it from your own schema";
+      : "Its statement stands in `not-exported.sql`, which step 2 has decrypted";
   return [
     `**Virtual tables are missing: ${names}.** Make each anew. ${statement}. Then fill it: a full-text index whose text lies in another table by \`INSERT INTO name (name) VALUES ('rebuild');\`, any other from your own source.`,
     ...(triggers.length === 0

@@ -1,4 +1,5 @@
 import type { UnsealedManifest } from "../backup/manifest.ts";
+import { NOT_EXPORTED } from "../bucket/object-keys.ts";
 import { partsLeftOut } from "../dump/partial-export.ts";
 import { comparisonOf } from "./comparison.ts";
 import { cutCommands } from "./cut.ts";
@@ -99,7 +100,7 @@ What these commands make is readable by anybody who gets at this folder: delete 
 }
 
 /** Decrypts, decompresses and joins the volumes, and checks what came out. */
-function dumpCommands({ volumes, compression, encryption, dump }: UnsealedManifest): string[] {
+function dumpCommands({ volumes, compression, encryption, dump, notExported }: UnsealedManifest): string[] {
   const files = volumes.map((volume) => shellWord(volume.name)).join(" ");
   const decompress = { gzip: "gunzip -c", zstd: "zstd -dc", none: "cat" }[compression];
   // age files cannot be joined before they are decrypted; gzip members and zstd frames can before they are read.
@@ -110,7 +111,17 @@ function dumpCommands({ volumes, compression, encryption, dump }: UnsealedManife
     dump.sha256 === null
       ? sizeCheck("dump.sql", dump.bytes)
       : `echo '${dump.sha256}  dump.sql' | sha256sum -c`;
-  return [`${read} > dump.sql`, check];
+  return [`${read} > dump.sql`, check, ...statementsCommands(notExported.length > 0 && encryption !== null)];
+}
+
+/** What the backup leaves out, for whoever wants to make it anew: the rest is restored without it. */
+function statementsCommands(sealed: boolean): string[] {
+  if (!sealed) return [];
+  const file = NOT_EXPORTED;
+  return [
+    `[ ! -e ${file} ] || age -d -i key.txt ${file} > ${file.replace(/\.age$/, "")} ||`,
+    `  echo '${file} cannot be decrypted. The dump is whole without it.' >&2`,
+  ];
 }
 
 const CUT_TEXT =

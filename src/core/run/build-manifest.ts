@@ -16,7 +16,10 @@ export function manifestOf(
   const { copy, dump } = phase;
   const { compression, lean, recipients, exportOptions } = optionsOf(run);
   const bytes = bytesCopied(copy);
-  const only = copy.volumes.length === 1 ? copy.volumes[0] : undefined;
+  const encrypted = recipients.length > 0;
+  // No hash of what is encrypted: whoever guesses a short value could tell by it that the guess is right.
+  const volumes = encrypted ? copy.volumes.map((each) => ({ ...each, dumpSha256: null })) : copy.volumes;
+  const only = volumes.length === 1 ? volumes[0] : undefined;
   return {
     formatVersion: FORMAT_VERSION,
     backupId: backupIdOfRun(run, copy),
@@ -36,13 +39,13 @@ export function manifestOf(
     exportOptions,
     compression,
     lean,
-    encryption: recipients.length === 0 ? null : { format: AGE_FORMAT, recipients },
+    encryption: encrypted ? { format: AGE_FORMAT, recipients } : null,
     dump: {
       bytes,
       sha256: only?.dumpSha256 ?? null,
       statements: lean ? null : copy.volumes.reduce((sum, volume) => sum + (volume.statements ?? 0), 0),
     },
-    volumes: copy.volumes,
+    volumes,
     tables: lean
       ? (run.tables ?? []).map((name) => ({ name, rows: null }))
       : rowsOfDump(copy.scanned.rows, run.tables ?? [], exportOptions).map(([name, rows]) => ({

@@ -143,6 +143,8 @@ export const runSchema = z.object({
   hazards: z.array(hazardSchema),
   /** What the database holds and the export is not asked for. */
   notExported: manifestSchema.shape.notExported.default([]),
+  /** The statements of these as an age file, when the backup is encrypted: `notExported` holds none of them then. */
+  sealed: z.instanceof(Uint8Array).nullable().default(null),
   /** What loading the dump will ask for; null before the preflight. */
   loading: manifestSchema.shape.loading,
   /** What asking the database itself has found; `at` is null when that did not come to its end. */
@@ -195,6 +197,7 @@ export function newRun(
     parts: null,
     hazards: [],
     notExported: [],
+    sealed: null,
     loading: null,
     examined: null,
     exportsStarted: 0,

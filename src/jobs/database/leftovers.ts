@@ -1,6 +1,13 @@
 import { backoffMs } from "../../core/backoff.ts";
 import { startOfFolder, volumesAmong } from "../../core/bucket/folders.ts";
-import { CHECKSUMS, CLAIM, MANIFEST, PINNED, RESTORE_GUIDE } from "../../core/bucket/object-keys.ts";
+import {
+  CHECKSUMS,
+  CLAIM,
+  MANIFEST,
+  NOT_EXPORTED,
+  PINNED,
+  RESTORE_GUIDE,
+} from "../../core/bucket/object-keys.ts";
 import type { Platform } from "../../core/platform.ts";
 import { copyOf, isOver } from "../../core/run/run.ts";
 import { folderOfRun } from "../run/step.ts";
@@ -75,7 +82,7 @@ async function removed({ folder, volumes, upload }: Leftover, { vault }: Platfor
   const manifest = await vault.head(folder + MANIFEST);
   if (!manifest.ok) return false;
   if (manifest.value !== null) return true;
-  const beside = [CHECKSUMS, RESTORE_GUIDE, PINNED];
+  const beside = [CHECKSUMS, RESTORE_GUIDE, NOT_EXPORTED, PINNED];
   if (!(await vault.remove([...volumes, ...beside].map((name) => folder + name))).ok) return false;
   // The claim goes last: as long as anything of ours lies there, it can be told to be ours.
   return (await vault.remove([folder + CLAIM])).ok;

@@ -7,7 +7,7 @@ import type { Platform } from "../../core/platform.ts";
 
 /** The last backup's manifest, while it lies in the bucket as it was written and its oldest volume with it. */
 export async function standingBackup(
-  last: CommittedBackup | null,
+  last: Pick<CommittedBackup, "backupId" | "manifestSha256"> | null,
   platform: Platform,
 ): Promise<Result<Manifest | null>> {
   const folder = last === null ? null : folderOfBackup(platform.settings.keyPrefix, last.backupId);

@@ -1,5 +1,6 @@
 import type { CommittedBackup } from "../../core/backup/committed-backup.ts";
 import { readManifest } from "../../core/backup/manifest.ts";
+import { fingerprintOf } from "../../core/backup/since-last.ts";
 import { sha256Of } from "../../core/bucket/codecs.ts";
 import { MANIFEST } from "../../core/bucket/object-keys.ts";
 import { failed, ok, type Result } from "../../core/failure.ts";
@@ -39,6 +40,7 @@ export async function succession(
     backupId: newest.id,
     manifestSha256: sha256Of(text.value, codecs),
     bookmark: reading.manifest.atBookmark,
+    dumpFingerprint: fingerprintOf(reading.manifest.volumes, codecs),
   };
   const unchanged = records.known?.unchanged ?? null;
   const standsUntil = unchanged?.backupId === newest.id ? unchanged.checkedAt : newest.startedAt;

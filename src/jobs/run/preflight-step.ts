@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { sealStatements } from "../../core/backup/sealed-statements.ts";
 import type { ExportOptions } from "../../core/d1/export-options.ts";
 import {
   type Belonging,
@@ -91,7 +92,8 @@ export async function preflight(
   const open = openComments(dumpedSql);
   if (open.length > 0) return failed(openCommentsFailure(open));
   const now = platform.now();
-  const notExported = leftOut(schema.value, exportOptions);
+  const parts = leftOut(schema.value, exportOptions);
+  const { notExported, sealed } = await sealStatements(parts, options.recipients, platform.codecs);
   const partial = partialHazards(exportOptions, notExported);
   const loading = loadingOf(dumpedSql, schema.value);
   const examine = run.examine || isDue(run.databaseId, policy.examineDays, record.examinedAt, now);
@@ -104,6 +106,7 @@ export async function preflight(
     parts: dumpedParts(dumpedSql),
     hazards: [...partial, ...schemaHazards(dumpedSql), ...loadingHazards(loading, dumpedSql, schema.value)],
     notExported,
+    sealed,
     loading,
     // Without rows there is nothing that the dump could alter.
     examine: examine && !exportOptions.noData,

@@ -170,6 +170,18 @@ describe("an encrypted volume", () => {
   });
 });
 
+describe("a file beside the volumes that was to be encrypted", () => {
+  it.each<[string, string, object]>([
+    ["an age file", "age-encryption.org/v1\n-> X25519 …", {}],
+    ["plain text", "CREATE TABLE t (a);", { "not-exported.sql.age": "stored-object-readable" }],
+  ])("and was written as %s", (_, content, blamed) => {
+    const { manifest, objects } = backup();
+    const files = [...manifest.files, written("not-exported.sql.age", content)];
+    const text = manifestText({ ...manifest, files }, hasher);
+    expect(verified(text, { ...objects, "not-exported.sql.age": content }).blamed).toEqual(blamed);
+  });
+});
+
 describe("RUN.json", () => {
   it.each<[string, string, string]>([
     ["names another run", claim(`${DATABASE}.mh000000`), "It names another run than the manifest."],

@@ -3,7 +3,7 @@ import { differenceOfEquals } from "../../../src/core/backup/since-last.ts";
 import { EVERYTHING, type ExportOptions } from "../../../src/core/d1/export-options.ts";
 import { effectivePolicy } from "../../../src/core/policy/effective-policy.ts";
 import { reasonForFullBackup, type UnchangedQuestion } from "../../../src/core/run/unchanged.ts";
-import { HASH, manifest, unsealed } from "../kit/sample-manifest.ts";
+import { HASH, manifest, unsealed, volume } from "../kit/sample-manifest.ts";
 
 const startedAt = Date.parse(manifest.startedAt);
 const HOUR_MS = 3_600_000;
@@ -79,33 +79,44 @@ describe("a database of the same bookmark", () => {
 describe("two backups of one bookmark", () => {
   const later = { ...unsealed, backupId: "later" };
 
+  const equal = { before: HASH, after: HASH };
+  const others = { before: HASH, after: HASH.replaceAll("a", "b") };
+  const HASHES = "its dump has as many bytes, but another SHA-256";
+
   it("are equal when hash, bytes and rows are", () => {
-    expect(differenceOfEquals(manifest, later)).toBeNull();
+    expect(differenceOfEquals(manifest, later, equal)).toBeNull();
   });
 
   it.each([
     ["its dump has 32 bytes instead of 31", { dump: { ...later.dump, bytes: 32 } }],
-    [
-      "its dump has as many bytes, but another SHA-256",
-      { dump: { ...later.dump, sha256: HASH.replaceAll("a", "b") } },
-    ],
     ["it counts other rows in t", { tables: [{ name: "t", rows: 1 }] }],
     ["it counts other rows", { tables: [] }],
   ])("differ: %s", (difference, change) => {
-    expect(differenceOfEquals(manifest, { ...later, ...change })).toBe(difference);
+    expect(differenceOfEquals(manifest, { ...later, ...change }, equal)).toBe(difference);
   });
 
-  it("are not compared by hash when the volumes of one were cut elsewhere", () => {
-    expect(differenceOfEquals(manifest, { ...later, dump: { ...later.dump, sha256: null } })).toBeNull();
+  it.each([
+    ["differ when their hashes do", later.volumes, others, HASHES],
+    ["are not compared by a hash that is not known", later.volumes, { ...others, before: null }, null],
+    ["are not compared by hash when there are other volumes", [volume, volume], others, null],
+    [
+      "are not compared by hash when the volumes were cut elsewhere",
+      [{ ...volume, dumpBytes: 30 }],
+      others,
+      null,
+    ],
+  ])("%s", (_, volumes, fingerprints, difference) => {
+    expect(differenceOfEquals(manifest, { ...later, volumes }, fingerprints)).toBe(difference);
   });
 
   it("are not compared at all when one of them was not to hold everything", () => {
     const named = { ...later, exportOptions: { ...EVERYTHING, tables: ["t"] } };
-    expect(differenceOfEquals(manifest, { ...named, dump: { ...later.dump, bytes: 32 } })).toBeNull();
+    const longer = { ...named, dump: { ...later.dump, bytes: 32 } };
+    expect(differenceOfEquals(manifest, longer, others)).toBeNull();
   });
 
   it("are not compared at all when the data had moved on (failure mode 38)", () => {
     const moved = { ...later, atBookmark: "c", dump: { ...later.dump, bytes: 32 } };
-    expect(differenceOfEquals(manifest, moved)).toBeNull();
+    expect(differenceOfEquals(manifest, moved, others)).toBeNull();
   });
 });

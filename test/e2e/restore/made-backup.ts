@@ -10,7 +10,8 @@ import {
   type Value,
 } from "../../../emulator/src/dump/dump-statements.ts";
 import type { UnsealedManifest } from "../../../src/core/backup/manifest.ts";
-import type { Compression } from "../../../src/core/bucket/object-keys.ts";
+import { statementsText } from "../../../src/core/backup/sealed-statements.ts";
+import { type Compression, NOT_EXPORTED } from "../../../src/core/bucket/object-keys.ts";
 import { EVERYTHING, type ExportOptions } from "../../../src/core/d1/export-options.ts";
 import type { SchemaEntry } from "../../../src/core/d1/api.ts";
 import { notScanned, scanHazards } from "../../../src/core/dump/hazards.ts";
@@ -99,10 +100,10 @@ export function backUp(
   const compressed = { gzip: gzipSync, zstd: zstdCompressSync, none: (plain: Buffer) => plain }[compression](
     bytes,
   );
-  const stored =
-    key === undefined
-      ? compressed
-      : execFileSync(pathOf("age"), ["-r", key.recipient], { input: compressed });
+  const sealed = (plain: Buffer | string): Buffer =>
+    execFileSync(pathOf("age"), ["-r", key?.recipient ?? ""], { input: plain });
+  const stored = key === undefined ? compressed : sealed(compressed);
+  const parts = leftOut(schema, exportOptions);
   const suffix = `.sql${{ gzip: ".gz", zstd: ".zst", none: "" }[compression]}${key === undefined ? "" : ".age"}`;
   const name = `shop.0001${suffix}`;
   const manifest: UnsealedManifest = {
@@ -111,20 +112,20 @@ export function backUp(
     lean,
     compression,
     encryption: key === undefined ? null : { format: "age-encryption.org/v1", recipients: [key.recipient] },
-    dump: { bytes: bytes.length, sha256: sha256(bytes), statements: null },
+    dump: { bytes: bytes.length, sha256: key === undefined ? sha256(bytes) : null, statements: null },
     volumes: [
       {
         name,
         bytes: stored.length,
         sha256: sha256(stored),
         dumpBytes: bytes.length,
-        dumpSha256: sha256(bytes),
+        dumpSha256: key === undefined ? sha256(bytes) : null,
         firstStatement: null,
         statements: null,
       },
     ],
     tables: rows.map(([table, count]) => ({ name: table, rows: lean ? null : count })),
-    notExported: leftOut(schema, exportOptions),
+    notExported: key === undefined ? parts : parts.map((part) => ({ ...part, sql: "" })),
     hazards: [
       ...schemaHazards(dumpedSql),
       ...loadingHazards(loading, dumpedSql, schema),
@@ -139,6 +140,8 @@ export function backUp(
   writeFileSync(join(folder, "SHA256SUMS"), `${sha256(stored)}  ${name}\n`);
   writeFileSync(join(folder, "RESTORE.md"), restoreGuide(manifest));
   if (key !== undefined) cpSync(key.file, join(folder, "key.txt"));
+  if (key !== undefined && parts.length > 0)
+    writeFileSync(join(folder, NOT_EXPORTED), sealed(statementsText(parts)));
   return { folder, manifest };
 }
 

@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
+import { generateX25519Identity, identityToRecipient } from "age-encryption";
 import { afterAll, describe, expect, it } from "vitest";
 import type { UnsealedManifest } from "../../../src/core/backup/manifest.ts";
 import { restoreGuide } from "../../../src/core/guide/restore-guide.ts";
@@ -186,4 +187,53 @@ it("a backup without its database's virtual tables says how to write to it again
   expect(ask(restoredIn(folder), "SELECT group_concat(name) FROM sqlite_master WHERE type = 'trigger'")).toBe(
     "other",
   );
+});
+
+describe("an encrypted backup of named tables", async () => {
+  const identity = await generateX25519Identity();
+  const key = { file: join(root, "key.txt"), recipient: await identityToRecipient(identity) };
+  writeFileSync(key.file, `${identity}\n`);
+  const exportOptions = { ...EVERYTHING, tables: ["notes"] };
+  const made = (): string => {
+    const database = databaseOf(`
+      CREATE TABLE notes (id INTEGER PRIMARY KEY, body TEXT);
+      CREATE VIRTUAL TABLE search USING fts5 (body, content = notes, content_rowid = id);
+      CREATE VIEW short AS SELECT * FROM notes WHERE length(body) < 9 -- or 10
+      ;
+      INSERT INTO notes VALUES (1, 'tea');`);
+    const dump = dumpOfDatabase(database, exportOptions);
+    return backUp(root, dump, schemaOf(database), { exportOptions, key }).folder;
+  };
+
+  it("gives the statements of what it leaves out to who has the key", async () => {
+    const folder = made();
+    expect(await restore(folder)).toMatchObject({ code: 0, stderr: "" });
+    // Of the tables behind the virtual one it says that they exist already.
+    await runScript(folder, "sqlite3 restored.db < not-exported.sql", { PATH });
+    execute(restoredIn(folder), "INSERT INTO search (search) VALUES ('rebuild')");
+    expect(ask(restoredIn(folder), "SELECT search.body FROM search('tea'), short")).toBe("tea");
+  });
+
+  it.each<[string, (file: string) => void, string]>([
+    ["is not there", (file) => rmSync(file), ""],
+    ["is damaged", (file) => writeFileSync(file, "damaged"), "The dump is whole without it."],
+  ])("is restored when the file with these statements %s", async (_, damage, said) => {
+    const folder = made();
+    damage(join(folder, "not-exported.sql.age"));
+    const restored = await restore(folder);
+    expect(restored.code).toBe(0);
+    expect(restored.stderr).toContain(said);
+    expect(ask(restoredIn(folder), "SELECT body FROM notes")).toBe("tea");
+  });
+
+  it("is told from one that is not whole, although no hash of its dump is known", async () => {
+    const folder = made();
+    const guide = readFileSync(join(folder, "RESTORE.md"), "utf8");
+    expect(guide).not.toMatch(/[0-9a-f]{64}/);
+    const short = guide.replace(/-eq (\d+) \]/, (_, bytes: string) => `-eq ${Number(bytes) + 1} ]`);
+    writeFileSync(join(folder, "RESTORE.md"), short);
+    const restored = await restore(folder);
+    expect(restored.stderr).toContain("dump.sql is not whole");
+    expect(restored.code).not.toBe(0);
+  });
 });
