@@ -18,13 +18,13 @@ import { retention } from "./routes/retention.ts";
 import { runs } from "./routes/runs.ts";
 import { verifications } from "./routes/verifications.ts";
 
-/** A policy that names a thousand tables has a tenth of it. */
+/** Ten times the size of a policy that names a thousand tables. */
 const BODY_LIMIT = 1024 * 1024;
 
 const routes = new Hono<ApiEnv>()
   .use(authenticate)
   .use(bodyLimit({ maxSize: BODY_LIMIT, onError: () => bodyTooLarge() }))
-  // Before what needs a configuration: it tells what is wrong with that.
+  // Health comes before what needs a configuration, because it reports what is wrong with that.
   .route("/", health)
   .use(async (context, next) => {
     const { platform } = context.env;
@@ -46,8 +46,8 @@ const routes = new Hono<ApiEnv>()
   .route("/", keyProof);
 
 /**
- * Whoever may write to the bucket must not act in the browser of whoever opens a file of it: no answer runs anything,
- * and each is what its type says. Whether the whole host has to be reached by HTTPS is for its owner to say.
+ * Somebody who can write to the bucket must not be able to run code in the browser of somebody who opens a file of it.
+ * So no response runs anything, and each is what its type says. Whether to require HTTPS is the host's owner's choice.
  */
 const secured = secureHeaders({
   contentSecurityPolicy: { sandbox: [], defaultSrc: ["'none'"] },
@@ -58,7 +58,7 @@ const allRoutes = new Hono<ApiEnv>()
   .route("/api", routes)
   .route("/", healthz)
   .get("/", (context) =>
-    context.text("d1-nightly backs up D1 databases to R2. Its API is below /api; it takes a bearer token.\n"),
+    context.text("d1-nightly backs up D1 databases to R2. Its API is below /api and needs a bearer token.\n"),
   );
 
 export const api = new Hono<ApiEnv>()
@@ -67,20 +67,20 @@ export const api = new Hono<ApiEnv>()
   .route("/", allRoutes)
   .notFound((context) =>
     problem({
-      title: "Nothing here",
+      title: "No such route",
       status: 404,
       code: "route-not-found",
-      detail: `There is no ${context.req.method} ${context.req.path.slice(0, 200)}.`,
+      detail: `There is no route ${context.req.method} ${context.req.path.slice(0, 200)}.`,
       hint: "The README lists the routes of the API.",
     }),
   )
   .onError((error, context) =>
     problem({
-      title: "Something went wrong",
+      title: "Internal error",
       status: 500,
       code: "internal-error",
       detail: describeException(error, tokensOf(context.env)),
-      hint: "This is a defect of d1-nightly; please report it with this text.",
+      hint: "This is a bug in d1-nightly. Please report it with this text.",
     }),
   );
 
@@ -94,8 +94,8 @@ function bodyTooLarge(): Response {
     title: "The body is too large",
     status: 413,
     code: "body-too-large",
-    detail: `A request's body may have ${BODY_LIMIT} bytes.`,
-    hint: "No request of this API needs more: send only the fields that the README names.",
+    detail: `The body of a request may have at most ${BODY_LIMIT} bytes.`,
+    hint: "Send only the fields that the README lists. No request needs more than that.",
   });
 }
 
@@ -103,11 +103,11 @@ function wrongMethod(context: Context<ApiEnv>, methods: string[]): Response {
   const allowed = methods.join(", ");
   return problem(
     {
-      title: "Not by this method",
+      title: "Method not allowed",
       status: 405,
       code: "method-not-allowed",
-      detail: `There is no ${context.req.method} ${context.req.path.slice(0, 200)}.`,
-      hint: `This path takes ${allowed}. The README lists the routes of the API.`,
+      detail: `There is no route ${context.req.method} ${context.req.path.slice(0, 200)}.`,
+      hint: `This path supports ${allowed}. The README lists the routes of the API.`,
     },
     { Allow: allowed },
   );

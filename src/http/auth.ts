@@ -2,7 +2,7 @@ import type { Context, MiddlewareHandler } from "hono";
 import type { AccessIdentity, AccessRules, ApiEnv, Role } from "./dependencies.ts";
 import { failureProblem, problem } from "./problem.ts";
 
-/** Lets nobody in unless something is configured, viewers to read only, admins to everything. */
+/** Refuses everybody if no access is configured. Lets viewers only read, and admins do everything. */
 export const authenticate: MiddlewareHandler<ApiEnv> = async (context, next) => {
   const { access, identity } = context.env;
   if (!access.ok) return failureProblem(access.failure);
@@ -19,13 +19,13 @@ export const authenticate: MiddlewareHandler<ApiEnv> = async (context, next) => 
   const writes = context.req.method !== "GET" && context.req.method !== "HEAD";
   if (writes && role !== "admin")
     return forbidden(
-      "This takes an admin; you are a viewer.",
-      "Use ADMIN_TOKEN, or add your address to ACCESS_ADMINS.",
+      "Only an admin may do this; you are a viewer.",
+      "Use ADMIN_TOKEN, or add your email address to ACCESS_ADMINS.",
     );
   if (writes && authorization === undefined && isCrossSite(context)) {
     return forbidden(
-      "A page of another site made your browser ask for this.",
-      "Do it from here, or with a bearer token.",
+      "A page on another site made your browser send this request.",
+      "Send it from this site, or with a bearer token.",
     );
   }
   context.set("role", role);
@@ -33,7 +33,7 @@ export const authenticate: MiddlewareHandler<ApiEnv> = async (context, next) => 
   return next();
 };
 
-/** Who calls, in words for the record of what was changed. */
+/** Who calls; `who` is the name for the record of changes. */
 interface Caller {
   readonly role: Role;
   readonly who: string;
@@ -42,7 +42,7 @@ interface Caller {
 async function callerOfToken(rules: AccessRules, authorization: string): Promise<Caller | null> {
   const token = /^Bearer +(\S+) *$/i.exec(authorization)?.[1];
   if (token === undefined) return null;
-  // Both are compared always, so that the time taken tells nothing about either.
+  // Both are always compared, so that the time taken reveals nothing about either.
   const admin = await equal(token, rules.adminToken);
   const viewer = await equal(token, rules.viewerToken);
   if (admin) return { role: "admin", who: "ADMIN_TOKEN" };
@@ -51,14 +51,14 @@ async function callerOfToken(rules: AccessRules, authorization: string): Promise
 
 async function callerOfIdentity(rules: AccessRules, identity: AccessIdentity | null): Promise<Caller | null> {
   if (rules.accessAudience === null || identity === null) return null;
-  // Another application of the same account has another audience: its users are not ours.
+  // The users of another Access application have another audience, and no access here.
   if (!(await equal(identity.aud, rules.accessAudience))) return null;
   const email = (await identity.getIdentity())?.email?.toLowerCase();
   const role = email !== undefined && rules.accessAdmins.includes(email) ? "admin" : "viewer";
-  return { role, who: email ?? "somebody without an address" };
+  return { role, who: email ?? "an identity without an email address" };
 }
 
-/** Constant-time for any input: digests of equal length are compared, not the texts. */
+/** Takes constant time for any input, because it compares digests of equal length, not the texts. */
 async function equal(given: string, wanted: string | null): Promise<boolean> {
   const encoder = new TextEncoder();
   const [a, b] = await Promise.all([
@@ -68,7 +68,7 @@ async function equal(given: string, wanted: string | null): Promise<boolean> {
   return crypto.subtle.timingSafeEqual(a, b) && wanted !== null;
 }
 
-/** Access authenticates by a cookie, which a foreign page's request would carry too. */
+/** Access authenticates by a cookie, which the browser would also send with a request from another site's page. */
 function isCrossSite(context: Context<ApiEnv>): boolean {
   const site = context.req.header("Sec-Fetch-Site");
   if (site !== undefined) return site !== "same-origin" && site !== "none";
@@ -81,7 +81,7 @@ function notConfigured(): Response {
     title: "No access configured",
     status: 503,
     code: "no-access-configured",
-    detail: "Neither ADMIN_TOKEN, VIEWER_TOKEN nor ACCESS_AUD is set, so nobody is let in.",
+    detail: "Neither ADMIN_TOKEN, VIEWER_TOKEN nor ACCESS_AUD is set, so every request is refused.",
     hint: "Run `openssl rand -hex 32`, store the result with `npx wrangler secret put ADMIN_TOKEN`, and send it as `Authorization: Bearer …`.",
   });
 }
@@ -97,11 +97,11 @@ function unauthenticated(rules: AccessRules): Response {
   ].filter((way) => way !== null);
   return problem(
     {
-      title: "Who are you?",
+      title: "Not authenticated",
       status: 401,
       code: "unauthenticated",
-      detail: "The request carries no token or identity that counts here.",
-      hint: `To get in: ${ways.join(", or ")}.`,
+      detail: "The request has no valid token or identity.",
+      hint: `To authenticate, ${ways.join(", or ")}.`,
     },
     { "WWW-Authenticate": 'Bearer realm="d1-nightly"' },
   );

@@ -5,7 +5,7 @@ import type { Result } from "../core/failure.ts";
 import type { Platform } from "../core/platform.ts";
 import type { DatabaseRuns } from "../core/run/database-runs.ts";
 
-/** Who may call. Nothing set at all means that nobody may. */
+/** Who may call. If nothing is set, nobody may. */
 export interface AccessRules {
   readonly adminToken: string | null;
   readonly viewerToken: string | null;
@@ -13,7 +13,7 @@ export interface AccessRules {
   readonly accessAdmins: readonly string[];
 }
 
-/** The identity that Cloudflare Access vouches for, when it stands before the Worker. */
+/** The identity that Cloudflare Access has authenticated, if the Worker is behind Access. */
 export interface AccessIdentity {
   readonly aud: string;
   getIdentity(): Promise<{ email?: string } | undefined>;

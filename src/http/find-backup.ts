@@ -14,7 +14,7 @@ export interface FoundBackup {
   readonly manifestSha256: string;
 }
 
-/** A backup exists if and only if its manifest does: so that is what is read, from the bucket. */
+/** Reads the backup's manifest from the bucket: a backup exists if and only if its manifest does. */
 export async function findBackup(context: Context<ApiEnv>, id: string): Promise<FoundBackup | Response> {
   const platform = context.get("platform");
   const folder = folderOfBackup(platform.settings.keyPrefix, id);
@@ -28,19 +28,19 @@ export async function findBackup(context: Context<ApiEnv>, id: string): Promise<
   }
   const newer = reading.kind === "newer";
   return problem({
-    title: newer ? "The backup is of a newer format" : "The manifest cannot be read",
+    title: newer ? "The backup has a newer format" : "The manifest cannot be read",
     status: newer ? 409 : 500,
     code: newer ? "format-newer" : "manifest-invalid",
     detail: newer
       ? `Its manifest has formatVersion ${reading.formatVersion}, which this release does not know.`
       : `${folder}${MANIFEST}: ${reading.problem}.`,
     hint: newer
-      ? "Update d1-nightly; RESTORE.md beside the manifest restores it without."
-      : "The volumes beside it are untouched; RESTORE.md there says how to read them.",
+      ? "Update d1-nightly. RESTORE.md in the same folder restores the backup without d1-nightly."
+      : "This does not affect the volumes in the same folder: RESTORE.md there says how to read them.",
   });
 }
 
-/** Where a backup lies, or what is left of one whose manifest was lost; else the answer to give. */
+/** The folder of a backup, even of one whose manifest is lost (`lost`); otherwise the response to send. */
 export async function findFolder(
   context: Context<ApiEnv>,
   id: string,
@@ -58,14 +58,14 @@ export async function findFolder(
 
 /** What is left of a backup whose manifest was lost. */
 interface Remains {
-  /** Whether anything that can be told by its name lies there still. */
+  /** Whether any file with a known name is still there. */
   readonly anything: boolean;
 }
 
 /**
- * Whether a folder without a manifest is that of a backup which was whole once: by SHA256SUMS or RESTORE.md there, by
- * the catalogue, which counts for nothing while it is down, or by its database's object. Null for a run under way, for
- * one that is being deleted, and for all else.
+ * Whether a folder without a manifest was once a complete backup, judging by its SHA256SUMS or RESTORE.md, by the
+ * catalogue (unless it is down), or by its database's object. Null for a run in progress, for a backup that is being
+ * deleted, and for anything else.
  */
 async function findRemains(context: Context<ApiEnv>, id: string): Promise<Result<Remains | null>> {
   const { vault, catalog, settings } = context.get("platform");
@@ -103,7 +103,7 @@ async function withoutManifest(context: Context<ApiEnv>, id: string): Promise<Re
     status: 409,
     code: "backup-damaged",
     detail: `The manifest of backup ${id.slice(0, 200)} is gone from the bucket.`,
-    hint: "Nothing of it is deleted unasked. POST /api/backups/ID/verify says what is left; put manifest.json back if a copy exists elsewhere.",
+    hint: "d1-nightly does not delete it by itself. POST /api/backups/ID/verify shows what is left. If you have a copy of manifest.json, put it back.",
   });
 }
 
@@ -112,8 +112,8 @@ function nothingLeft(id: string): Response {
     title: "The backup is gone",
     status: 404,
     code: "backup-not-found",
-    detail: `The catalogue lists a backup ${id.slice(0, 200)}, of which the bucket holds nothing any more.`,
-    hint: "Does a lifecycle rule or another tool delete from the bucket? POST /api/catalog/rebuild takes it off the list.",
+    detail: `The catalogue lists backup ${id.slice(0, 200)}, but the bucket has none of its files.`,
+    hint: "Check whether a lifecycle rule or another tool deletes from the bucket. POST /api/catalog/rebuild removes the backup from the list.",
   });
 }
 
@@ -122,7 +122,7 @@ export function noSuchBackup(id: string): Response {
     title: "No such backup",
     status: 404,
     code: "backup-not-found",
-    detail: `The bucket holds no manifest of a backup ${id.slice(0, 200)}.`,
-    hint: "GET /api/backups lists them.",
+    detail: `The bucket has no manifest of a backup ${id.slice(0, 200)}.`,
+    hint: "GET /api/backups lists the backups.",
   });
 }

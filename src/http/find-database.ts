@@ -5,24 +5,24 @@ import type { Platform } from "../core/platform.ts";
 import type { Dependencies } from "./dependencies.ts";
 import { failureProblem, problem } from "./problem.ts";
 
-/** A database's name is a part of keys in the bucket, which have 1,024 bytes: no name that can be backed up is longer. */
+/** A database's name is part of keys in the bucket, which have at most 1,024 bytes: longer names cannot be backed up. */
 const LONGEST_NAME = 1_000;
 
-/** A name that is longer is compared with none: a comparison takes as long as the two are long, one times the other. */
+/** A longer name gets no suggestions: a comparison takes time in proportion to the product of both lengths. */
 const SUGGESTED_LENGTH = 100;
 
-/** The account's list is read every few minutes; a look that is older than this says nothing of what is there now. */
+/** The account's list is read every few minutes; an older list says nothing about the present. */
 const LOOK_HOLDS_MS = 15 * 60_000;
 
-/** A database as Cloudflare tells of it. */
+/** A database as Cloudflare describes it. */
 export type FoundDatabase = DatabaseSummary & { readonly fileSize: number | null };
 
 /**
- * The database of this name or UUID, asked of Cloudflare by one call; else the answer to give. An unknown name is
- * answered with the closest ones that the account's object knows, which costs no call.
+ * Finds the database with this name or UUID by one call to Cloudflare; otherwise returns the response to send. The
+ * response to an unknown name lists the closest ones that the account's object knows, which costs no call.
  *
- * While Cloudflare does not answer, or is not asked because the calls for reading are used up, what is `known` is told
- * without that which only Cloudflare knows; and a name that was not on the account's list a short while ago is unknown.
+ * If Cloudflare does not answer, or the calls for reading are used up, the result is what is `known`, without the facts
+ * that only Cloudflare has; a name that was not on the account's recent list counts as unknown.
  */
 export async function findDatabase(
   platform: Platform,
@@ -46,7 +46,7 @@ export async function findDatabase(
 
 const NO_NAMES: KnownNames = { listedAt: null, names: [] };
 
-/** Known names; of an account whose databases were never listed those that Cloudflare tells, if it can be asked. */
+/** The known names; if the account's databases were never listed, those that Cloudflare returns, if it answers. */
 async function namesLike(wanted: string, account: AccountRuns, { api }: Platform): Promise<KnownNames> {
   const known = await account.knownNames(wanted);
   if (known.listedAt !== null || known.names.length > 0) return known;
@@ -59,7 +59,7 @@ function noSuchDatabase(nameOrId: string, known: KnownNames): Response {
 }
 
 function notListed(nameOrId: string, known: KnownNames): Response {
-  const detail = `This account had no D1 database named "${nameOrId.slice(0, 100)}" when its databases were listed last, at ${known.listedAt}. Whether it has one now was not asked: the calls of Cloudflare's API that are for reading are used up.`;
+  const detail = `This account had no D1 database named "${nameOrId.slice(0, 100)}" when its databases were last listed, at ${known.listedAt}. Cloudflare was not asked again, because the API calls for reading are used up.`;
   return notFound(detail, nameOrId, known);
 }
 

@@ -9,7 +9,7 @@ export interface Problem {
   readonly [extension: string]: unknown;
 }
 
-/** An error as RFC 9457 wants it. */
+/** An error in the format of RFC 9457. */
 export function problem(content: Problem, headers: Record<string, string> = {}): Response {
   return new Response(JSON.stringify({ type: "about:blank", ...content }), {
     status: content.status,
@@ -17,7 +17,7 @@ export function problem(content: Problem, headers: Record<string, string> = {}):
   });
 }
 
-/** What an expected failure means to somebody who called the API. */
+/** The response to an API call that ended in an expected failure. */
 export function failureProblem(failure: Failure): Response {
   const { code, detail, hint } = failure;
   const status = STATUS[code];
@@ -30,12 +30,12 @@ export function failureProblem(failure: Failure): Response {
 
 const TITLES = {
   404: "Not found",
-  502: "Cloudflare's API did not do as asked",
+  502: "Cloudflare's API failed",
   503: "Not available",
-  500: "Something went wrong",
+  500: "The operation failed",
 } as const;
 
-/** The HTTP status of each failure: a code that is not in this table is a compile error. */
+/** The HTTP status of each failure. A code that is missing here is a compile error. */
 const STATUS = {
   "api-unreachable": 503,
   "api-unavailable": 503,

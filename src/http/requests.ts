@@ -5,12 +5,12 @@ import { type Cursor, decodeCursor, encodeCursor, type Page } from "../core/page
 import type { ApiEnv } from "./dependencies.ts";
 import { problem } from "./problem.ts";
 
-/** Something asked for, or the 400 that names what is wrong with it. */
+/** The parsed input, or the 400 that says what is wrong with it. */
 export type Reading<T> =
   | { readonly ok: true; readonly value: T }
   | { readonly ok: false; readonly response: Response };
 
-/** Reads a JSON body. An optional one that is not there is an empty object. */
+/** Reads a JSON body. An optional body that is missing counts as an empty object. */
 export async function readBody<T>(
   context: Context<ApiEnv>,
   schema: z.ZodType<T>,
@@ -25,13 +25,13 @@ export async function readBody<T>(
   } catch {
     return { ok: false, response: malformed([{ field: "body", problem: "is not JSON" }]) };
   }
-  return judge(schema, json, "body");
+  return parse(schema, json, "body");
 }
 
-/** The routes that read a query, each by a schema of its own. */
+/** The routes that read a query, each with its own schema. */
 const READS_QUERY = /^GET \/api\/(databases|runs|backups)$|^DELETE \/api\/backups\/[^/]+$/;
 
-/** Any other route refuses one: a parameter that is spelt wrong must not pass for one that was heeded. */
+/** All other routes refuse a query, so that a misspelt parameter is not silently ignored. */
 export const refuseQueries: MiddlewareHandler<ApiEnv> = async (context, next) => {
   const none = READS_QUERY.test(`${context.req.method} ${context.req.path}`)
     ? null
@@ -42,10 +42,10 @@ export const refuseQueries: MiddlewareHandler<ApiEnv> = async (context, next) =>
 };
 
 export function readQuery<T>(context: Context<ApiEnv>, schema: z.ZodType<T>): Reading<T> {
-  return judge(schema, context.req.query(), "query");
+  return parse(schema, context.req.query(), "query");
 }
 
-function judge<T>(schema: z.ZodType<T>, value: unknown, whole: string): Reading<T> {
+function parse<T>(schema: z.ZodType<T>, value: unknown, whole: string): Reading<T> {
   const parsed = schema.safeParse(value);
   if (parsed.success) return { ok: true, value: parsed.data };
   const errors = parsed.error.issues.flatMap((issue) => {
@@ -53,18 +53,18 @@ function judge<T>(schema: z.ZodType<T>, value: unknown, whole: string): Reading<
       return [{ field: issue.path.join(".") || whole, problem: inOurWords(issue.message) }];
     return issue.keys.slice(0, 20).map((key) => ({
       field: [...issue.path, key.slice(0, 100)].join("."),
-      problem: `is not known here${meant(schema, issue.path, key)}`,
+      problem: `is unknown${meant(schema, issue.path, key)}`,
     }));
   });
   return { ok: false, response: malformed(errors) };
 }
 
-/** No key of ours is longer, and none longer than that can be meant for one. */
+/** All our keys are shorter, so a longer key is no misspelling of one. */
 const SUGGESTED_LENGTH = 40;
 
-/** The closest key that is known in this place, when there is one. */
+/** The closest known key at this place, if there is one. */
 function meant(schema: z.ZodType, path: readonly PropertyKey[], key: string): string {
-  // The comparison takes as long as the two are long, one times the other.
+  // A comparison takes time in proportion to the product of both lengths.
   if (key.length > SUGGESTED_LENGTH) return "";
   const closest = closestMatch(key, keysAt(schema, path));
   return closest === undefined ? "" : `: did you mean ${closest}?`;
@@ -81,24 +81,24 @@ function keysAt(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
   return [];
 }
 
-/** What the validator says of a wrong type when the schema has no words of its own for it. */
+/** Rewords the validator's message about a wrong type, for schemas that have no message of their own. */
 function inOurWords(message: string): string {
   return message.replace(/^Invalid input: expected (\w+), received (\w+)$/, "must be of type $1, not $2");
 }
 
-/** 400, with what is wrong with each field. */
+/** 400, with the problem of each field. */
 export function malformed(errors: { field: string; problem: string }[]): Response {
   return problem({
     title: "Malformed request",
     status: 400,
     code: "malformed",
     detail: errors.map(({ field, problem: what }) => `${field}: ${what}`).join("; "),
-    hint: "Mend the named fields and send it again.",
+    hint: "Correct these fields and send the request again.",
     errors,
   });
 }
 
-/** `limit` and `cursor`, as every list takes them. */
+/** `limit` and `cursor`, which every list takes. */
 export const paging = {
   limit: z.coerce
     .number({ error: "must be a whole number from 1 to 100" })
@@ -111,7 +111,7 @@ export const paging = {
     .transform((text, check): Cursor => {
       const cursor = decodeCursor(text);
       if (cursor !== null) return cursor;
-      check.addIssue("is not a cursor that a list gave out");
+      check.addIssue("is not a cursor that a list returned");
       return z.NEVER;
     })
     .optional(),

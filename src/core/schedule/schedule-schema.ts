@@ -37,10 +37,7 @@ function problemsOf(value: unknown): Problem[] {
   const problems: [string, string | null][] = [
     ["cron", problemOfCron(cron)],
     ["timeZone", problemOfZone(timeZone)],
-    ...Object.keys(others).map((key): [string, string] => [
-      key,
-      `is not known here; a schedule is ${EXAMPLE}`,
-    ]),
+    ...Object.keys(others).map((key): [string, string] => [key, `is unknown; a schedule is ${EXAMPLE}`]),
   ];
   return problems.flatMap(([field, message]) => (message === null ? [] : [[field, message] as const]));
 }

@@ -54,7 +54,7 @@ export const backups = new Hono<ApiEnv>()
     const id = context.req.param("id");
     const found = await findBackup(context, id);
     if (found instanceof Response) return found;
-    // The database's own object does it, so that it does not come between two effects of a run.
+    // The database's own object deletes it, so that this cannot happen between two effects of a run.
     const databaseId = found.manifest.database.id;
     const answer = await context.env
       .databaseRuns(databaseId)
@@ -93,20 +93,20 @@ export const backups = new Hono<ApiEnv>()
 
 function lastBackupProblem(id: string): Response {
   return problem({
-    title: "It is the last backup of its database",
+    title: "This is the last backup of its database",
     status: 409,
     code: "last-backup",
-    detail: `${id} is the only backup that is left of its database. Nothing was deleted.`,
-    hint: `To delete it all the same: DELETE /api/backups/${encodeURIComponent(id)}?last=true.`,
+    detail: `${id} is the only backup of its database. Nothing was deleted.`,
+    hint: `To delete it anyway: DELETE /api/backups/${encodeURIComponent(id)}?last=true.`,
   });
 }
 
-/** The files of a backup that can be downloaded: those that its manifest names, and itself. */
+/** The files of a backup that can be downloaded: the manifest, and those that it lists. */
 function filesOf({ volumes, files }: FoundBackup["manifest"]): string[] {
   return [...volumes, ...files].map(({ name }) => name).concat(MANIFEST);
 }
 
-/** A backup as the API tells it. */
+/** A backup as the API shows it. */
 async function viewOf(
   { manifest, manifestSha256, folder }: FoundBackup,
   pinned: boolean,
@@ -122,7 +122,7 @@ function deletionProblem(failure: Failure): Response {
   if (failure.code !== "manifest-conflict" && failure.code !== "stored-object-altered")
     return failureProblem(failure);
   const { code, detail, hint } = failure;
-  return problem({ title: "It is not as it should be", status: 409, code, detail, hint });
+  return problem({ title: "The backup is damaged", status: 409, code, detail, hint });
 }
 
 function pinnedProblem(id: string): Response {
@@ -130,19 +130,19 @@ function pinnedProblem(id: string): Response {
     title: "The backup is pinned",
     status: 409,
     code: "backup-pinned",
-    detail: `Backup ${id} is pinned, so that nothing deletes it.`,
-    hint: `Take the pin away first: PUT /api/backups/${encodeURIComponent(id)}/pin with {"pinned":false}.`,
+    detail: `Backup ${id} is pinned, so it cannot be deleted.`,
+    hint: `Unpin it first: PUT /api/backups/${encodeURIComponent(id)}/pin with {"pinned":false}.`,
   });
 }
 
-/** In the bucket's own words, which name the object. */
+/** `detail` is the bucket's own message, which names the object. */
 function lockedProblem(detail: string): Response {
   return problem({
-    title: "The bucket refuses",
+    title: "The bucket refuses the deletion",
     status: 409,
     code: "stored-object-locked",
-    detail: `A lock rule of the bucket protects it, and nothing was changed. ${detail}`,
-    hint: "Ask again when the rule lets go of it: `npx wrangler r2 bucket lock list BUCKET` shows the rules.",
+    detail: `A lock rule of the bucket protects the backup. Nothing was changed. ${detail}`,
+    hint: "Try again when the rule no longer applies. `npx wrangler r2 bucket lock list BUCKET` shows the rules.",
   });
 }
 
@@ -152,6 +152,6 @@ function noSuchFile(name: string): Response {
     status: 404,
     code: "file-not-found",
     detail: `The backup has no file ${name.slice(0, 200)}.`,
-    hint: "Its manifest names the volumes; beside them stand SHA256SUMS, RESTORE.md and manifest.json.",
+    hint: "manifest.json lists the volumes; the other files are SHA256SUMS, RESTORE.md and RUN.json.",
   });
 }

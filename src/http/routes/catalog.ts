@@ -19,10 +19,10 @@ export const catalog = new Hono<ApiEnv>()
     if (asked.value.begun) return context.json({ rebuild }, 202, { Location: LOCATION });
     return problem(
       {
-        title: "A rebuild is under way",
+        title: "A rebuild is in progress",
         status: 409,
         code: "rebuild-under-way",
-        detail: `The catalogue is being rebuilt: ${rebuild.progress.backups} backups were read so far.`,
+        detail: `The catalogue is being rebuilt; ${rebuild.progress.backups} backups have been read so far.`,
         hint: `Follow it at ${LOCATION}.`,
         rebuild,
       },

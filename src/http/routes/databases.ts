@@ -37,7 +37,7 @@ export const databases = new Hono<ApiEnv>()
     const asked = context.req.param("db");
     const known = await account.database(asked);
     if (!known.ok) return failureProblem(known.failure);
-    // One that the account has no more is still known here, with its backups.
+    // A database that is gone from the account is still known here, with its backups.
     const gone = known.value === null || known.value.goneAt === null ? null : known.value;
     const found = gone ?? (await findDatabase(platform, context.env, asked, known.value));
     if (found instanceof Response) return found;
@@ -62,11 +62,11 @@ export const databases = new Hono<ApiEnv>()
     const { kind, run } = started.value;
     if (kind === "started") return context.json({ run }, 202, { Location: `/api/runs/${run.id}` });
     return problem({
-      title: "A run is under way",
+      title: "A run is in progress",
       status: 409,
       code: "run-under-way",
       detail: `${run.databaseName} is being backed up: run ${run.id} is ${run.state}.`,
-      hint: `Follow it at /api/runs/${run.id}; start the next one when it is over.`,
+      hint: `Follow it at /api/runs/${run.id}. Start the next one when it has ended.`,
       runId: run.id,
       run,
     });
@@ -82,13 +82,13 @@ export const databases = new Hono<ApiEnv>()
       return context.json({ runs: answer.value.runs, sweep }, 202, { Location: "/api/sweeps/latest" });
     }
     return problem({
-      title: "All databases are being started already",
+      title: "A backup of all databases is already starting",
       status: 409,
       code: "sweep-under-way",
       detail:
         sweep.state === "listing"
           ? "The databases are being listed."
-          : `${sweep.started} of ${sweep.databases} databases are started so far.`,
+          : `${sweep.started} of ${sweep.databases} databases have been started so far.`,
       hint: "Follow it at /api/sweeps/latest, and the runs at /api/runs.",
       sweep,
     });
@@ -103,7 +103,7 @@ function manualRequest(body: z.infer<typeof backupBody>): BackupRequest {
   return { trigger: "manual", label, pinned, force, examine, key: null };
 }
 
-/** What the account knows of a database. Lean overrides some of its policy, which is told as it works out. */
+/** What the account knows about a database, with the policy as it takes effect: lean overrides some of it. */
 export function databaseView(known: DatabaseDescription, { settings }: Platform): DatabaseDescription {
   const { compression, volumeBytes } = backupOptions(known.policy, settings.recipients);
   return { ...known, policy: { ...known.policy, compression, volumeBytes } };

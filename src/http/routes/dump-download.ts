@@ -5,10 +5,10 @@ import type { Platform } from "../../core/platform.ts";
 import type { FoundBackup } from "../find-backup.ts";
 import { failureProblem, problem } from "../problem.ts";
 
-/** Above this, joining the volumes in one download is refused: they are better fetched one by one. */
+/** Larger dumps are not joined into one download: their volumes are better downloaded one by one. */
 export const JOINED_LIMIT = 2 * 1024 ** 3;
 
-/** What of one volume's dump bytes a download sends. */
+/** The part of one volume's dump bytes that a download sends. */
 interface Slice {
   readonly piece: Volume;
   readonly from: number;
@@ -16,11 +16,11 @@ interface Slice {
 }
 
 /**
- * The plain SQL of all volumes, one behind the other, whole or in ranges.
+ * The plain SQL of all volumes, joined, in full or in ranges.
  *
- * The ETag is the manifest's hash, and the manifest holds the hash of each volume: so whoever sends a volume's
- * last byte has read the volume from its beginning and found it as it was written. No file can be put together
- * from answers under one ETag, in however many ranges, that is not the dump.
+ * The ETag is the manifest's hash, and the manifest has the hash of each volume. A volume's last byte is sent only
+ * after the volume was read from its beginning and its hash was right. So responses with one ETag, in any number of
+ * ranges, can only be put together to the dump.
  */
 export async function downloadDump(
   platform: Platform,
@@ -42,7 +42,7 @@ export async function downloadDump(
   return new Response(request.method === "HEAD" ? null : joined(platform, found, slices, wanted), init);
 }
 
-/** An answer without a body that is an error, explained; any other as it is. */
+/** Explains a 416, which has no body; returns any other response unchanged. */
 export function inWords(response: Response): Response {
   if (response.status !== 416) return response;
   return problem(
@@ -50,8 +50,8 @@ export function inWords(response: Response): Response {
       title: "No such range",
       status: 416,
       code: "range-not-satisfiable",
-      detail: `The range begins behind the end: ${response.headers.get("Content-Range") ?? ""}.`,
-      hint: "A download that is complete already needs nothing more; any other begins anew, without a range.",
+      detail: `The range begins after the end of the file: ${response.headers.get("Content-Range") ?? ""}.`,
+      hint: "If the download is complete, nothing is left to do. Otherwise start it again without a range.",
     },
     Object.fromEntries(response.headers),
   );
@@ -63,19 +63,19 @@ function refusal({ backupId, volumes, dump, encryption }: Manifest): Response | 
   const files = `/api/backups/${encodeURIComponent(backupId)}/files/`;
   const addresses = volumes.map(({ name }) => files + encodeURIComponent(name));
   return problem({
-    title: "The dump is not joined here",
+    title: "The dump cannot be joined",
     status: 409,
     code: encryption === null ? "dump-too-large" : "dump-not-readable-here",
     detail:
       encryption === null
-        ? `It has ${dump.bytes} bytes; up to ${JOINED_LIMIT} are joined in one download.`
-        : "Its volumes are encrypted, and the Worker holds no key.",
-    hint: `Fetch the volumes one by one, and see RESTORE.md beside them: ${addresses.join(" ")}`,
+        ? `The dump has ${dump.bytes} bytes; one download may have at most ${JOINED_LIMIT}.`
+        : "The volumes are encrypted, and the Worker has no key.",
+    hint: `Download the volumes one by one and follow the backup's RESTORE.md: ${addresses.join(" ")}`,
     volumes: volumes.map(({ name }) => name),
   });
 }
 
-/** Before the first byte there is still time to say in words what is wrong with the first volume. */
+/** Before the first byte, a response can still explain what is wrong with the first volume. */
 async function damageAtOnce(
   { vault }: Platform,
   { folder }: FoundBackup,
@@ -91,7 +91,7 @@ async function damageAtOnce(
   return problem({ title: "The backup is damaged", status, code, detail, hint });
 }
 
-/** What can be told of a stored volume before it is read. */
+/** What is wrong with a stored volume, as far as its size shows. */
 function damageOf({ name, bytes }: Volume, storedBytes: number | null): Failure | null {
   if (storedBytes === null) return damaged("stored-object-missing", `Volume ${name} is not in the bucket.`);
   if (storedBytes === bytes) return null;
@@ -100,11 +100,11 @@ function damageOf({ name, bytes }: Volume, storedBytes: number | null): Failure 
 
 function damaged(code: "stored-object-missing" | "stored-object-altered", detail: string): Failure {
   const hint =
-    "POST /api/backups/ID/verify tells what else is damaged. The other volumes can be had from /api/backups/ID/files.";
+    "POST /api/backups/ID/verify shows what else is damaged. Download the other volumes from /api/backups/ID/files.";
   return { code, detail, hint, retryable: false };
 }
 
-/** The slices as one stream of known length, which breaks when any of them is not what it was. */
+/** The slices as one stream of known length, which breaks if one of them has changed. */
 function joined(
   platform: Platform,
   found: FoundBackup,
@@ -128,7 +128,7 @@ function joined(
   return readable;
 }
 
-/** Writes one volume's slice. Of what the volume holds, one piece is in memory. */
+/** Writes one volume's slice, with one piece of the volume in memory at a time. */
 async function pourSlice(
   { vault, codecs }: Platform,
   { folder, manifest }: FoundBackup,
@@ -156,7 +156,7 @@ async function pourSlice(
       digest?.update(bytes);
       const wanted = bytes.subarray(Math.max(from - at, 0), to - at);
       at += bytes.length;
-      // Before the last byte is sent: without it the file stays short, and that is seen.
+      // Checked before the last byte is sent: without that byte the file is short, and the client notices.
       if (digest !== null && at >= to && (at > to || digest.hex() !== volume.dumpSha256))
         return failed(damaged("stored-object-altered", `Volume ${volume.name} is not what was written.`));
       if (wanted.length > 0) await writer.write(wanted);
@@ -167,5 +167,5 @@ async function pourSlice(
   }
 }
 
-/** Nobody is left who could be told. */
+/** The client is gone, so nobody can get the error. */
 function ignoreGoneReader(): void {}

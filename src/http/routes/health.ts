@@ -6,13 +6,13 @@ import { type Health, type HealthFacts, evaluateHealth, PROBLEMS_LISTED } from "
 import { iso } from "../../core/time.ts";
 import type { ApiEnv, Dependencies } from "../dependencies.ts";
 
-/** Everybody may ask for the status, so it is looked up once in so many milliseconds and not for each request. */
+/** Anybody may ask for the status, so it is computed at most this often, and not for each request. */
 export const STATUS_KEPT_MS = 10_000;
 
-/** The status that this isolate has looked up last, of which account and recipients it is, and until when it holds. */
+/** The last status that this isolate computed, for which account and recipients, and until when it is valid. */
 let kept: { of: string; status: Health["status"]; until: number } | null = null;
 
-/** For monitors, without a token: the status and nothing more. */
+/** For monitors, without a token: only the status. */
 export const healthz = new Hono<ApiEnv>().get("/healthz", async (context) => {
   const status = await currentStatus(context.env);
   return context.json({ status }, status === "failing" ? 503 : 200, { "Cache-Control": "no-store" });
@@ -30,14 +30,14 @@ async function currentStatus(dependencies: Dependencies): Promise<Health["status
   const of = [accountId, ...recipients].join();
   const now = platform.value.now();
   if (kept?.of === of && now < kept.until) return kept.status;
-  // Those who ask while we look get the last answer, unless that is too old.
+  // Requests during the computation get the last status, unless that is too old.
   if (kept?.of === of && now < kept.until + STATUS_KEPT_MS) kept.until = now + STATUS_KEPT_MS;
   const { status } = await look(dependencies, 1);
   kept = { of, status, until: now + STATUS_KEPT_MS };
   return status;
 }
 
-/** The worst database alone decides the status, so that one is enough where nothing else is told. */
+/** The worst database decides the status, so a limit of 1 is enough if only the status is needed. */
 async function look(dependencies: Dependencies, limit: number): Promise<Health> {
   const now = dependencies.platform.ok ? dependencies.platform.value.now() : Date.now();
   return evaluateHealth(await factsOf(dependencies, now, limit), now);
@@ -69,7 +69,7 @@ async function damagedOf(
   }
 }
 
-/** Null when the account's object does not answer: health says so, instead of failing itself. */
+/** Null if the account's object does not answer: health reports that instead of failing. */
 async function accountOf(
   dependencies: Dependencies,
   { accountId, recipients }: { accountId: string; recipients: readonly string[] },

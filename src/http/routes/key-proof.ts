@@ -16,9 +16,9 @@ const answersBody = z.strictObject({
 });
 
 const HOW =
-  'Save a recipient\'s challenge as challenge.age, decrypt it with `age -d -i key.txt challenge.age` (a key age1pq1… takes age 1.3 or newer), and send the text that it prints: POST /api/key-proof with {"answers":["…"]}. A challenge can be answered for 24 hours; there is always one, because a proof may be repeated.';
+  'Save a recipient\'s challenge as challenge.age, decrypt it with `age -d -i key.txt challenge.age` (a key age1pq1… needs age 1.3 or later), and send the printed text: POST /api/key-proof with {"answers":["…"]}. A challenge is valid for 24 hours. There is always one, because you may repeat the proof.';
 
-/** Shows that somebody still holds the private keys, long before the day on which they are needed. */
+/** Proves that somebody still holds the private keys, before they are needed. */
 export const keyProof = new Hono<ApiEnv>()
   .get("/key-proof", async (context) => {
     const { settings } = context.get("platform");
@@ -43,7 +43,7 @@ function view(items: KeyProof[]): { items: KeyProof[]; how: string } {
   return { items, how: HOW };
 }
 
-/** Names the positions only: what was sent may be a secret that was pasted by mistake. */
+/** Reports only the positions: an answer may be a secret that was pasted by mistake. */
 function notFitting(
   answers: readonly string[],
   refused: readonly number[],
@@ -53,18 +53,21 @@ function notFitting(
   const privateKey = refused.some((position) => /AGE-SECRET-KEY/i.test(answers[position] ?? ""));
   const places = refused.map((position) => position + 1).join(", ");
   const one = refused.length === 1;
-  const others = answers.length > refused.length ? " The others count." : "";
+  const others = answers.length > refused.length ? " The others are accepted." : "";
   return problem({
     title: "No such challenge",
     status: 400,
     code: "answer-fits-no-challenge",
-    detail: `The ${one ? "answer at position" : "answers at the positions"} ${places} ${one ? "fits" : "fit"} no open challenge.${others}`,
+    detail: `The ${one ? "answer at position" : "answers at the positions"} ${places} ${one ? "matches" : "match"} no open challenge.${others}`,
     hint: privateKey
-      ? "You sent a private key, which this Worker must never see. Treat it as lost: make a new pair with `age-keygen`, and put its public key into AGE_RECIPIENTS."
+      ? "You sent a private key, which this Worker must never see. Treat it as compromised: make a new pair with `age-keygen`, and put its public key into AGE_RECIPIENTS."
       : settings.recipients.length === 0
-        ? "AGE_RECIPIENTS is not set: there is no key to prove."
-        : "A challenge can be answered for 24 hours. Get it anew with GET /api/key-proof, and send exactly the text that `age -d` prints.",
-    errors: refused.map((position) => ({ field: `answers.${position}`, problem: "fits no open challenge" })),
+        ? "AGE_RECIPIENTS is not set, so there is no key to prove."
+        : "A challenge is valid for 24 hours. Get a new one with GET /api/key-proof, and send exactly the text that `age -d` prints.",
+    errors: refused.map((position) => ({
+      field: `answers.${position}`,
+      problem: "matches no open challenge",
+    })),
     items,
   });
 }

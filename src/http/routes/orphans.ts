@@ -9,7 +9,7 @@ const LOCATION = "/api/orphans";
 
 const nothing = z.strictObject({});
 
-/** What runs left behind: GET shows the latest dry run, POST starts one, DELETE deletes what it lists. */
+/** Files that runs left behind: GET shows the latest search, POST starts one, DELETE deletes what it found. */
 export const orphans = new Hono<ApiEnv>()
   .get("/orphans", async (context) => {
     const care = context.env.bucketMaintenance(context.get("platform").settings.accountId);
@@ -32,11 +32,11 @@ export const orphans = new Hono<ApiEnv>()
     if (!asked.ok) return failureProblem(asked.failure);
     if (asked.value === null) {
       return problem({
-        title: "Nothing was listed",
+        title: "No orphans are listed",
         status: 409,
         code: "orphans-not-listed",
-        detail: "What would be deleted has not been listed yet, and only what was listed is deleted.",
-        hint: "POST /api/orphans looks through the bucket; then read GET /api/orphans.",
+        detail: "Only listed orphans are deleted, and none have been listed yet.",
+        hint: "POST /api/orphans searches the bucket. Then check the list with GET /api/orphans.",
       });
     }
     const { begun, job } = asked.value;
@@ -45,11 +45,11 @@ export const orphans = new Hono<ApiEnv>()
 
 function underWay(job: MaintenanceView): Response {
   return problem({
-    title: "Orphans are being looked at",
+    title: "Work on orphans is in progress",
     status: 409,
     code: "orphans-under-way",
-    detail: `Such work is ${job.state} (${job.kind}).`,
-    hint: "Follow it at GET /api/orphans, and ask again when it is over.",
+    detail: `A job of kind ${job.kind} is ${job.state}.`,
+    hint: "Follow it with GET /api/orphans, and ask again when it has ended.",
     job,
   });
 }

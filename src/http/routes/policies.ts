@@ -52,7 +52,7 @@ export const policies = new Hono<ApiEnv>()
     return context.json(previewSchedule(body.value.schedule, triggers.value, platform.now()));
   });
 
-/** Each of the two policies may leave something to back up, and both together nothing. */
+/** Each of the two policies may leave something to back up, but both together may leave nothing. */
 function nothingLeft(own: Policy, shared: Policy): Response | null {
   const { noData, noSchema } = { ...shared.exportOptions, ...own.exportOptions };
   if (noData !== true || noSchema !== true) return null;

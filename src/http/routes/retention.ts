@@ -6,7 +6,7 @@ import { findDatabase } from "../find-database.ts";
 import { failureProblem } from "../problem.ts";
 import { readBody } from "../requests.ts";
 
-/** What a policy would come to for the backups that there are, before it is saved. */
+/** Shows what a policy would do to the existing backups, before it is saved. */
 export const retention = new Hono<ApiEnv>().post("/databases/:db/retention/preview", async (context) => {
   const platform = context.get("platform");
   const body = await readBody(context, policySchema, "required");
@@ -15,7 +15,7 @@ export const retention = new Hono<ApiEnv>().post("/databases/:db/retention/previ
   const account = context.env.accountRuns(platform.settings.accountId);
   const known = await account.database(asked);
   if (!known.ok) return failureProblem(known.failure);
-  // Of a database that is gone the backups are still there; a UUID is enough to find them by.
+  // The backups of a deleted database still exist, and its UUID is enough to find them.
   const gone = known.value !== null && known.value.goneAt !== null;
   const database =
     known.value !== null && (gone || isUuid(asked))
@@ -24,7 +24,7 @@ export const retention = new Hono<ApiEnv>().post("/databases/:db/retention/previ
         ? { id: asked.toLowerCase(), name: null }
         : await findDatabase(platform, context.env, asked);
   if (database instanceof Response) return database;
-  // As if it were saved: what is left out follows the default policy, whatever the database's own one is now.
+  // As if it were saved: missing keys follow the default policy, not the database's present policy.
   const shared = await account.defaultPolicy();
   if (!shared.ok) return failureProblem(shared.failure);
   const rules = { ...shared.value.effective.retention, ...body.value.retention };

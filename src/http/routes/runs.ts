@@ -12,7 +12,7 @@ const runsQuery = z.strictObject({
   state: z.enum(RUN_STATES, { error: `must be one of ${RUN_STATES.join(", ")}` }).optional(),
 });
 
-/** So many runs of a list are asked for their progress: each is a subrequest, of which the free plan allows 50. */
+/** So many runs of a list are asked for their progress. Each is a subrequest, and the free plan allows 50. */
 const LIVE_LIMIT = 25;
 
 export const runs = new Hono<ApiEnv>()
@@ -52,14 +52,14 @@ export const runs = new Hono<ApiEnv>()
           title: "Too late to cancel",
           status: 409,
           code: "run-committing",
-          detail: `Run ${id} is writing its manifest, with which it is a backup.`,
-          hint: "It is over in a moment. A backup that is not wanted can be deleted then.",
+          detail: `Run ${id} is writing its manifest, which completes the backup.`,
+          hint: "It will end in a moment. Then you can delete the backup.",
           run: value.run,
         });
       case "over":
         return isOverAlready(value.run);
       case "unknown": {
-        // Not the latest run of its database: if there was such a run at all, another one has followed it.
+        // This is not the latest run of its database: if it existed, another run has followed it.
         const stored = await context.get("platform").catalog.run(id);
         if (!stored.ok) return failureProblem(stored.failure);
         return stored.value === null ? noSuchRun(id) : isOverAlready(stored.value);
@@ -73,16 +73,16 @@ function noSuchRun(id: string): Response {
     status: 404,
     code: "run-not-found",
     detail: `There is no run ${id.slice(0, 100)}.`,
-    hint: "GET /api/runs lists them.",
+    hint: "GET /api/runs lists the runs.",
   });
 }
 
 function isOverAlready(run: RunView): Response {
   return problem({
-    title: "The run is over",
+    title: "The run has ended",
     status: 409,
     code: "run-over",
-    detail: `Run ${run.id} is over already: it is ${run.state}.`,
+    detail: `Run ${run.id} has already ended: it is ${run.state}.`,
     hint: "There is nothing to cancel.",
     run,
   });
@@ -92,7 +92,7 @@ function isActive(run: RunView): boolean {
   return run.finishedAt === null;
 }
 
-/** The catalogue knows a run's last change of state; the object that works on it knows how far it has come. */
+/** The catalogue knows a run's last state; the object that works on the run knows its progress. */
 async function live(dependencies: Dependencies, run: RunView): Promise<RunView> {
   return (await dependencies.databaseRuns(run.databaseId).run(run.id)) ?? run;
 }

@@ -31,7 +31,7 @@ export const verifications = new Hono<ApiEnv>()
       title: "No such verification",
       status: 404,
       code: "verification-not-found",
-      detail: `There is no verification ${id.slice(0, 200)}; of each backup the latest is kept.`,
-      hint: "POST /api/backups/ID/verify begins one.",
+      detail: `There is no verification ${id.slice(0, 200)}. Only the latest one of each backup is kept.`,
+      hint: "POST /api/backups/ID/verify starts one.",
     });
   });

@@ -53,7 +53,7 @@ describe("a schedule", () => {
     ["a list", [], "schedule", '"trigger"'],
     ["no expression", { timeZone: "UTC" }, "schedule.cron", "must be a cron expression"],
     ["no zone", { cron: "0 3 * * *" }, "schedule.timeZone", '"Europe/Berlin"'],
-    ["an unknown key", { cron: "0 3 * * *", timeZone: "UTC", tz: 1 }, "schedule.tz", "not known"],
+    ["an unknown key", { cron: "0 3 * * *", timeZone: "UTC", tz: 1 }, "schedule.tz", "unknown"],
     ["prose", { cron: "every night", timeZone: "UTC" }, "schedule.cron", "five fields"],
     ["an empty expression", { cron: " ", timeZone: "UTC" }, "schedule.cron", "five fields"],
     ["a nickname", { cron: "@daily", timeZone: "UTC" }, "schedule.cron", "five fields"],

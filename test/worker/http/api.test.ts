@@ -142,7 +142,7 @@ describe("requests", () => {
     ['{"label":7}', "label", ""],
     ['{"label":" "}', "label", "empty"],
     ['{"pinned":"yes"}', "pinned", ""],
-    ['{"forced":true}', "forced", "not known"],
+    ['{"forced":true}', "forced", "unknown"],
   ])("a body %s is 400 and names %s", async (body, field, what) => {
     const response = await call("/api/databases/shop/backups", { method: "POST", body });
     expect(response.status).toBe(400);

@@ -8,13 +8,13 @@ async function problemOf(path: string, init: RequestInit = {}): Promise<Record<s
 
 describe("a query parameter that no route knows", () => {
   it.each<[path: string, method: string, meant: string]>([
-    ["/api/backups?databse=shop", "GET", "databse: is not known here: did you mean database?"],
-    ["/api/runs?states=failed", "GET", "states: is not known here: did you mean state?"],
-    ["/api/databases?limits=3", "GET", "limits: is not known here: did you mean limit?"],
-    ["/api/policy?paused=true", "PUT", "paused: is not known here"],
-    ["/api/databases/shop?verbose=1", "GET", "verbose: is not known here"],
-    ["/api/databases/shop/backups?force=true", "POST", "force: is not known here"],
-    ["/api/backups/shop.20261121T030000Z?Last=true", "DELETE", "Last: is not known here: did you mean last?"],
+    ["/api/backups?databse=shop", "GET", "databse: is unknown: did you mean database?"],
+    ["/api/runs?states=failed", "GET", "states: is unknown: did you mean state?"],
+    ["/api/databases?limits=3", "GET", "limits: is unknown: did you mean limit?"],
+    ["/api/policy?paused=true", "PUT", "paused: is unknown"],
+    ["/api/databases/shop?verbose=1", "GET", "verbose: is unknown"],
+    ["/api/databases/shop/backups?force=true", "POST", "force: is unknown"],
+    ["/api/backups/shop.20261121T030000Z?Last=true", "DELETE", "Last: is unknown: did you mean last?"],
   ])("%s (%s) is refused", async (path, method, detail) => {
     expect(await problemOf(path, { method })).toMatchObject({ status: 400, code: "malformed", detail });
   });
@@ -33,7 +33,7 @@ describe("a body", () => {
     const body = JSON.stringify({ ["k".repeat(500_000)]: 1, labl: "x" });
     const problem = await problemOf("/api/backups", { method: "POST", body });
     expect(problem).toMatchObject({ status: 400, code: "malformed" });
-    expect(String(problem["detail"])).toContain("labl: is not known here: did you mean label?");
+    expect(String(problem["detail"])).toContain("labl: is unknown: did you mean label?");
     expect(JSON.stringify(problem).length).toBeLessThan(2_000);
   });
 });
