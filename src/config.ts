@@ -17,12 +17,26 @@ const wholeNumber = (what: string, least: number, most: number, usual: number) =
   return z.coerce.number({ error }).int(error).min(least, error).max(most, error);
 };
 
-const secret = z
-  .string()
-  .min(
+/**
+ * A secret that is sent in a header, character by character. One that was stored with a line end, a space or quotes
+ * around it never equals what somebody sends, and nobody could tell from the answers why.
+ */
+const sent = (name: string) =>
+  z
+    .string()
+    .regex(
+      /^[!#-&(-_a-~]*$/,
+      `holds a space, a line end, a quote or another character that does not belong there: store it again with \`wrangler secret put ${name}\``,
+    );
+
+const ownToken = (name: string) =>
+  sent(name).min(
     16,
-    "is shorter than 16 characters: make one with `openssl rand -hex 32` and store it with `wrangler secret put`",
+    `is shorter than 16 characters: make one with \`openssl rand -hex 32\` and store it with \`wrangler secret put ${name}\``,
   );
+
+const MAKE_API_TOKEN =
+  "make a token with the permission Account · D1 · Edit and store it with `wrangler secret put CLOUDFLARE_API_TOKEN`";
 
 const jobSchema = z.object({
   BACKUPS: z.custom<R2Bucket>((value) => typeof value === "object" && value !== null, {
@@ -38,30 +52,30 @@ const jobSchema = z.object({
     })
     .regex(/^[\w-]{1,64}$/, "is no account id: `wrangler whoami` shows it (32 hexadecimal digits)"),
   CLOUDFLARE_API_TOKEN: z
-    .string({
-      error:
-        "is missing: make a token with the permission Account · D1 · Edit and store it with `wrangler secret put CLOUDFLARE_API_TOKEN`",
-    })
-    .min(
-      1,
-      "is empty: make a token with the permission Account · D1 · Edit and store it with `wrangler secret put CLOUDFLARE_API_TOKEN`",
-    )
-    .regex(
-      /^[\x21-\x7e]*$/,
-      "holds spaces or characters that no token has: store it again with `wrangler secret put CLOUDFLARE_API_TOKEN`",
-    ),
+    .string({ error: `is missing: ${MAKE_API_TOKEN}` })
+    .min(1, `is empty: ${MAKE_API_TOKEN}`)
+    .pipe(sent("CLOUDFLARE_API_TOKEN")),
   CLOUDFLARE_API_BASE_URL: optional(
-    z.url({
-      protocol: /^https?$/,
-      error: "is no http(s) address: leave it out for https://api.cloudflare.com/client/v4",
-    }),
+    z
+      .url({
+        protocol: /^https?$/,
+        error: "is no http(s) address: leave it out for https://api.cloudflare.com/client/v4",
+      })
+      .regex(
+        /^[^\s?#@]*$/,
+        "holds a space, a line end, a query or a password: leave it out for https://api.cloudflare.com/client/v4",
+      ),
   ),
   CATALOG_DATABASE_NAME: z
     .string({
       error:
         "is missing: set it to the catalogue's database_name in wrangler.jsonc, so that the catalogue is not backed up",
     })
-    .min(1, "is empty: set it to the catalogue's database_name in wrangler.jsonc"),
+    .min(1, "is empty: set it to the catalogue's database_name in wrangler.jsonc")
+    .regex(
+      /^(?:[^\s"'`](?:[^\p{Cc}]*[^\s"'`])?)?$/u,
+      "begins or ends with a space, a line end or a quote: set it to the catalogue's database_name in wrangler.jsonc",
+    ),
   COMPRESSION: optional(z.enum(COMPRESSIONS, { error: 'must be "gzip" (the default), "zstd" or "none"' })),
   AGE_RECIPIENTS: optional(z.string().transform(readRecipients)),
   VOLUME_BYTES: optional(
@@ -96,13 +110,25 @@ function readRecipients(text: string, check: z.RefinementCtx): string[] {
 }
 
 const accessSchema = z.object({
-  ADMIN_TOKEN: optional(secret),
-  VIEWER_TOKEN: optional(secret),
+  ADMIN_TOKEN: optional(ownToken("ADMIN_TOKEN")),
+  VIEWER_TOKEN: optional(ownToken("VIEWER_TOKEN")),
   ACCESS_AUD: optional(
-    z.string().min(16, "is no audience tag: copy it from the Access application's overview"),
+    z.string().regex(/^[\w-]{16,}$/, "is no audience tag: copy it from the Access application's overview"),
   ),
-  ACCESS_ADMINS: optional(z.string()),
+  ACCESS_ADMINS: optional(z.string().transform(readAddresses)),
 });
+
+/** The admins' addresses, in small letters: what is no address would name nobody, without a word. */
+function readAddresses(text: string, check: z.RefinementCtx): string[] {
+  const addresses = text.split(",").map((address) => address.trim().toLowerCase());
+  const named = addresses.filter((address) => address !== "");
+  for (const [index, address] of named.entries())
+    if (!/^[^\s@"'`<>;]+@[^\s@"'`<>;]+$/.test(address))
+      check.addIssue(
+        `holds no e-mail address at position ${index + 1}: separate addresses by commas, and use no quotes`,
+      );
+  return named;
+}
 
 export interface JobConfig {
   readonly bucket: R2Bucket;
@@ -180,10 +206,7 @@ export function readAccessConfig(env: unknown): Parsed<AccessConfig> {
       adminToken: value.ADMIN_TOKEN ?? null,
       viewerToken: value.VIEWER_TOKEN ?? null,
       accessAudience: value.ACCESS_AUD ?? null,
-      accessAdmins: (value.ACCESS_ADMINS ?? "")
-        .split(",")
-        .map((address) => address.trim().toLowerCase())
-        .filter((address) => address !== ""),
+      accessAdmins: value.ACCESS_ADMINS ?? [],
     },
   };
 }

@@ -282,6 +282,7 @@ export class AccountObject extends DurableObject implements AccountRuns, Coordin
       pendingSince: this.#outbox.listingPendingSince,
       sweep: await this.latestSweep(),
       unproven: this.#proofs.unproven(recipients),
+      catalogDatabaseName: opened.value.platform.settings.catalogDatabaseName,
       registry: this.#registry,
       schedule: opened.value.schedule,
       now: opened.value.platform.now(),

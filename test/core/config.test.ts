@@ -105,7 +105,15 @@ describe("the job's configuration", () => {
   it.each([
     ["CLOUDFLARE_ACCOUNT_ID", "not an id", "wrangler whoami"],
     ["CLOUDFLARE_API_TOKEN", "", "D1 · Edit"],
-    ["CLOUDFLARE_API_TOKEN", "two words", "secret put"],
+    ["CLOUDFLARE_API_TOKEN", "two words", "secret put CLOUDFLARE_API_TOKEN"],
+    ["CLOUDFLARE_API_TOKEN", "token\n", "secret put CLOUDFLARE_API_TOKEN"],
+    ["CLOUDFLARE_API_TOKEN", '"token"', "secret put CLOUDFLARE_API_TOKEN"],
+    ["CLOUDFLARE_API_BASE_URL", "https://api.example/v 4", "a space"],
+    ["CLOUDFLARE_API_BASE_URL", "https://me:password@api.example/v4", "a password"],
+    ["CLOUDFLARE_API_BASE_URL", "https://api.example/v4?key=1", "a query"],
+    ["CATALOG_DATABASE_NAME", "", "database_name in wrangler.jsonc"],
+    ["CATALOG_DATABASE_NAME", "d1-nightly-catalog\n", "a line end"],
+    ["CATALOG_DATABASE_NAME", "'d1-nightly-catalog'", "a quote"],
     ["CLOUDFLARE_API_BASE_URL", "api.cloudflare.com", "leave it out"],
     ["CLOUDFLARE_API_BASE_URL", "file:///etc/passwd", "leave it out"],
     ["COMPRESSION", "brotli", '"gzip"'],
@@ -136,12 +144,42 @@ describe("who may call", () => {
   it.each([
     ["ADMIN_TOKEN", "short", "16 characters"],
     ["VIEWER_TOKEN", "short", "16 characters"],
+    ...["ADMIN_TOKEN", "VIEWER_TOKEN"].flatMap((name): [string, string, string][] => [
+      [name, "a-token-with-a-line-end\n", `secret put ${name}`],
+      [name, "a-token-with-a-windows-line-end\r\n", `secret put ${name}`],
+      [name, " a-token-with-a-space-before", `secret put ${name}`],
+      [name, "a token of several words", `secret put ${name}`],
+      [name, '"a-token-with-quotes"', `secret put ${name}`],
+      [name, "'a-token-with-quotes'", `secret put ${name}`],
+      [name, "a-token-with-a-\u00fcmlaut", `secret put ${name}`],
+      [name, "a-token-with-no-width\u200b", `secret put ${name}`],
+    ]),
     ["ACCESS_AUD", "x", "audience tag"],
+    ["ACCESS_AUD", `${"0".repeat(64)}\n`, "audience tag"],
+    ["ACCESS_AUD", `"${"0".repeat(64)}"`, "audience tag"],
+    ["ACCESS_ADMINS", '"ada@example.com"', "position 1"],
+    ["ACCESS_ADMINS", "ada@example.com,bob", "position 2"],
+    ["ACCESS_ADMINS", "ada@example.com bob@example.com", "commas"],
   ])("refuses %s = %j", (name, value, fix) => {
     expect(readAccessConfig({ [name]: value })).toMatchObject({
       ok: false,
       problems: [{ name, problem: expect.stringContaining(fix) }],
     });
+  });
+
+  it.each(["openssl-rand-hex-like-0123456789abcdef", "p@ssw0rd/with+signs=~{}[]|\\<>"])(
+    "takes ADMIN_TOKEN = %s",
+    (ADMIN_TOKEN) => {
+      expect(readAccessConfig({ ADMIN_TOKEN })).toMatchObject({
+        ok: true,
+        value: { adminToken: ADMIN_TOKEN },
+      });
+    },
+  );
+
+  it("shows no value in a problem", () => {
+    const read = readAccessConfig({ ADMIN_TOKEN: "se cret" });
+    expect(JSON.stringify(read)).not.toContain("se cret");
   });
 
   it("refuses one token for both roles", () => {

@@ -50,8 +50,13 @@ const NOTHING_YET: HealthProblem = {
 const LISTING_HINT = "Are the triggers in wrangler.jsonc deployed? POST /api/backups lists them now.";
 
 /** What the account's object itself tells of. */
-export function accountProblems({ listingFailure, gone, triggers }: AccountHealth): HealthProblem[] {
+export function accountProblems(account: AccountHealth): HealthProblem[] {
+  const { listingFailure, catalogNotFound, gone, triggers } = account;
   const problems: HealthProblem[] = [];
+  if (catalogNotFound !== null) {
+    const detail = `The account has no database named ${catalogNotFound}, which CATALOG_DATABASE_NAME says is the catalogue: under another name the catalogue is backed up like any other database.`;
+    problems.push({ code: "catalog-not-found", severity: "degraded", detail, hint: CATALOG_HINT });
+  }
   if (listingFailure !== null) {
     const detail = `The list of databases could not be read: new ones stay unseen. ${listingFailure.detail}`;
     problems.push({ code: "listing-failed", severity: "degraded", detail, hint: listingFailure.hint });
@@ -74,6 +79,9 @@ export function accountProblems({ listingFailure, gone, triggers }: AccountHealt
   }
   return problems;
 }
+
+const CATALOG_HINT =
+  "Set CATALOG_DATABASE_NAME to the catalogue's database_name, letter by letter: `npm run deploy` does it. Is CLOUDFLARE_ACCOUNT_ID the account that has the catalogue?";
 
 const NO_TRIGGER: HealthProblem = {
   code: "no-trigger",

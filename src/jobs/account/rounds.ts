@@ -96,14 +96,15 @@ export class AccountRounds {
   /** The list is whole: it counts now. Starts the first databases of a sweep that has waited for it. */
   async #complete({ schedule, platform }: Opened, work: AccountWork, whole: boolean): Promise<RunView[]> {
     const now = platform.now();
-    const found = this.#listing.found(platform.settings.catalogDatabaseName);
+    const { catalogDatabaseName } = platform.settings;
+    const found = this.#listing.found(catalogDatabaseName);
     const anchor = this.#listing.underWay?.anchor ?? now;
     const { sweep } = this.#sweeps;
     const wanted = sweep?.state === "listing" ? found.filter(({ name }) => schedule.isIncluded(name)) : [];
     this.#storage.transactionSync(() => {
       const changed = schedule.applyListing(found, anchor, now, whole);
       const first = this.#listing.listed === null;
-      this.#listing.complete(found.length, now);
+      this.#listing.complete(found.length, catalogDatabaseName, whole, now);
       this.#outbox.listed(now);
       // Who asks for everything may have made the catalogue anew.
       if (changed || first || sweep?.state === "listing") this.#outbox.addListing(now);

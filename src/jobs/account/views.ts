@@ -56,6 +56,7 @@ export function healthOf(known: {
   readonly pendingSince: number | null;
   readonly sweep: SweepView | null;
   readonly unproven: readonly string[];
+  readonly catalogDatabaseName: string;
   readonly registry: DatabaseRegistry;
   readonly schedule: AccountSchedule;
   readonly now: number;
@@ -73,6 +74,7 @@ export function healthOf(known: {
           },
     listingFailure:
       failure === null ? null : { code: failure.code, detail: failure.detail, hint: failure.hint },
+    catalogNotFound: listed?.catalogFound === false ? known.catalogDatabaseName : null,
     gone: registry
       .goneSince(now - GONE_TOLD_MS)
       .map(({ id, name, goneAt }) => ({ id, name, goneAt: iso(goneAt ?? now) })),

@@ -17,7 +17,12 @@ const listingSchema = z.object({
 });
 export type ListingUnderWay = z.infer<typeof listingSchema>;
 
-const listedSchema = z.object({ at: z.number().int(), databases: z.number().int() });
+const listedSchema = z.object({
+  at: z.number().int(),
+  databases: z.number().int(),
+  /** Whether one bears the name by which the catalogue is left out; null while no whole list has told. */
+  catalogFound: z.boolean().nullable(),
+});
 export type Listed = z.infer<typeof listedSchema>;
 
 const failureSchema = z.object({ at: z.number(), code: z.string(), detail: z.string(), hint: z.string() });
@@ -74,9 +79,15 @@ export class ListingStore {
     return this.#sql.exec<{ n: number }>("SELECT count(*) AS n FROM listed").one().n;
   }
 
-  /** The list is complete. */
-  complete(databases: number, now: number): void {
-    const listed: Listed = { at: now, databases };
+  /** The list is complete: `whole` unless it has fewer databases than it says that there are. */
+  complete(databases: number, catalogDatabaseName: string, whole: boolean, now: number): void {
+    const named = this.#sql.exec<{ n: number }>(
+      "SELECT count(*) AS n FROM listed WHERE name = ?",
+      catalogDatabaseName,
+    );
+    const isFound = named.one().n > 0;
+    const catalogFound = isFound || whole ? isFound : (this.listed?.catalogFound ?? null);
+    const listed: Listed = { at: now, databases, catalogFound };
     this.#storage.kv.put("listed", listed);
     this.#storage.kv.delete("listing-failure");
     this.#storage.kv.delete("listing-under-way");

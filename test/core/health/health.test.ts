@@ -22,6 +22,7 @@ const triggers = {
 const account: AccountHealth = {
   listing,
   listingFailure: null,
+  catalogNotFound: null,
   gone: [],
   triggers,
   sweep: null,
@@ -191,6 +192,11 @@ describe("a database that is listed", () => {
 describe("the account", () => {
   const old = { at: ago(27), databases: 2, pendingSince: null };
   it.each<[string, Parameters<typeof judged>[0], string]>([
+    [
+      "has no database of the catalogue's name",
+      { account: { catalogNotFound: "d1-nightly-catalog" } },
+      "degraded catalog-not-found",
+    ],
     [
       "was not listed for too long",
       { databases: { listedAt: old.at }, account: { listing: old } },

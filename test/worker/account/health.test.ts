@@ -3,7 +3,7 @@ import { env, exports } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { z } from "zod";
 import { STATUS_KEPT_MS } from "../../../src/http/routes/health.ts";
-import { createDatabase, resetAccount, setFaults } from "../kit/emulated-account.ts";
+import { createDatabase, renameDatabase, resetAccount, setFaults } from "../kit/emulated-account.ts";
 import {
   account,
   advanceDays,
@@ -27,6 +27,14 @@ beforeEach(async () => {
   await resetAccount();
 });
 afterEach(() => vi.useRealTimers());
+
+/** The UUID of the account's database of this name. */
+async function idOf(name: string): Promise<string> {
+  const url = "http://emulator.test/client/v4/accounts/emulated-account/d1/database";
+  const answer = await fetch(`${url}?name=${name}`, { headers: { Authorization: "Bearer emulated-token" } });
+  const { result } = z.object({ result: z.array(z.object({ uuid: z.string() })) }).parse(await answer.json());
+  return result[0]?.uuid ?? "";
+}
 
 const hours = (count: number): Promise<void> => advanceDays(count / 24);
 
@@ -170,6 +178,19 @@ describe("an account", () => {
     const { results } = await env.CATALOG.prepare("SELECT name, listed FROM databases").run();
     expect(results).toMatchObject([{ listed: 0 }]);
     expect(results).not.toContainEqual(expect.objectContaining({ name: "d1-nightly-catalog" }));
+  });
+
+  it("is degraded while no database bears the catalogue's name, which then backs itself up", async () => {
+    await createDatabase("CREATE TABLE a (x);");
+    await night();
+    expect(await problemsAs(OK)).toEqual([]);
+    const catalog = await idOf("d1-nightly-catalog");
+    await renameDatabase(catalog, "d1-nightly-index");
+    await night();
+    expect(await problemsAs(DEGRADED)).toEqual(["catalog-not-found"]);
+    await renameDatabase(catalog, "d1-nightly-catalog");
+    await night();
+    expect((await health()).problems.map(({ code }) => code)).not.toContain("catalog-not-found");
   });
 
   it("is degraded when its databases could not be listed", async () => {
