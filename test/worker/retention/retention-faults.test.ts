@@ -237,6 +237,20 @@ describe("a deletion that is cut off or fails", () => {
     expect(await foldersOf(kept.database.name)).toEqual(stampsOf([...kept.ids.slice(1), newest]));
   });
 
+  it("is not made up for when the backups that made it superfluous have gone since", async () => {
+    const kept = await databaseWith(1);
+    const [first = ""] = kept.ids;
+    await setPolicy(kept.database.id, only({ keepLast: 1 }));
+    const unlock = lock((key) => key.startsWith(folderOf(first)));
+    const newest = await nextNight(kept);
+    // Behind the Worker's back.
+    const { objects } = await env.BACKUPS.list({ prefix: folderOf(newest) });
+    await env.BACKUPS.delete(objects.map(({ key }) => key));
+    unlock();
+    await rest(kept.database.id, 2 * DAY_MS);
+    expect(await foldersOf(kept.database.name)).toEqual(stampsOf([first]));
+  });
+
   it("is given up for a backup that was pinned or changed after it was decided about", async () => {
     const kept = await databaseWith(2);
     const [first = "", second = ""] = kept.ids;
