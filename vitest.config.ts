@@ -18,6 +18,9 @@ async function bundleEmulator(): Promise<string> {
   return outfile;
 }
 
+/** A test takes some seconds on a machine that does much else. Only one that hangs takes longer. */
+const PATIENCE_MS = 20_000;
+
 /** The Worker, with the emulator behind it. */
 function workerProject(name: string, moreBindings: () => Promise<Record<string, string>>) {
   return {
@@ -53,7 +56,12 @@ function workerProject(name: string, moreBindings: () => Promise<Record<string, 
         },
       })),
     ],
-    test: { name, include: [`test/${name}/**/*.test.ts`], setupFiles: ["test/worker/setup.ts"] },
+    test: {
+      name,
+      include: [`test/${name}/**/*.test.ts`],
+      setupFiles: ["test/worker/setup.ts"],
+      testTimeout: PATIENCE_MS,
+    },
   };
 }
 
@@ -71,7 +79,7 @@ function emulatorProject(name: string, include: string[], fuzzMs: number) {
         },
       }),
     ],
-    test: { name, include },
+    test: { name, include, testTimeout: PATIENCE_MS },
   };
 }
 
@@ -90,13 +98,16 @@ const e2e = {
   fileParallelism: false,
 };
 
+/** `npm test` prints a dot for each test that passes, a run by hand their names. */
+const reporter = process.env["npm_lifecycle_event"] === "test" ? "dot" : "default";
+
 /** Where a report for machines goes, besides the one that people read. */
 const report = process.env["VITEST_JSON"];
 
 export default defineConfig({
   test: {
-    globalSetup: "test/kit/temporary-folder.ts",
-    reporters: report === undefined ? ["default"] : ["default", ["json", { outputFile: report }]],
+    globalSetup: ["test/kit/temporary-folder.ts", "test/kit/runtime-noise.ts"],
+    reporters: report === undefined ? [reporter] : [reporter, ["json", { outputFile: report }]],
     projects: [
       // Pure: nothing to keep apart.
       { test: { name: "core", isolate: false, include: ["test/core/**/*.test.ts"] } },

@@ -19,6 +19,7 @@ import {
   startBackup,
   storedRun,
 } from "../worker/kit/run-driver.ts";
+import { expectLog } from "../worker/kit/worker-log.ts";
 
 const MIB = 1024 * 1024;
 const identities = (env.TEST_IDENTITIES ?? "").split(",");
@@ -113,6 +114,7 @@ describe("with AGE_RECIPIENTS set", () => {
   it.each(["gzip", "none"] as const)(
     "a volume that is stored readable fails the run, and is deleted (failure mode 11; %s)",
     async (compression) => {
+      expectLog("run-failed");
       const database = await createDatabase("CREATE TABLE t (a); INSERT INTO t VALUES ('secret');");
       await setPolicy(database.id, { compression });
       await startBackup(database.id);

@@ -15,6 +15,7 @@ import {
   watchedBucket,
   withEnvironment,
 } from "../worker/kit/verification-driver.ts";
+import { allowLog } from "../worker/kit/worker-log.ts";
 
 everyDamageIsFound("gzip", ".sql.gz");
 everyDamageIsFound("none", ".sql");
@@ -22,7 +23,7 @@ everyDamageIsFound("none", ".sql");
 describe("a verification", () => {
   beforeEach(() => {
     holdTheClock();
-    vi.spyOn(console, "error").mockImplementation(() => undefined);
+    allowLog("backup-damaged", "verification-failed");
   });
   afterEach(() => {
     vi.restoreAllMocks();
@@ -132,7 +133,7 @@ describe("a verification", () => {
   it("tells the log of what is damaged", async () => {
     const { id, folder, volume } = await smallBackup();
     await env.BACKUPS.delete(folder + volume);
-    const log = vi.spyOn(console, "error").mockImplementation(() => undefined);
+    const log = vi.spyOn(console, "error");
     const verification = await verify(id);
     expect(log).toHaveBeenCalledWith({
       event: "backup-damaged",
@@ -159,7 +160,7 @@ describe("a verification", () => {
       await withEnvironment(id, ({ BACKUPS }, state) => ({
         BACKUPS: watchedBucket(BACKUPS, () => {
           reads++;
-          if (reads === deadly) state.abort("killed by the test");
+          if (reads === deadly) state.abort("killed (by the test)");
         }),
       }));
       let died = false;

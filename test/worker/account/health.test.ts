@@ -14,6 +14,7 @@ import {
   isOver,
   setPolicy,
 } from "../kit/run-driver.ts";
+import { expectLog } from "../kit/worker-log.ts";
 import worker from "../../../src/index.ts";
 
 /** Each test has a month of its own, and an account of which nothing is known. */
@@ -130,6 +131,7 @@ describe("an account", () => {
   });
 
   it("is failing when a database, however new its runs, was never backed up", async () => {
+    expectLog("run-failed");
     const { id, name } = await createDatabase("CREATE VIRTUAL TABLE docs USING fts5(body);");
     await night();
     expect(await problemsAs(DEGRADED)).toEqual([`run-failed ${name}`]);
@@ -194,6 +196,7 @@ describe("an account", () => {
   });
 
   it("is degraded when its databases could not be listed", async () => {
+    expectLog("listing-failed");
     await createDatabase("CREATE TABLE a (x);");
     await night();
     await setFaults("*", [{ on: "list", fault: "status", value: 403 }]);
@@ -225,6 +228,7 @@ describe("the catalogue", () => {
   });
 
   it("is never told that databases are gone because the next list could not be read", async () => {
+    expectLog("listing-failed");
     const { name } = await createDatabase("CREATE TABLE a (x);");
     await night();
     await hours(1);
@@ -244,6 +248,7 @@ describe("the catalogue", () => {
   });
 
   it("that was made anew is failing until the next listing, and knows the rest with the next runs", async () => {
+    expectLog("run-failed");
     const database = await createDatabase("CREATE TABLE a (x);");
     await night();
     await env.CATALOG.exec("DELETE FROM databases");
@@ -306,6 +311,7 @@ describe("who asks", () => {
   });
 
   it("/healthz while it is being looked up gets the last answer", async () => {
+    expectLog("account-silent");
     expect(await monitored()).toEqual(DEGRADED);
     let asked = 0;
     const released = Promise.withResolvers<void>();

@@ -27,6 +27,7 @@ import {
   startBackup,
   storedRun,
 } from "../kit/run-driver.ts";
+import { expectLog } from "../kit/worker-log.ts";
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
@@ -334,6 +335,7 @@ describe("a run that stands still", () => {
   });
 
   it("does not keep the next night's from being made (failure mode 14)", async () => {
+    expectLog("run-failed");
     const database = await createDatabase(TABLE);
     await installed([database]);
     await runSql(database.id, "INSERT INTO t VALUES ('two');");

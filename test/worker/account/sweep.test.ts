@@ -15,6 +15,7 @@ import {
   startBackup,
   storedRun,
 } from "../kit/run-driver.ts";
+import { expectLog } from "../kit/worker-log.ts";
 
 beforeEach(async () => {
   holdTheClock();
@@ -67,6 +68,7 @@ describe("POST /api/backups", () => {
   }, 60_000);
 
   it("says what is wrong when the databases cannot be listed", async () => {
+    expectLog("listing-failed");
     await setFaults("*", [{ on: "list", fault: "status", value: 403 }]);
     const response = await call("/api/backups", { method: "POST" });
     expect(response.status).toBe(502);

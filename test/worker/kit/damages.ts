@@ -1,9 +1,10 @@
 import { env } from "cloudflare:workers";
-import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import type { VerificationView } from "../../../src/core/backup/verification-view.ts";
 import { createDatabase, syntheticDump } from "./emulated-account.ts";
 import { backUp, holdTheClock, manifestOf, setPolicy } from "./run-driver.ts";
 import { blamedIn, verify } from "./verification-driver.ts";
+import { allowLog } from "./worker-log.ts";
 
 const MIB = 1024 * 1024;
 const BESIDE = ["RUN.json", "SHA256SUMS", "RESTORE.md"];
@@ -51,11 +52,10 @@ export function everyDamageIsFound(compression: string, extension: string): void
 
     beforeAll(async () => {
       holdTheClock();
-      vi.spyOn(console, "error").mockImplementation(() => undefined);
       two = await twoBackups(compression, extension);
     }, 60_000);
+    beforeEach(() => allowLog("backup-damaged"));
     afterAll(() => {
-      vi.restoreAllMocks();
       vi.useRealTimers();
     });
 

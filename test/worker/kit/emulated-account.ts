@@ -100,7 +100,11 @@ export async function dumpOf(id: string): Promise<string> {
       body: JSON.stringify({ output_format: "polling", current_bookmark: bookmark, dump_options: {} }),
     });
     const { result } = exportAnswer.parse(await response.json());
-    if (result.result !== undefined) return (await fetch(result.result.signed_url)).text();
+    if (result.result !== undefined) {
+      const dump = await fetch(result.result.signed_url);
+      // text() warns of a type that is not text's.
+      return new TextDecoder().decode(await dump.arrayBuffer());
+    }
     bookmark = result.at_bookmark;
   }
 }

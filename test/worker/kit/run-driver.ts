@@ -6,6 +6,7 @@ import { type Manifest, manifestSchema } from "../../../src/core/backup/manifest
 import type { RunView } from "../../../src/core/run/run-view.ts";
 import { isOver, type Run, runSchema } from "../../../src/core/run/run.ts";
 import { advanceEmulatorClock, type Fault, setFaults } from "./emulated-account.ts";
+import { lookAtRun } from "./worker-log.ts";
 import worker from "../../../src/index.ts";
 
 export const ADMIN = { Authorization: "Bearer admin-token-for-tests" };
@@ -82,6 +83,7 @@ export async function backUp(
 }
 
 export async function viewOf(runId: string): Promise<RunView> {
+  lookAtRun(runId);
   const response = await call(`/api/runs/${runId}`);
   // the product's own answer, whose shape test/worker/http/api.test.ts checks
   return (await response.json()) as RunView;
@@ -93,7 +95,10 @@ export async function manifestOf(backupId: string | null): Promise<Manifest> {
 }
 
 export async function dumpSql(backupId: string | null): Promise<string> {
-  return (await call(`/api/backups/${backupId ?? "none"}/dump.sql`)).text();
+  // text() warns of a type that is not text's.
+  return new TextDecoder().decode(
+    await (await call(`/api/backups/${backupId ?? "none"}/dump.sql`)).arrayBuffer(),
+  );
 }
 
 export const NIGHTLY = "0 3 * * *";
@@ -118,7 +123,7 @@ export async function forgetAccount(): Promise<void> {
 }
 
 /** What an object remembers in memory goes with it. */
-const FORGOTTEN = "the account is forgotten";
+const FORGOTTEN = "the account is forgotten (by the test)";
 
 /** A Cron Trigger of the Worker fires. */
 export async function fire(cron: string, scheduledTime = Date.now()): Promise<void> {

@@ -16,6 +16,7 @@ import {
   stampsOf,
   storedRunOrNull,
 } from "../kit/run-driver.ts";
+import { expectLog } from "../kit/worker-log.ts";
 
 beforeEach(async () => {
   holdTheClock();
@@ -31,7 +32,7 @@ async function newAccount(): Promise<void> {
   await driveAccount();
   const gone = runInDurableObject(account(), async (_, state) => {
     await state.storage.deleteAll();
-    state.abort("a new object takes its place");
+    state.abort("a new object takes its place (by the test)");
   });
   await expect(gone).rejects.toThrow("takes its place");
 }
@@ -92,6 +93,7 @@ describe("a new account's object on a bucket that is not new", () => {
   });
 
   it("starts nothing, and asks a while later, while the policy of all cannot be read", async () => {
+    expectLog("policy-not-loaded");
     const database = await createDatabase(TABLE);
     await call("/api/policy", { method: "PUT", body: '{"exclude":["tmp-*"]}' });
     await newAccount();

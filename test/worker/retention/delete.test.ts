@@ -31,10 +31,11 @@ import {
   startBackup,
   viewOf,
 } from "../kit/run-driver.ts";
+import { allowLog } from "../kit/worker-log.ts";
 
 beforeEach(() => {
   holdTheClock();
-  vi.spyOn(console, "error").mockImplementation(() => undefined);
+  allowLog("deletion-failed", "retention-failed");
 });
 afterEach(() => {
   vi.restoreAllMocks();

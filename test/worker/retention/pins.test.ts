@@ -15,10 +15,10 @@ import {
   viewOfBackup,
 } from "../kit/retention-driver.ts";
 import { advanceDays, backUp, call, holdTheClock, setPolicy } from "../kit/run-driver.ts";
+import { expectLog } from "../kit/worker-log.ts";
 
 beforeEach(() => {
   holdTheClock();
-  vi.spyOn(console, "error").mockImplementation(() => undefined);
 });
 afterEach(() => {
   vi.restoreAllMocks();
@@ -90,6 +90,7 @@ describe("PUT /api/backups/:id/pin", () => {
   });
 
   it("takes back what retention has decided and the bucket has refused so far", async () => {
+    expectLog("deletion-failed");
     const { database, backupId } = await oneBackup();
     const unlock = lock((key) => key.startsWith(folderOf(backupId)));
     await nextNight(database);

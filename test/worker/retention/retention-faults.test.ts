@@ -32,10 +32,11 @@ import {
   setPolicy,
   startBackup,
 } from "../kit/run-driver.ts";
+import { allowLog } from "../kit/worker-log.ts";
 
 beforeEach(() => {
   holdTheClock();
-  vi.spyOn(console, "error").mockImplementation(() => undefined);
+  allowLog("deletion-failed", "retention-failed");
 });
 afterEach(() => {
   vi.restoreAllMocks();
@@ -105,7 +106,7 @@ describe("when the bucket or the account does not answer", () => {
     await drive(kept.database.id, ({ phase }) => phase.at === "committing");
     const { policy } = AccountCoordinator.prototype;
     AccountCoordinator.prototype.policy = async () => {
-      throw new Error("not now");
+      throw new Error("not now (by the test)");
     };
     await drive(kept.database.id, isOver);
     await rest(kept.database.id);
@@ -130,7 +131,7 @@ describe("a deletion that is cut off or fails", () => {
         this: R2Vault,
         keys,
       ) {
-        if (done === effects) object.abort("killed");
+        if (done === effects) object.abort("killed (by the test)");
         done++;
         return remove.call(this, keys);
       });

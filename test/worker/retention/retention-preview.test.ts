@@ -6,7 +6,6 @@ import { backUp, call, holdTheClock, keysOf, setPolicy } from "../kit/run-driver
 
 beforeEach(() => {
   holdTheClock();
-  vi.spyOn(console, "error").mockImplementation(() => undefined);
 });
 afterEach(() => {
   vi.restoreAllMocks();

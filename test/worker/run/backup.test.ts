@@ -16,6 +16,7 @@ import {
   startBackup,
   storedRun,
 } from "../kit/run-driver.ts";
+import { expectLog } from "../kit/worker-log.ts";
 
 beforeEach(holdTheClock);
 afterEach(() => vi.useRealTimers());
@@ -207,6 +208,7 @@ describe("one database", () => {
   });
 
   it("goes on with the next request when nothing at all can be read of the stored run", async () => {
+    expectLog("stored-run-unreadable");
     const shop = await createDatabase(SHOP);
     await startBackup(shop.id);
     const stub = env.DATABASE_BACKUPS.getByName(shop.id);

@@ -20,6 +20,7 @@ import {
   startBackup,
   viewOf,
 } from "../kit/run-driver.ts";
+import { expectLog } from "../kit/worker-log.ts";
 
 /** What broke other backup tools, caused here: docs/failure-modes.md tells each, and where the others are tested. */
 const MIB = 1024 * 1024;
@@ -75,6 +76,7 @@ describe("success that was none", () => {
   }, 30_000);
 
   it("an upload that was said to be complete, and is not there, is a failure (failure mode 5)", async () => {
+    expectLog("run-failed");
     const database = await createDatabase(TABLE);
     const run = await drivenWith(database, (key) => env.BACKUPS.delete(key));
     expect(run.phase).toMatchObject({ at: "failed", failure: { code: "stored-object-missing" } });
@@ -83,6 +85,7 @@ describe("success that was none", () => {
   });
 
   it("a volume whose last part is missing in the bucket is a failure (failure mode 6)", async () => {
+    expectLog("run-failed");
     const database = await createDatabase("");
     await syntheticDump(database.id, 1.5 * MIB);
     const run = await drivenWith(database, async (key) => {

@@ -3,6 +3,7 @@ import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { createDatabase, setFaults } from "../kit/emulated-account.ts";
 import { drive, holdTheClock, isOver, keysOf, startBackup, storedRun } from "../kit/run-driver.ts";
+import { expectLog } from "../kit/worker-log.ts";
 
 beforeEach(holdTheClock);
 afterEach(() => vi.useRealTimers());
@@ -10,6 +11,7 @@ afterEach(() => vi.useRealTimers());
 const STAMP = "21261121T030000Z";
 
 async function failWhileVerifying(prepare: (folder: string) => Promise<void>): Promise<string> {
+  expectLog("run-failed");
   const database = await createDatabase("CREATE TABLE t (a);");
   await startBackup(database.id);
   await drive(database.id, ({ phase }) => phase.at === "verifying");
