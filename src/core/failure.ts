@@ -41,6 +41,7 @@ export const FAILURE_CODES = [
   "dump-empty",
   "dump-truncated",
   "dump-size-unknown",
+  "dump-oversized",
   "dump-not-from-d1",
   "dump-incomplete-statement",
   "dump-changed",

@@ -59,6 +59,7 @@ const STATUS = {
   "dump-empty": 500,
   "dump-truncated": 500,
   "dump-size-unknown": 500,
+  "dump-oversized": 500,
   "dump-not-from-d1": 500,
   "dump-incomplete-statement": 500,
   "dump-changed": 500,

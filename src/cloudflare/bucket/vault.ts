@@ -1,14 +1,15 @@
 import { createHash } from "node:crypto";
 import { answerOf, type DownloadRequest, wantedBytes } from "../../core/bucket/byte-range.ts";
-import type { Compression } from "../../core/bucket/object-keys.ts";
-import type {
-  DecodedObject,
-  Gauge,
-  Listing,
-  MeasuredObject,
-  StoredObject,
-  Vault,
-  VolumeWriter,
+import { canBeKey, type Compression } from "../../core/bucket/object-keys.ts";
+import {
+  type DecodedObject,
+  type Gauge,
+  type Listing,
+  type MeasuredObject,
+  type StoredObject,
+  type Vault,
+  type VolumeWriter,
+  TEXT_LIMIT,
 } from "../../core/bucket/vault.ts";
 import { failed, ok, type Result } from "../../core/failure.ts";
 import { attempt, contentTypeOf, metadata, refusalOf } from "./attempt.ts";
@@ -18,12 +19,6 @@ import { PartWriter } from "./part-writer.ts";
 /** Objects are read back in large pieces: as a stream of 4 KiB each, that costs several times what the hash does. */
 const READ_BYTES = 512 * 1024;
 const READ_AT_LEAST = 128 * 1024;
-
-/** A key in R2 is not longer. */
-const KEY_BYTES = 1_024;
-
-/** Larger than the manifest of 10,000 volumes: what is longer is none of ours, and is not held in memory. */
-const TEXT_LIMIT = 16 * 1024 * 1024;
 
 /** Enough of an object's beginning to tell what it is. */
 const OPENING_BYTES = 64;
@@ -63,7 +58,7 @@ export class R2Vault implements Vault {
 
   async readText(key: string): Promise<Result<string | null>> {
     const read = await attempt("reading", key, async () => {
-      const object = await this.#bucket.get(key);
+      const object = await this.#get(key);
       if (object === null) return { text: null, bytes: 0 };
       if (object.size <= TEXT_LIMIT) return { text: await object.text(), bytes: object.size };
       await object.body.cancel();
@@ -82,7 +77,7 @@ export class R2Vault implements Vault {
 
   head(key: string): Promise<Result<StoredObject | null>> {
     return attempt("looking at", key, async () => {
-      const object = await this.#bucket.head(key);
+      const object = await this.#head(key);
       return object === null ? null : { bytes: object.size, etag: object.httpEtag };
     });
   }
@@ -104,7 +99,7 @@ export class R2Vault implements Vault {
 
   measure(key: string): Promise<Result<MeasuredObject | null>> {
     return attempt("reading back", key, async () => {
-      const object = await this.#bucket.get(key);
+      const object = await this.#get(key);
       if (object === null) return null;
       const reader: ReadableStreamBYOBReader = object.body.getReader({ mode: "byob" });
       const digest = createHash("sha256");
@@ -125,9 +120,10 @@ export class R2Vault implements Vault {
   }
 
   remove(keys: readonly string[]): Promise<Result<void>> {
-    return attempt("deleting", keys[0] ?? "", async () => {
-      for (let from = 0; from < keys.length; from += 1_000)
-        await this.#bucket.delete(keys.slice(from, from + 1_000));
+    const possible = keys.filter(canBeKey);
+    return attempt("deleting", possible[0] ?? "", async () => {
+      for (let from = 0; from < possible.length; from += 1_000)
+        await this.#bucket.delete(possible.slice(from, from + 1_000));
     });
   }
 
@@ -156,9 +152,7 @@ export class R2Vault implements Vault {
 
   download(key: string, request: DownloadRequest): Promise<Result<Response | null>> {
     return attempt("reading", key, async () => {
-      // R2 takes such a key for a mistake; it is that of no object.
-      if (new TextEncoder().encode(key).length > KEY_BYTES) return null;
-      const stored = await this.#bucket.head(key);
+      const stored = await this.#head(key);
       if (stored === null) return null;
       const file = { etag: stored.httpEtag, bytes: stored.size };
       const wanted = wantedBytes(request, file);
@@ -181,8 +175,16 @@ export class R2Vault implements Vault {
 
   decoded(key: string, compression: Compression): Promise<Result<DecodedObject | null>> {
     return attempt("reading", key, async () => {
-      const object = await this.#bucket.get(key);
+      const object = await this.#get(key);
       return object === null ? null : decodedObject(object, compression);
     });
+  }
+
+  async #head(key: string): Promise<R2Object | null> {
+    return canBeKey(key) ? this.#bucket.head(key) : null;
+  }
+
+  async #get(key: string): Promise<R2ObjectBody | null> {
+    return canBeKey(key) ? this.#bucket.get(key) : null;
   }
 }

@@ -1,4 +1,5 @@
 import type { DumpSource, DumpStream } from "../../core/d1/dump-source.ts";
+import { LARGEST_DUMP } from "../../core/d1/limits.ts";
 import { describeException, failed, type Failure, ok, type Result } from "../../core/failure.ts";
 
 const READ_BYTES = 512 * 1024;
@@ -90,6 +91,7 @@ function judge(
   }
   const totalBytes = Number(stated);
   if (totalBytes === 0) return failed(empty());
+  if (totalBytes > LARGEST_DUMP) return failed(oversized(stated));
   const etag = response.headers.get("ETag");
   if (expected !== null && expected.totalBytes !== totalBytes)
     return failed(changed("its size is another one"));
@@ -195,6 +197,15 @@ function empty(): Failure {
     detail: "D1 exported a dump of 0 bytes.",
     hint: "Even an empty database has a first line. Try again; if it stays, tell Cloudflare's support.",
     retryable: true,
+  };
+}
+
+function oversized(stated: string): Failure {
+  return {
+    code: "dump-oversized",
+    detail: `The dump is stated to have ${stated.slice(0, 40)} bytes. A D1 database holds 10 GB, so nothing beyond ${LARGEST_DUMP} bytes can be its dump; nothing was copied.`,
+    hint: "Is a proxy between the Worker and the storage? Otherwise D1's storage states a wrong size: tell Cloudflare's support.",
+    retryable: false,
   };
 }
 

@@ -59,6 +59,11 @@ export const DEFAULT_POLICY = "policy";
 /** A key in the bucket has 1,024 bytes at the most. */
 const KEY_BYTES = 1_024;
 
+/** Whether an object can have this key. R2 takes a longer one for a mistake; it is that of no object. */
+export function canBeKey(key: string): boolean {
+  return key.length <= KEY_BYTES && new TextEncoder().encode(key).length <= KEY_BYTES;
+}
+
 /** The folder that a backup's id stands for; null for what cannot be one of our ids. */
 export function folderOfBackup(prefix: string, backupId: string): string | null {
   const dot = backupId.lastIndexOf(".");
@@ -66,7 +71,7 @@ export function folderOfBackup(prefix: string, backupId: string): string | null 
   const stamp = backupId.slice(dot + 1);
   if (dot < 1 || !STAMP.test(stamp) || /[\p{Cc}/\\]/u.test(name)) return null;
   const folder = `${prefix}${name}/${stamp}/`;
-  return new TextEncoder().encode(folder + MANIFEST).length > KEY_BYTES ? null : folder;
+  return canBeKey(folder + MANIFEST) ? folder : null;
 }
 
 /** `shop.0001.sql.gz.age`: volumes are numbered from 1, and sort by name up to 9,999 of them. */

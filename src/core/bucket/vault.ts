@@ -2,6 +2,9 @@ import type { Result } from "../failure.ts";
 import type { DownloadRequest } from "./byte-range.ts";
 import type { Compression } from "./object-keys.ts";
 
+/** The manifest of 10,000 volumes is shorter: a text that is longer is none of ours, and is not held in memory. */
+export const TEXT_LIMIT = 16 * 1024 * 1024;
+
 /** Counts the bytes that the pipeline holds, so that "constant memory" is a figure. */
 export interface Gauge {
   hold(bytes: number): void;
@@ -44,6 +47,7 @@ export interface MeasuredObject {
   readonly opening: Uint8Array;
 }
 
+/** A key that is longer than any object's is that of none: whoever asks for it is told that nothing is there. */
 export interface Vault {
   /** Create-only. `taken` means that the key exists; nothing was changed then. */
   create(key: string, text: string): Promise<Result<"created" | "taken">>;

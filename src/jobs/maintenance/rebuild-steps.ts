@@ -4,6 +4,7 @@ import { type Manifest, readSoundManifest } from "../../core/backup/manifest.ts"
 import { sha256Of } from "../../core/bucket/codecs.ts";
 import type { BucketFolder } from "../../core/bucket/folders.ts";
 import { DEFAULT_POLICY, recordKey } from "../../core/bucket/object-keys.ts";
+import { TEXT_LIMIT } from "../../core/bucket/vault.ts";
 import { restoredDatabase } from "../../core/catalog/restored-database.ts";
 import { describeException, failed, ok, type Result } from "../../core/failure.ts";
 import type { Platform } from "../../core/platform.ts";
@@ -18,10 +19,7 @@ import type { MaintenanceStore, ToRead } from "./maintenance-store.ts";
 
 /** So many objects are read at a time, and no more of their bytes than this: they are held in memory. */
 const READS = 10;
-const READ_BYTES = 16 * 1024 * 1024;
-
-/** The manifest of 10,000 volumes is far shorter: what is longer is none of ours. */
-const MANIFEST_BYTES = 16 * 1024 * 1024;
+const READ_BYTES = TEXT_LIMIT;
 
 const ROWS_COMPARED = 200;
 const DATABASES_TOLD = 100;
@@ -85,14 +83,14 @@ export async function readBackups(
 function withinBytes(entries: readonly ToRead[]): ToRead[] {
   let bytes = 0;
   return entries.filter((entry, index) => {
-    bytes += Math.min(entry.bytes, MANIFEST_BYTES);
+    bytes += Math.min(entry.bytes, TEXT_LIMIT);
     return index === 0 || bytes <= READ_BYTES;
   });
 }
 
 async function readEntry(entry: ToRead, platform: Platform): Promise<Result<Read>> {
   const { key, folder, record } = entry;
-  if (entry.bytes > MANIFEST_BYTES)
+  if (entry.bytes > TEXT_LIMIT)
     return ok({ kind: "unreadable", key, problem: `it has ${entry.bytes} bytes, which no manifest has` });
   const text = await platform.vault.readText(key);
   if (!text.ok) return text;

@@ -10,12 +10,10 @@ import {
   type StoredFile,
 } from "../../core/backup/verification.ts";
 import { CHECKSUMS, MANIFEST } from "../../core/bucket/object-keys.ts";
+import { TEXT_LIMIT } from "../../core/bucket/vault.ts";
 import { failed, type Failure, ok, type Result } from "../../core/failure.ts";
 import type { Platform } from "../../core/platform.ts";
 import type { VerificationStore } from "./verification-store.ts";
-
-/** Larger than the manifest of 10,000 volumes: what is longer is none of ours, and is not held in memory. */
-const TEXT_LIMIT = 16 * 1024 * 1024;
 
 /** Reads the manifest, and notes what else is to be read. */
 export async function planVerification(

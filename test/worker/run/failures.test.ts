@@ -53,6 +53,14 @@ describe("a run fails with a code, a detail and a hint when", () => {
     ],
     ["nobody states the dump's size", "dump-size-unknown", [{ on: "download", fault: "no-content-length" }]],
     [
+      "the dump is stated to be larger than any database",
+      "dump-oversized",
+      [
+        { on: "download", fault: "ignore-range" },
+        { on: "download", fault: "wrong-length", value: 9_000_000_000_000_000 },
+      ],
+    ],
+    [
       "the dump does not begin as D1's do (failure mode 1)",
       "dump-not-from-d1",
       [{ on: "download", fault: "not-a-dump" }],
