@@ -36,7 +36,7 @@ export function virtualTablesFailure(names: readonly string[]): Failure {
   return {
     code: "virtual-tables",
     detail: `D1 cannot export a database with virtual tables (such as FTS5 search); here: ${listed}. No export was started.`,
-    hint: "This release does not back up virtual tables. To back up the rest, list it in the database's policy under exportOptions.tables: every table, index, trigger and view except the virtual tables, their shadow tables and the triggers that write to them, and sqlite_sequence. The backup then states what it leaves out.",
+    hint: "This release does not back up virtual tables. To back up the rest, list it in the database's policy under exportOptions.tables: sqlite_sequence and every table, index, trigger and view, except virtual tables, their shadow tables and triggers that write to them. The backup then states what it leaves out.",
     retryable: false,
   };
 }
