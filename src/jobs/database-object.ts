@@ -255,7 +255,7 @@ export class DatabaseObject extends DurableObject implements DatabaseRuns {
     const id = run?.databaseId ?? known?.databaseId;
     const name = run?.databaseName ?? known?.databaseName;
     if (id === undefined || name === undefined) return null;
-    const { unchanged, unchangedOff, examinedAt } = this.#records.read({ id, name });
+    const { unchanged, unchangedOff, examination } = this.#records.read({ id, name });
     // Without the fingerprint, which stays here.
     const { last } = this.#store;
     return {
@@ -268,7 +268,7 @@ export class DatabaseObject extends DurableObject implements DatabaseRuns {
           : { backupId: last.backupId, manifestSha256: last.manifestSha256, bookmark: last.bookmark },
       unchanged,
       unchangedOff,
-      examinedAt,
+      examinedAt: examination?.answeredAt ?? null,
     };
   }
 

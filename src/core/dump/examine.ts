@@ -67,20 +67,7 @@ export function alteredHazards(table: string, counts: { text: number; integers: 
   return hazards;
 }
 
-/** What was found, when the database was written to between the dump and the last question. */
-export function ofLaterState(hazards: readonly Hazard[]): Hazard[] {
-  return hazards.map((hazard) =>
-    hazard.kind === NOT_EXAMINED
-      ? hazard
-      : {
-          ...hazard,
-          count: null,
-          detail: `${hazard.detail} (${hazard.count} were counted shortly after the dump, when the database had been written to; how many the dump holds was not counted.)`,
-        },
-  );
-}
-
-const NOT_EXAMINED = "not-examined";
+export const NOT_EXAMINED = "not-examined";
 
 /** Of one table, or of all that were not asked about. */
 export function notExamined(why: string, table: string | null = null): Hazard {
@@ -100,17 +87,17 @@ const MOST_NAMED = 500;
 export function withFindings(found: readonly Hazard[], more: readonly Hazard[]): Hazard[] {
   const all = [...found];
   for (const hazard of more) {
-    if (all.filter(({ table }) => table !== null).length < MOST_NAMED) {
+    if (hazard.table === null || all.filter(({ table }) => table !== null).length < MOST_NAMED) {
       all.push(hazard);
       continue;
     }
-    const at = all.findIndex(({ kind, table }) => kind === hazard.kind && table === null);
-    const sum = (all[at]?.count ?? 0) + (hazard.count ?? 1);
-    const unit = hazard.count === null ? "tables" : "rows";
-    const detail = `In further tables, which are too many to be named: so many ${unit} of them. ${hazard.detail}`;
-    const summed = { ...hazard, table: null, count: sum, detail };
+    const further = `In further tables, which are too many to be named: so many ${hazard.count === null ? "tables" : "rows"} of them.`;
+    const at = all.findIndex(({ kind, detail }) => kind === hazard.kind && detail.startsWith(further));
+    const count = (all[at]?.count ?? 0) + (hazard.count ?? 1);
+    const detail = all[at]?.detail ?? `${further} ${hazard.detail}`;
+    const summed = { ...hazard, table: null, count, detail };
     if (at < 0) all.push(summed);
-    else all[at] = { ...summed, detail: all[at]?.detail ?? detail };
+    else all[at] = summed;
   }
   return all;
 }

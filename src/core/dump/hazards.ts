@@ -8,6 +8,8 @@ export const hazardSchema = z.object({
   table: z.string().nullable(),
   count: z.number().int().nonnegative().nullable(),
   detail: z.string(),
+  /** Of what the database itself was asked for: when that was. It may be long before the dump. */
+  examinedAt: z.iso.datetime().optional(),
 });
 
 const DETAIL: Record<Scanned["marks"][number][0], string> = {

@@ -147,14 +147,15 @@ export const runSchema = z.object({
   sealed: z.instanceof(Uint8Array).nullable().default(null),
   /** What loading the dump will ask for; null before the preflight. */
   loading: manifestSchema.shape.loading,
-  /** What asking the database itself has found; `at` is null when that did not come to its end. */
+  /**
+   * That the database itself was asked; what was found stands in its record. `at` is null when that did not come to its
+   * end, `rows` are per table, when they are those of the very state that was dumped.
+   */
   examined: z
     .object({
       at: z.string().nullable(),
       tables: count,
       rowsRead: count,
-      found: z.array(hazardSchema),
-      /** Rows per table, when they are those of the very state that was dumped. */
       rows: z.array(z.tuple([z.string(), count])),
     })
     .nullable(),

@@ -2,6 +2,7 @@ import { z } from "zod";
 import type { DatabaseReport } from "../../core/account/coordinator.ts";
 import { describeException } from "../../core/failure.ts";
 import type { Platform } from "../../core/platform.ts";
+import { examinationSchema } from "../../core/run/standing-findings.ts";
 import { Outbox } from "../object/outbox.ts";
 
 /**
@@ -13,7 +14,7 @@ const recordSchema = z.object({
   databaseName: z.string(),
   unchanged: z.object({ backupId: z.string(), checkedAt: z.number() }).nullable(),
   unchangedOff: z.object({ at: z.number(), detail: z.string() }).nullable(),
-  examinedAt: z.number().nullable(),
+  examination: examinationSchema.nullable(),
 });
 export type DatabaseRecord = z.infer<typeof recordSchema>;
 
@@ -36,7 +37,7 @@ export class RecordStore {
       databaseName: database.name,
       unchanged: null,
       unchangedOff: null,
-      examinedAt: null,
+      examination: null,
     };
   }
 

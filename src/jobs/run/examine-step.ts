@@ -6,17 +6,12 @@ import {
   type Question,
   questionsOf,
 } from "../../core/dump/examine-batches.ts";
-import {
-  alteredHazards,
-  columnsQuestion,
-  notExamined,
-  ofLaterState,
-  withFindings,
-} from "../../core/dump/examine.ts";
+import { alteredHazards, columnsQuestion, notExamined, withFindings } from "../../core/dump/examine.ts";
 import type { Hazard } from "../../core/dump/hazards.ts";
 import { failed, type Failure, type FailureCode, ok, type Result } from "../../core/failure.ts";
 import type { Platform } from "../../core/platform.ts";
-import type { PhaseOf, Run } from "../../core/run/run.ts";
+import { optionsOf, type PhaseOf, type Run } from "../../core/run/run.ts";
+import { afterExamination } from "../../core/run/standing-findings.ts";
 import { advance } from "../../core/run/transitions.ts";
 import { iso } from "../../core/time.ts";
 import { notUnderstood, type StepContext, type StepOutcome } from "./step.ts";
@@ -177,35 +172,42 @@ async function concluded(
     const why = `whether the answers belong to this dump could not be told: ${failureText(bookmark.failure)}`;
     return ok(copyOn(run, phase, [...phase.found, notExamined(why)], null, context));
   }
-  const same = bookmark.value === phase.dump.bookmark;
-  const found = same ? phase.found : ofLaterState(phase.found);
-  return ok(copyOn(run, phase, found, { now: platform.now(), same }, context));
+  return ok(copyOn(run, phase, phase.found, bookmark.value, context));
 }
 
 /**
- * On to the copy, with what was found; `answers` is null when they were not tied to a state of the database. Tried counts
- * as done: a table too big to ask is not read every night.
+ * On to the copy, and what was found into the database's record. `bookmark` is that of after the last answer, null when
+ * the answers belong to no known state.
  */
 function copyOn(
   run: Run,
   phase: PhaseOf<"examining">,
   found: Hazard[],
-  answers: { now: number; same: boolean } | null,
-  { platform }: StepContext,
+  bookmark: string | null,
+  { platform, record }: StepContext,
 ): StepOutcome {
   const now = platform.now();
-  const { dump, copy, rowsRead } = phase;
-  const examined = {
-    at: answers === null ? null : iso(answers.now),
-    tables: phase.rows.length,
-    rowsRead,
+  const { dump, copy, rows, rowsRead } = phase;
+  const { exportOptions } = optionsOf(run);
+  const answered = bookmark !== null;
+  const same = bookmark === dump.bookmark;
+  const outcome = {
+    answered,
+    bookmark: same ? bookmark : null,
+    tables: run.tables ?? [],
+    examined: rows.map(([table]) => table),
     found,
+  };
+  const examined = {
+    at: answered ? iso(now) : null,
+    tables: rows.length,
+    rowsRead,
     // Counted in another state than the dump's, they prove nothing about its rows.
-    rows: answers?.same === true ? phase.rows : [],
+    rows: same ? rows : [],
   };
   return {
     run: advance({ ...run, examined }, { at: "copying", dump, copy, waiting: false }, now),
-    record: { examinedAt: now },
+    record: { examination: afterExamination(record.examination, outcome, exportOptions, now) },
   };
 }
 

@@ -23,9 +23,9 @@ import type { Platform } from "../../core/platform.ts";
 import { backupOptions } from "../../core/policy/backup-options.ts";
 import type { FullPolicy } from "../../core/policy/policy.ts";
 import type { Run } from "../../core/run/run.ts";
+import { examinationDue } from "../../core/run/standing-findings.ts";
 import { advance, freshExport } from "../../core/run/transitions.ts";
 import { reasonForFullBackup } from "../../core/run/unchanged.ts";
-import { isDue } from "../../core/schedule/spread.ts";
 import { standingBackup } from "../database/standing-backup.ts";
 import { notUnderstood, type StepContext, type StepOutcome } from "./step.ts";
 
@@ -96,7 +96,8 @@ export async function preflight(
   const { notExported, sealed } = await sealStatements(parts, options.recipients, platform.codecs);
   const partial = partialHazards(exportOptions, notExported);
   const loading = loadingOf(dumpedSql, schema.value);
-  const examine = run.examine || isDue(run.databaseId, policy.examineDays, record.examinedAt, now);
+  const examine =
+    run.examine || examinationDue(run.databaseId, policy.examineDays, record.examination, exportOptions, now);
   const known: Run = {
     ...run,
     databaseName: name,

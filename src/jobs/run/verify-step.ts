@@ -12,6 +12,7 @@ import { dumpedParts, dumpedTables } from "../../core/dump/schema.ts";
 import { failed, type Failure, ok, type Result } from "../../core/failure.ts";
 import type { Platform } from "../../core/platform.ts";
 import { type Copy, optionsOf, type PhaseOf, type Run } from "../../core/run/run.ts";
+import { standingFindings } from "../../core/run/standing-findings.ts";
 import { advance } from "../../core/run/transitions.ts";
 import { standingBackup } from "../database/standing-backup.ts";
 import { restartExport } from "./export-step.ts";
@@ -24,13 +25,21 @@ export type Judgement = { readonly sound: boolean; readonly run: Run };
  * Holds the counts of a copy against the tables that the database has and against the last backup. Bytes that all
  * agree can still be the wrong ones: a dump without a table, or with an emptied one, is as long as it says.
  */
-export async function judge(run: Run, copy: Copy, context: StepContext): Promise<Result<Judgement>> {
-  const { platform } = context;
+export async function judge(
+  run: Run,
+  { copy, dump }: PhaseOf<"verifying">,
+  context: StepContext,
+): Promise<Result<Judgement>> {
+  const { platform, record } = context;
   const before = await standingBackup(context.previous, platform);
   if (!before.ok) return before;
   const { lean, recipients, exportOptions } = optionsOf(run);
   const lost = encryptionEnded(before.value, recipients);
-  const known = [...run.hazards, ...(run.examined?.found ?? []), ...lost];
+  // Without rows there is nothing that the dump could alter.
+  const found = exportOptions.noData
+    ? []
+    : standingFindings(record.examination, { tables: run.tables ?? [], bookmark: dump.bookmark });
+  const known = [...run.hazards, ...found, ...lost];
   if (lean) return ok({ sound: true, run: { ...run, hazards: [...known, notScanned()] } });
   const lacking = await lackingParts(run, copy, platform);
   if (!lacking.ok) return lacking;
@@ -88,7 +97,7 @@ export async function verifying(
   const volume = phase.copy.volumes[phase.verified];
   if (volume === undefined) {
     const { dump, copy, copiedAt } = phase;
-    const judged = await judge(run, copy, context);
+    const judged = await judge(run, phase, context);
     if (!judged.ok) return judged;
     if (!judged.value.sound) return ok(judged.value.run);
     return ok(advance(judged.value.run, { at: "committing", dump, copy, copiedAt, verifiedAt: now }, now));

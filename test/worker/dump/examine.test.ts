@@ -1,6 +1,9 @@
+import { runInDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Manifest } from "../../../src/core/backup/manifest.ts";
 import type { Hazard } from "../../../src/core/dump/hazards.ts";
+import { type DatabaseRecord, RecordStore } from "../../../src/jobs/database/database-record.ts";
 import { createDatabase, type Fault, runSql, setFaults, stateOf } from "../kit/emulated-account.ts";
 import {
   advanceDays,
@@ -30,6 +33,22 @@ const ALTERED_KINDS = [
 function tablesOf(many: number, name = "t"): string {
   const tables = Array.from({ length: many }, (_, i) => `"${name} ${i}'s"`);
   return tables.map((table) => `CREATE TABLE ${table} (a); INSERT INTO ${table} VALUES (1);`).join("");
+}
+
+/** What the database's object knows of it. */
+async function recordOf(id: string): Promise<DatabaseRecord> {
+  const stub = env.DATABASE_BACKUPS.getByName(id);
+  return runInDurableObject(stub, (_, { storage }) => new RecordStore(storage).read({ id, name: "" }));
+}
+
+async function forgetRecord(id: string): Promise<void> {
+  await runInDurableObject(env.DATABASE_BACKUPS.getByName(id), (_, { storage }) =>
+    storage.kv.delete("record"),
+  );
+}
+
+async function restoreGuide(backupId: string): Promise<string> {
+  return (await call(`/api/backups/${backupId}/files/RESTORE.md`)).text();
 }
 
 /** The manifest of a backup that is examined while these faults strike. */
@@ -108,7 +127,7 @@ describe("values that D1's dump alters without a trace", () => {
     const { queries } = await stateOf(database.id);
     expect(queries - before.queries).toBe(24);
     expect(run.examined?.rows).toHaveLength(1_200);
-    expect(examinedKinds(run.examined?.found ?? [])).toEqual(ALTERED_KINDS);
+    expect(examinedKinds((await recordOf(database.id)).examination?.findings ?? [])).toEqual(ALTERED_KINDS);
   }, 60_000);
 
   it("are told to be unknown of a table that takes too long to be read, by its name, and counted in all others", async () => {
@@ -143,19 +162,22 @@ describe("values that D1's dump alters without a trace", () => {
     await drive(database.id, ({ phase }) => phase.at === "examining");
     await runSql(database.id, "DROP TABLE gone");
     const run = await drive(database.id, ({ phase }) => phase.at === "copying");
-    expect(run.examined).toMatchObject({ tables: 3, found: [] });
+    expect(run.examined).toMatchObject({ tables: 3 });
+    expect((await recordOf(database.id)).examination?.findings).toEqual([]);
   });
 
-  it("are asked for once a week, and never every night", async () => {
+  it("are asked for with a database's first backup, then once a week on its day, and never every night", async () => {
     const database = await createDatabase(ALTERED);
-    const asked: boolean[] = [];
+    const asked: number[] = [];
     for (let night = 0; night < 21; night++) {
       const { backupId } = await backUp(database, { force: true });
-      asked.push((await manifestOf(backupId)).examined !== null);
+      if ((await manifestOf(backupId)).examined !== null) asked.push(night);
       await advanceDays(1);
     }
-    expect(asked.filter(Boolean)).toHaveLength(3);
-    expect(asked.slice(0, 7).filter(Boolean)).toHaveLength(1);
+    const [first, second = 0, ...later] = asked;
+    expect(first).toBe(0);
+    expect(second).toBeLessThanOrEqual(7);
+    expect(later).toEqual([7, 14].map((days) => second + days).filter((night) => night < 21));
   }, 30_000);
 
   it("are never asked for when the policy says so", async () => {
@@ -163,7 +185,9 @@ describe("values that D1's dump alters without a trace", () => {
     await setPolicy(database.id, { examineDays: 0 });
     for (let night = 0; night < 8; night++) {
       const { backupId } = await backUp(database, { force: true });
-      expect((await manifestOf(backupId)).examined).toBeNull();
+      const { examined, hazards } = await manifestOf(backupId);
+      expect(examined).toBeNull();
+      expect(examinedKinds(hazards)).toEqual([["not-examined", null, null]]);
       await advanceDays(1);
     }
     const status = await (await call(`/api/databases/${database.id}`)).json();
@@ -172,5 +196,102 @@ describe("values that D1's dump alters without a trace", () => {
       policy: { examineDays: 0 },
       ownPolicy: { examineDays: 0 },
     });
+  }, 30_000);
+});
+
+describe("what an examination has found", () => {
+  it("stands in each later backup, with its date, until the next one says otherwise", async () => {
+    const database = await createDatabase(ALTERED);
+    const first = await manifestOf((await backUp(database)).backupId);
+    expect(first.hazards.map(({ kind, count, examinedAt }) => [kind, count, examinedAt])).toEqual([
+      ["altered-text", 1, first.examined?.at],
+      ["altered-integers", 1, first.examined?.at],
+      ["rounded", 1, undefined],
+    ]);
+    const again = await manifestOf((await backUp(database)).backupId);
+    expect(again.examined).toBeNull();
+    expect(again.hazards).toEqual(first.hazards);
+
+    await runSql(database.id, "DELETE FROM notes WHERE id = 1");
+    const later = await manifestOf((await backUp(database)).backupId);
+    expect(later.hazards).toMatchObject([
+      { kind: "altered-text", table: "notes", count: null, examinedAt: first.examined?.at },
+      { kind: "altered-integers", table: "notes", count: null, examinedAt: first.examined?.at },
+      { kind: "rounded" },
+    ]);
+    expect(later.hazards[0]?.detail).toContain(`the examination of ${first.examined?.at}: 1 then`);
+    expect(await restoreGuide(later.backupId)).toContain(`the examination of ${first.examined?.at}`);
+
+    await advanceDays(1);
+    const next = await manifestOf((await backUp(database, { examine: true })).backupId);
+    expect(next.hazards.map(({ kind, count, examinedAt }) => [kind, count, examinedAt])).toEqual([
+      ["altered-integers", 1, next.examined?.at],
+      ["rounded", 1, undefined],
+    ]);
+  });
+
+  it("outlasts a run that was unchanged, and is gone with its table", async () => {
+    const database = await createDatabase(ALTERED);
+    await backUp(database);
+    expect(await backUp(database, {})).toMatchObject({ state: "unchanged" });
+    expect(examinedKinds((await backUp(database)).hazards)).toEqual(ALTERED_KINDS);
+    await runSql(database.id, "DROP TABLE notes");
+    expect((await backUp(database)).hazards).toEqual([]);
+  });
+
+  it("stands for a table of which the next examination gets no answer", async () => {
+    const database = await createDatabase(ALTERED);
+    await backUp(database);
+    await runSql(database.id, "INSERT INTO plain VALUES (9007199254740993)");
+    const manifest = await examinedUnder(database, [
+      { on: "query", fault: "too-slow", text: 'FROM "notes"' },
+    ]);
+    expect(examinedKinds(manifest.hazards)).toEqual([
+      ["not-examined", "notes", null],
+      ["altered-integers", "plain", 1],
+      ["altered-text", "notes", null],
+      ["altered-integers", "notes", null],
+    ]);
+  });
+
+  it("stands in lean backups too, which are examined as others are", async () => {
+    const database = await createDatabase(ALTERED);
+    await setPolicy(database.id, { lean: true });
+    const expected = [...ALTERED_KINDS, ["not-scanned", null, null]];
+    expect(kinds((await backUp(database)).hazards)).toEqual(expected);
+    expect(kinds((await backUp(database)).hazards)).toEqual(expected);
+  });
+
+  it("is asked for anew when the object has lost what it knew, and when the policy names other tables", async () => {
+    const database = await createDatabase(ALTERED);
+    const examined = async () => (await manifestOf((await backUp(database)).backupId)).examined?.tables;
+    expect(await examined()).toBe(2);
+    expect(await examined()).toBeUndefined();
+    await forgetRecord(database.id);
+    expect(await examined()).toBe(2);
+    await setPolicy(database.id, { exportOptions: { tables: ["plain"] } });
+    expect(await examined()).toBe(1);
+    expect(await examined()).toBeUndefined();
+    await setPolicy(database.id, {});
+    expect(await examined()).toBe(2);
+  });
+
+  it("is asked for with the next backup when the database did not answer, but not night after night", async () => {
+    const database = await createDatabase(ALTERED);
+    const asked: boolean[] = [];
+    for (let night = 0; night < 6; night++) {
+      const before = (await recordOf(database.id)).examination?.triedAt;
+      const id = await startBackup(database.id);
+      await drive(database.id, ({ phase }) => ["examining", "copying"].includes(phase.at));
+      await setFaults(database.id, [{ on: "query", fault: "status", value: 500 }]);
+      await drive(database.id, isOver);
+      await setFaults(database.id, []);
+      const manifest = await manifestOf((await viewOf(id)).backupId);
+      expect(examinedKinds(manifest.hazards)).toEqual([["not-examined", null, null]]);
+      asked.push((await recordOf(database.id)).examination?.triedAt !== before);
+      await advanceDays(1);
+    }
+    expect(asked.slice(0, 3)).toEqual([true, true, true]);
+    expect(asked.slice(3).filter(Boolean).length).toBeLessThanOrEqual(1);
   }, 30_000);
 });

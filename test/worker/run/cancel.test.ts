@@ -193,7 +193,7 @@ describe("a run that is cancelled", () => {
         databaseName: name,
         unchanged: null,
         unchangedOff: null,
-        examinedAt: null,
+        examination: null,
       },
     });
     await expect(step).rejects.toThrow(Superseded);
