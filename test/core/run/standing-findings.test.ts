@@ -17,7 +17,13 @@ const ALL = { tables: [] };
 const text = (table: string, rows: number): Hazard[] => alteredHazards(table, { text: rows, integers: 0 });
 
 function examination(before: Examination | null, outcome: Partial<Outcome>, now = NIGHT): Examination {
-  const whole = { answered: true, bookmark: "b1", tables: ["a", "b"], examined: ["a", "b"], found: [] };
+  const whole: Outcome = {
+    answered: true,
+    bookmark: "b1",
+    tables: ["a", "b"],
+    examined: ["a", "b"],
+    found: [],
+  };
   return afterExamination(before, { ...whole, ...outcome }, ALL, now);
 }
 
@@ -28,7 +34,7 @@ describe("a database is examined", () => {
   const answered = examination(null, {});
   const failed = (times: number): Examination => ({ ...answered, failures: times });
   const id = "4d2318fa-0000-4000-8000-000000000001";
-  it.each<[string, Examination | null, number, readonly string[], number, boolean]>([
+  it.each<[string, Examination | null, number, string[], number, boolean]>([
     ["with its first backup", null, 7, [], 0, true],
     ["not with the next one", answered, 7, [], 60_000, false],
     ["a week later at the latest", answered, 7, [], 7 * DAY_MS, true],
