@@ -228,7 +228,7 @@ describe("what an examination has found", () => {
       ["altered-integers", 1, next.examined?.at],
       ["rounded", 1, undefined],
     ]);
-  });
+  }, 30_000);
 
   it("outlasts a run that was unchanged, and is gone with its table", async () => {
     const database = await createDatabase(ALTERED);
@@ -274,7 +274,7 @@ describe("what an examination has found", () => {
     expect(await examined()).toBeUndefined();
     await setPolicy(database.id, {});
     expect(await examined()).toBe(2);
-  });
+  }, 30_000);
 
   it("is asked for with the next backup when the database did not answer, but not night after night", async () => {
     const database = await createDatabase(ALTERED);
