@@ -100,7 +100,7 @@ export class World {
       const failure = await this.#call("work");
       return failure === null ? ok(value()) : failed(failure);
     };
-    const none = ok({ databases: [], total: 0 });
+    const none = ok({ databases: [], unreadable: [], total: 0 });
     let running: RunningExport | null = null;
     return {
       listDatabases: async () => none,

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { isUuid } from "../../core/bucket/object-keys.ts";
 import type { ExportAnswer } from "../../core/d1/api.ts";
+import { LARGEST_DUMP } from "../../core/d1/limits.ts";
 import { failed, type Failure, ok, type Result } from "../../core/failure.ts";
 import { redacted } from "../../core/redaction.ts";
 
@@ -17,10 +18,20 @@ export type Envelope = z.infer<typeof envelopeSchema>;
 export const databaseSchema = z.object({
   // It becomes a part of addresses and of keys.
   uuid: z.string().refine(isUuid),
-  name: z.string(),
+  name: z.string().min(1),
   created_at: z.string().nullish(),
-  file_size: z.number().int().nonnegative().nullish(),
+  // For information alone: a size that no database has counts as one that is not told.
+  file_size: z.number().int().nonnegative().max(LARGEST_DUMP).nullish().catch(null),
 });
+
+const oddDatabaseSchema = z.object({ uuid: z.unknown(), name: z.unknown() }).partial();
+
+/** What a row of the list of databases says of itself that cannot be read as one. */
+export function inWords(row: unknown): string {
+  const { name, uuid } = oddDatabaseSchema.safeParse(row).data ?? {};
+  const [named, identified] = [name, uuid].map((value) => (JSON.stringify(value) ?? "none").slice(0, 100));
+  return `name ${named}, UUID ${identified}`;
+}
 
 export const schemaRowsSchema = z
   .array(

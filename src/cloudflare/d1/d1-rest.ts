@@ -1,5 +1,12 @@
 import { z } from "zod";
-import type { D1Api, DatabaseSummary, ExportAnswer, QueryAnswer, SchemaEntry } from "../../core/d1/api.ts";
+import type {
+  D1Api,
+  DatabasePage,
+  DatabaseSummary,
+  ExportAnswer,
+  QueryAnswer,
+  SchemaEntry,
+} from "../../core/d1/api.ts";
 import type { ExportOptions } from "../../core/d1/export-options.ts";
 import { type RateSeen, readRate } from "../../core/d1/rate-headers.ts";
 import { describeException, failed, type Failure, ok, type Result } from "../../core/failure.ts";
@@ -8,6 +15,7 @@ import {
   bookmarkSchema,
   databaseSchema,
   type Envelope,
+  inWords,
   openEnvelope,
   queryRowsSchema,
   readExport,
@@ -44,16 +52,14 @@ export class D1Rest implements D1Api {
     return new D1Rest(...this.#account, observer);
   }
 
-  async listDatabases(
-    page: number,
-    perPage: number,
-  ): Promise<Result<{ databases: DatabaseSummary[]; total: number | null }>> {
+  async listDatabases(page: number, perPage: number): Promise<Result<DatabasePage>> {
     const what = "listing the databases";
     const answer = await this.#call("GET", `?page=${page}&per_page=${perPage}`, null, what);
     if (!answer.ok) return answer;
-    const rows = z.array(databaseSchema).safeParse(answer.value.result);
+    const rows = z.array(z.unknown()).safeParse(answer.value.result);
     if (!rows.success) return failed(unreadable(what));
-    return ok({ databases: rows.data.map(summary), total: answer.value.result_info?.total_count ?? null });
+    const total = answer.value.result_info?.total_count ?? null;
+    return ok({ ...readDatabases(rows.data), total });
   }
 
   async getDatabase(idOrName: string): Promise<Result<DatabaseSummary & { fileSize: number | null }>> {
@@ -192,6 +198,18 @@ function oversized(what: string): Failure {
     hint: "No answer that we ask for is so long. Is a proxy in between? Check CLOUDFLARE_API_BASE_URL.",
     retryable: true,
   };
+}
+
+/** One row that cannot be read does not hide the others. */
+function readDatabases(rows: readonly unknown[]): Pick<DatabasePage, "databases" | "unreadable"> {
+  const databases: DatabaseSummary[] = [];
+  const oddOnes: string[] = [];
+  for (const row of rows) {
+    const read = databaseSchema.safeParse(row);
+    if (read.success) databases.push(summary(read.data));
+    else oddOnes.push(inWords(row));
+  }
+  return { databases, unreadable: oddOnes };
 }
 
 function summary(row: z.infer<typeof databaseSchema>): DatabaseSummary {

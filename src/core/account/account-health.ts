@@ -11,6 +11,8 @@ export interface AccountHealth {
   } | null;
   /** Why the list of databases could not be read last; null when it could. */
   readonly listingFailure: { readonly code: string; readonly detail: string; readonly hint: string } | null;
+  /** What the rows of the latest list say of themselves that could not be read. */
+  readonly unreadableRows: readonly string[];
   /** The name by which the catalogue is left out, when no database of the account bears it; else null. */
   readonly catalogNotFound: string | null;
   /** Databases that the account no longer has, for some days. */

@@ -8,6 +8,14 @@ export interface DatabaseSummary {
   readonly createdAt: string | null;
 }
 
+export interface DatabasePage {
+  readonly databases: DatabaseSummary[];
+  /** Rows that cannot be read, such as one without a UUID: what each says of itself, in words. */
+  readonly unreadable: readonly string[];
+  /** Of all pages; null when the API does not tell. */
+  readonly total: number | null;
+}
+
 export interface SchemaEntry {
   readonly type: string;
   readonly name: string;
@@ -27,10 +35,7 @@ export type ExportAnswer =
 
 export interface D1Api {
   /** Pages count from 1. */
-  listDatabases(
-    page: number,
-    perPage: number,
-  ): Promise<Result<{ databases: DatabaseSummary[]; total: number | null }>>;
+  listDatabases(page: number, perPage: number): Promise<Result<DatabasePage>>;
   /** By UUID or name. `database-not-found` when there is none. */
   getDatabase(idOrName: string): Promise<Result<DatabaseSummary & { fileSize: number | null }>>;
   schema(databaseId: string): Promise<Result<SchemaEntry[]>>;

@@ -51,8 +51,14 @@ const LISTING_HINT = "Are the triggers in wrangler.jsonc deployed? POST /api/bac
 
 /** What the account's object itself tells of. */
 export function accountProblems(account: AccountHealth): HealthProblem[] {
-  const { listingFailure, catalogNotFound, gone, triggers } = account;
+  const { listingFailure, unreadableRows, catalogNotFound, gone, triggers } = account;
   const problems: HealthProblem[] = [];
+  if (unreadableRows.length > 0) {
+    const named = unreadableRows.slice(0, 5).join("; ");
+    const more = unreadableRows.length > 5 ? `; and ${unreadableRows.length - 5} more` : "";
+    const detail = `Cloudflare lists databases in a form that cannot be read; they are not backed up: ${named}${more}. Meanwhile no database is marked as gone.`;
+    problems.push({ code: "listing-unreadable", severity: "degraded", detail, hint: UNREADABLE_HINT });
+  }
   if (catalogNotFound !== null) {
     const detail = `The account has no database named ${catalogNotFound}, which CATALOG_DATABASE_NAME says is the catalogue: under another name the catalogue is backed up like any other database.`;
     problems.push({ code: "catalog-not-found", severity: "degraded", detail, hint: CATALOG_HINT });
@@ -79,6 +85,9 @@ export function accountProblems(account: AccountHealth): HealthProblem[] {
   }
   return problems;
 }
+
+const UNREADABLE_HINT =
+  "Look at them in Cloudflare's dashboard. If nothing is wrong with them there, Cloudflare's API has changed: look for a newer release of d1-nightly.";
 
 const CATALOG_HINT =
   "Set CATALOG_DATABASE_NAME to the catalogue's database_name, letter by letter: `npm run deploy` does it. Is CLOUDFLARE_ACCOUNT_ID the account that has the catalogue?";

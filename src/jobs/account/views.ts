@@ -74,6 +74,7 @@ export function healthOf(known: {
           },
     listingFailure:
       failure === null ? null : { code: failure.code, detail: failure.detail, hint: failure.hint },
+    unreadableRows: listed?.unreadable ?? [],
     catalogNotFound: listed?.catalogFound === false ? known.catalogDatabaseName : null,
     gone: registry
       .goneSince(now - GONE_TOLD_MS)

@@ -11,6 +11,8 @@ const listingSchema = z.object({
   passes: z.number().int(),
   /** So many were read in this pass. */
   seen: z.number().int(),
+  /** What the rows say of themselves that could not be read in this pass. */
+  unreadable: z.array(z.string()),
   attempt: z.number().int(),
   dueAt: z.number(),
   startedAt: z.number(),
@@ -22,6 +24,8 @@ const listedSchema = z.object({
   databases: z.number().int(),
   /** Whether one bears the name by which the catalogue is left out; null while no whole list has told. */
   catalogFound: z.boolean().nullable(),
+  /** What the rows say of themselves that could not be read. */
+  unreadable: z.array(z.string()),
 });
 export type Listed = z.infer<typeof listedSchema>;
 
@@ -47,7 +51,16 @@ export class ListingStore {
   }
 
   begin(anchor: number, now: number): ListingUnderWay {
-    const begun = { anchor, page: 1, passes: 0, seen: 0, attempt: 0, dueAt: now, startedAt: now };
+    const begun: ListingUnderWay = {
+      anchor,
+      page: 1,
+      passes: 0,
+      seen: 0,
+      unreadable: [],
+      attempt: 0,
+      dueAt: now,
+      startedAt: now,
+    };
     this.#storage.transactionSync(() => {
       this.#sql.exec("DELETE FROM listed");
       this.save(begun);
@@ -79,7 +92,7 @@ export class ListingStore {
     return this.#sql.exec<{ n: number }>("SELECT count(*) AS n FROM listed").one().n;
   }
 
-  /** The list is complete: `whole` unless it has fewer databases than it says that there are. */
+  /** The list was read to its end: `whole` when nothing of it is missing. */
   complete(databases: number, catalogDatabaseName: string, whole: boolean, now: number): void {
     const named = this.#sql.exec<{ n: number }>(
       "SELECT count(*) AS n FROM listed WHERE name = ?",
@@ -87,7 +100,7 @@ export class ListingStore {
     );
     const isFound = named.one().n > 0;
     const catalogFound = isFound || whole ? isFound : (this.listed?.catalogFound ?? null);
-    const listed: Listed = { at: now, databases, catalogFound };
+    const listed: Listed = { at: now, databases, catalogFound, unreadable: this.underWay?.unreadable ?? [] };
     this.#storage.kv.put("listed", listed);
     this.#storage.kv.delete("listing-failure");
     this.#storage.kv.delete("listing-under-way");

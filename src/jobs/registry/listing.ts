@@ -1,5 +1,5 @@
 import { attemptLimit, backoffMs } from "../../core/backoff.ts";
-import { type Failure, ok, type Result } from "../../core/failure.ts";
+import { failed, type Failure, ok, type Result } from "../../core/failure.ts";
 import type { Platform } from "../../core/platform.ts";
 import type { ListingStore, ListingUnderWay } from "./listing-store.ts";
 
@@ -9,7 +9,10 @@ const PER_PAGE = 1_000;
 /** The free plan allows 50 subrequests an invocation: so many pages and no more are read in one alarm. */
 const PAGES_AT_ONCE = 10;
 
-/** `short`: read to its end, but fewer than it says that there are: who is not on it may be there all the same. */
+/** So many rows that cannot be read are remembered. */
+const ODD_ROWS = 1_000;
+
+/** `short`: read to its end, but fewer than it says that there are, or with rows that cannot be read: who is not on it may be there all the same. */
 export type Reading = "whole" | "short" | "more";
 
 /**
@@ -25,20 +28,34 @@ export async function readPages(
   for (let read = 0; read < PAGES_AT_ONCE; read++) {
     const page = await platform.api.listDatabases(listing.page, PER_PAGE);
     if (!page.ok) return page;
-    const { databases, total } = page.value;
-    const seen = listing.seen + databases.length;
-    listing = { ...listing, page: listing.page + 1, seen, attempt: 0 };
+    const { databases, unreadable, total } = page.value;
+    const rows = databases.length + unreadable.length;
+    const seen = listing.seen + rows;
+    const odd = [...listing.unreadable, ...unreadable];
+    listing = { ...listing, page: listing.page + 1, seen, unreadable: odd.slice(0, ODD_ROWS), attempt: 0 };
     store.savePage(databases, listing);
     // A page may be shorter than asked for: only the total, or an empty one, tells the end.
     const all = total !== null && seen >= total;
-    if (databases.length > 0 && !all) continue;
+    if (rows > 0 && !all) continue;
+    const readable = store.count();
+    if (readable === 0 && odd.length > 0) return failed(nothingReadable(odd.length));
     // A database deleted meanwhile moves the others up by one place, past the page that was read: look again.
-    const short = total !== null && store.count() < total;
-    if (!short || listing.passes > 0) return ok(short ? "short" : "whole");
-    listing = { ...listing, page: 1, passes: 1, seen: 0 };
+    const short = total !== null && readable + odd.length < total;
+    // One that cannot be read may be any that is known: nobody is gone by such a list.
+    if (!short || listing.passes > 0) return ok(short || odd.length > 0 ? "short" : "whole");
+    listing = { ...listing, page: 1, passes: 1, seen: 0, unreadable: [] };
     store.save(listing);
   }
   return ok("more");
+}
+
+function nothingReadable(rows: number): Failure {
+  return {
+    code: "api-answer-invalid",
+    detail: `Cloudflare's API lists ${rows} databases in a form that we do not know.`,
+    hint: "If it stays, Cloudflare's API has changed: look for a newer release of d1-nightly.",
+    retryable: true,
+  };
 }
 
 /** The reading as it goes on after a failure; null when it is given up. */

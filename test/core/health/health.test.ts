@@ -22,6 +22,7 @@ const triggers = {
 const account: AccountHealth = {
   listing,
   listingFailure: null,
+  unreadableRows: [],
   catalogNotFound: null,
   gone: [],
   triggers,
@@ -192,6 +193,11 @@ describe("a database that is listed", () => {
 describe("the account", () => {
   const old = { at: ago(27), databases: 2, pendingSince: null };
   it.each<[string, Parameters<typeof judged>[0], string]>([
+    [
+      "lists rows that cannot be read",
+      { account: { unreadableRows: ['name "shop", UUID "?"'] } },
+      "degraded listing-unreadable",
+    ],
     [
       "has no database of the catalogue's name",
       { account: { catalogNotFound: "d1-nightly-catalog" } },

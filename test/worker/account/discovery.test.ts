@@ -119,7 +119,7 @@ describe("a database that vanished from the account", () => {
     for (const { id } of databases) await runSql(id, "INSERT INTO t VALUES ('two');");
     const nothing = vi
       .spyOn(D1Rest.prototype, "listDatabases")
-      .mockResolvedValueOnce({ ok: true, value: { databases: [], total: 0 } });
+      .mockResolvedValueOnce({ ok: true, value: { databases: [], unreadable: [], total: 0 } });
     await nightly(databases, night);
     expect(nothing).toHaveBeenCalled();
     nothing.mockRestore();
@@ -138,7 +138,7 @@ describe("a database that vanished from the account", () => {
     await nightly([database], night - DAY);
     const short = vi
       .spyOn(D1Rest.prototype, "listDatabases")
-      .mockResolvedValue({ ok: true, value: { databases: [], total: 2 } });
+      .mockResolvedValue({ ok: true, value: { databases: [], unreadable: [], total: 2 } });
     for (let beats = 0; beats < 3; beats++) {
       await moveTo(Date.now() + 5 * MINUTE);
       await beat();
@@ -150,13 +150,42 @@ describe("a database that vanished from the account", () => {
     expect(await runsOf(database.id)).toEqual(["complete", "complete"]);
   });
 
+  it("is not taken for gone by a list in which its UUID is none; the others are listed, and health tells", async () => {
+    const odd = await createDatabase(TABLE, "odd");
+    await nightly([odd], night - DAY);
+    const fresh = await createDatabase(TABLE, "fresh");
+    const untouched = globalThis.fetch;
+    vi.spyOn(globalThis, "fetch").mockImplementation(async (input, init) => {
+      const response = await untouched(input, init);
+      if (!String(input).includes("per_page=")) return response;
+      return new Response((await response.text()).replaceAll(odd.id, "../../../user"), response);
+    });
+    for (let beats = 0; beats < 3; beats++) {
+      await moveTo(Date.now() + 5 * MINUTE);
+      await beat();
+    }
+    expect(await listed()).toMatchObject([
+      { name: fresh.name, goneAt: null },
+      { name: odd.name, goneAt: null },
+    ]);
+    const health = await (await call("/api/health")).json<{ problems: { code: string; detail: string }[] }>();
+    expect(health.problems.find(({ code }) => code === "listing-unreadable")?.detail).toContain(
+      'name "odd", UUID "../../../user"',
+    );
+    vi.restoreAllMocks();
+    await runSql(odd.id, "INSERT INTO t VALUES ('two');");
+    await nightly([odd, fresh], night);
+    expect(await runsOf(odd.id)).toEqual(["complete", "complete"]);
+    expect(await (await call("/api/health")).text()).not.toContain("listing-unreadable");
+  });
+
   it("and is back is made up for once", async () => {
     const database = await createDatabase(TABLE);
     await nightly([database], night - DAY);
     await runSql(database.id, "INSERT INTO t VALUES ('two');");
     const nothing = vi
       .spyOn(D1Rest.prototype, "listDatabases")
-      .mockResolvedValue({ ok: true, value: { databases: [], total: 0 } });
+      .mockResolvedValue({ ok: true, value: { databases: [], unreadable: [], total: 0 } });
     for (let beats = 0; beats < 3; beats++) {
       await moveTo(Date.now() + 5 * MINUTE);
       await beat();
@@ -239,7 +268,7 @@ describe("a list that does not say how many databases there are", () => {
       const databases = names
         .map((name, index) => ({ id: ids[index] ?? "", name, createdAt: null }))
         .slice(from, from + 20);
-      return { ok: true, value: { databases, total: null } };
+      return { ok: true, value: { databases, unreadable: [], total: null } };
     });
     try {
       await fire(HEARTBEAT);

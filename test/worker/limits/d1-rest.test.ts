@@ -86,11 +86,34 @@ describe("an answer that is none of Cloudflare's", () => {
     expect([pulled < 25, isCancelled]).toEqual([true, true]);
   });
 
-  it.each(["../../../user", "", "not-a-uuid", "4d2318fa-0000-4000-8000-00000000000"])(
-    "is refused for the UUID %j, which would become a part of addresses and keys",
+  it.each(["../../../user", "", "not-a-uuid", "4d2318fa-0000-4000-8000-00000000000", 7, null, undefined])(
+    "is passed over for the UUID %j, which would become a part of addresses and keys",
     async (uuid) => {
-      const listed = await answering(envelope([{ uuid, name: "shop" }])).listDatabases(1, 10);
-      expect(listed).toMatchObject({ ok: false, failure: { code: "api-answer-invalid" } });
+      const sound = { uuid: "4d2318fa-0000-4000-8000-000000000001", name: "sound" };
+      const rows = [{ uuid, name: "shop" }, sound, { ...sound, name: "" }, "no row"];
+      const listed = await answering(envelope(rows)).listDatabases(1, 10);
+      expect(listed).toMatchObject({
+        ok: true,
+        value: {
+          databases: [{ id: sound.uuid, name: "sound" }],
+          unreadable: [
+            `name "shop", UUID ${JSON.stringify(uuid) ?? "none"}`,
+            `name "", UUID "${sound.uuid}"`,
+            "name none, UUID none",
+          ],
+        },
+      });
+      const read = await answering(envelope({ uuid, name: "shop" })).getDatabase("shop");
+      expect(read).toMatchObject({ ok: false, failure: { code: "api-answer-invalid" } });
+    },
+  );
+
+  it.each([9e15, 1e30, -1, 1.5, "large"])(
+    "counts for nothing when it says that a database has %j bytes",
+    async (file_size) => {
+      const row = { uuid: "4d2318fa-0000-4000-8000-000000000001", name: "shop", file_size };
+      const read = await answering(envelope(row)).getDatabase("shop");
+      expect(read).toMatchObject({ ok: true, value: { name: "shop", fileSize: null } });
     },
   );
 
