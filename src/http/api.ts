@@ -24,6 +24,7 @@ const BODY_LIMIT = 1024 * 1024;
 const routes = new Hono<ApiEnv>()
   .use(authenticate)
   .use(bodyLimit({ maxSize: BODY_LIMIT, onError: () => bodyTooLarge() }))
+  .use(refuseQueries)
   // Health comes before what needs a configuration, because it reports what is wrong with that.
   .route("/", health)
   .use(async (context, next) => {
@@ -34,7 +35,6 @@ const routes = new Hono<ApiEnv>()
     context.header("Cache-Control", "no-store");
     return undefined;
   })
-  .use(refuseQueries)
   .route("/", databases)
   .route("/", policies)
   .route("/", runs)

@@ -29,7 +29,7 @@ export async function readBody<T>(
 }
 
 /** The routes that read a query, each with its own schema. */
-const READS_QUERY = /^GET \/api\/(databases|runs|backups)$|^DELETE \/api\/backups\/[^/]+$/;
+const READS_QUERY = /^(?:GET|HEAD) \/api\/(?:databases|runs|backups)$|^DELETE \/api\/backups\/[^/]+$/;
 
 /** All other routes refuse a query, so that a misspelt parameter is not silently ignored. */
 export const refuseQueries: MiddlewareHandler<ApiEnv> = async (context, next) => {
@@ -42,6 +42,13 @@ export const refuseQueries: MiddlewareHandler<ApiEnv> = async (context, next) =>
 };
 
 export function readQuery<T>(context: Context<ApiEnv>, schema: z.ZodType<T>): Reading<T> {
+  const twice = Object.entries(context.req.queries()).filter(([, values]) => values.length > 1);
+  if (twice.length > 0) {
+    const errors = twice
+      .slice(0, 20)
+      .map(([name]) => ({ field: name.slice(0, 100), problem: "is given more than once" }));
+    return { ok: false, response: malformed(errors) };
+  }
   return parse(schema, context.req.query(), "query");
 }
 

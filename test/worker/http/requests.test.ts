@@ -20,6 +20,26 @@ describe("a query parameter that no route knows", () => {
   });
 });
 
+describe("a query", () => {
+  it("that names a parameter twice is refused", async () => {
+    expect(await problemOf("/api/runs?database=shop&database=orders")).toMatchObject({
+      status: 400,
+      detail: "database: is given more than once",
+    });
+  });
+
+  it("that a list reads is read with HEAD as with GET", async () => {
+    expect((await call("/api/runs?limit=1", { method: "HEAD" })).status).toBe(200);
+    expect((await call("/api/runs?limits=1", { method: "HEAD" })).status).toBe(400);
+  });
+
+  it("of /healthz is ignored: monitors add one, so that no cache answers", async () => {
+    const [plain, busted] = await Promise.all([call("/healthz"), call("/healthz?_=1700000000")]);
+    expect(busted.status).toBe(plain.status);
+    expect(await busted.json()).toEqual(await plain.json());
+  });
+});
+
 describe("a body", () => {
   it("of more than a mebibyte is refused", async () => {
     const body = JSON.stringify({ label: "x".repeat(1024 * 1024) });
