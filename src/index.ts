@@ -20,6 +20,7 @@ export class DatabaseBackups extends DatabaseObject {
     super(ctx, env, {
       connect,
       coordinator: (accountId) => coordinatorClient(env.ACCOUNT_COORDINATOR.getByName(accountId)),
+      maintenance: (accountId) => env.BUCKET_MAINTENANCE.getByName(accountId),
     });
   }
 }

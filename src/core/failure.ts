@@ -56,6 +56,7 @@ export const FAILURE_CODES = [
   "stored-object-locked",
   "stored-object-oversized",
   "manifest-conflict",
+  "manifest-unproven",
   "backup-gone",
   "format-newer",
   // the run

@@ -13,6 +13,7 @@ import { databases } from "./routes/databases.ts";
 import { health, healthz } from "./routes/health.ts";
 import { keyProof } from "./routes/key-proof.ts";
 import { orphans } from "./routes/orphans.ts";
+import { repairs } from "./routes/repairs.ts";
 import { policies } from "./routes/policies.ts";
 import { retention } from "./routes/retention.ts";
 import { runs } from "./routes/runs.ts";
@@ -41,6 +42,7 @@ const routes = new Hono<ApiEnv>()
   .route("/", backups)
   .route("/", retention)
   .route("/", verifications)
+  .route("/", repairs)
   .route("/", catalog)
   .route("/", orphans)
   .route("/", keyProof);

@@ -73,6 +73,7 @@ const STATUS = {
   "stored-object-locked": 500,
   "stored-object-oversized": 500,
   "manifest-conflict": 500,
+  "manifest-unproven": 500,
   "backup-gone": 500,
   "format-newer": 500,
   "deadline-exceeded": 500,

@@ -2,8 +2,10 @@ import { DurableObject } from "cloudflare:workers";
 import type { Coordinator, DatabaseReport } from "../core/account/coordinator.ts";
 import { LONGEST_WAIT_MS } from "../core/backoff.ts";
 import type { DeletionAnswer, DeletionView } from "../core/backup/deletion.ts";
+import type { DamagedPlace, ManifestRepairView, RepairAnswer } from "../core/backup/manifest-repair.ts";
 import type { Retention, RetentionPlan } from "../core/backup/retention.ts";
 import type { FolderState } from "../core/bucket/damaged-backup.ts";
+import type { MaintenanceJobs } from "../core/bucket/maintenance.ts";
 import { runIdOf } from "../core/bucket/object-keys.ts";
 import { ok, type Result } from "../core/failure.ts";
 import type { Connect, Platform } from "../core/platform.ts";
@@ -15,11 +17,18 @@ import { CatalogOutbox } from "./database/catalog-outbox.ts";
 import { folderState } from "./database/folder-state.ts";
 import { RecordStore } from "./database/database-record.ts";
 import { collectFolder, removeLeftovers } from "./database/leftovers.ts";
+import { ManifestRepairs } from "./database/manifest-repairs.ts";
 import { RunStore } from "./database/run-store.ts";
 import { meteredApi } from "./limits/metered-api.ts";
 import { AlarmShell } from "./object/alarm-shell.ts";
 import { DatabaseRetention } from "./retention/database-retention.ts";
-import { type Asked, deleteBackup, previewRetention, setPinned } from "./retention/retention-requests.ts";
+import {
+  type Asked,
+  deleteBackup,
+  deleteRemains,
+  previewRetention,
+  setPinned,
+} from "./retention/retention-requests.ts";
 import { RunSteps } from "./run/run-steps.ts";
 
 /** Short, because an export that nobody polls for 15 s is lost. */
@@ -29,6 +38,8 @@ const WATCHDOG_MS = 5_000;
 export interface DatabaseObjectParts {
   readonly connect: Connect<Cloudflare.Env>;
   readonly coordinator: (accountId: string) => Coordinator;
+  /** The object that looks through the bucket. */
+  readonly maintenance: (accountId: string) => Pick<MaintenanceJobs, "settled">;
   /** Learns of each persisted state of a run, after the fact. */
   readonly saved?: (run: Run) => Promise<void>;
 }
@@ -44,6 +55,7 @@ export class DatabaseObject extends DurableObject implements DatabaseRuns {
   readonly #records: RecordStore;
   readonly #steps: RunSteps;
   readonly #retention: DatabaseRetention;
+  readonly #repairs: ManifestRepairs;
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env, parts: DatabaseObjectParts) {
     super(ctx, env);
@@ -52,6 +64,7 @@ export class DatabaseObject extends DurableObject implements DatabaseRuns {
     this.#records = new RecordStore(ctx.storage);
     this.#steps = new RunSteps(this.#store, this.#records, async (run) => parts.saved?.(run));
     this.#retention = new DatabaseRetention(ctx.storage, this.#store, this.#records);
+    this.#repairs = new ManifestRepairs(ctx.storage, this.#store, this.#retention);
     this.#alarm = new AlarmShell(ctx.storage, {
       watchdogMs: WATCHDOG_MS,
       connect: () => this.#connect(),
@@ -165,6 +178,18 @@ export class DatabaseObject extends DurableObject implements DatabaseRuns {
     return this.#ask((asked) => deleteBackup(asked, databaseId, backupId, evenLast));
   }
 
+  async deleteRemains(databaseId: string, folder: string): Promise<Result<DeletionAnswer>> {
+    return this.#ask((asked) => deleteRemains(asked, databaseId, folder));
+  }
+
+  async repairManifest(place: DamagedPlace): Promise<Result<RepairAnswer>> {
+    return this.#ask(({ platform }) => this.#repairs.begin(place, platform));
+  }
+
+  async manifestRepair(backupId: string): Promise<ManifestRepairView | null> {
+    return this.#repairs.view(backupId);
+  }
+
   async deletionOf(backupId: string): Promise<DeletionView | null> {
     return this.#retention.deletionOf(backupId);
   }
@@ -246,6 +271,13 @@ export class DatabaseObject extends DurableObject implements DatabaseRuns {
     await this.#records.flush(() => this.#report(platform.now()), tell, platform);
     await removeLeftovers(this.#store, platform);
     await this.#retention.step(platform, this.#coordinator(accountId));
+    if (!this.#isRunning(platform.now()))
+      await this.#repairs.step(platform, (folder) => this.#parts.maintenance(accountId).settled(folder));
+  }
+
+  #isRunning(now: number): boolean {
+    const run = this.#store.run(now);
+    return run !== null && !isOver(run);
   }
 
   /** What the account's object is told; null while nothing is known. */
@@ -281,6 +313,7 @@ export class DatabaseObject extends DurableObject implements DatabaseRuns {
       this.#records.reportDueAt,
       ...this.#store.leftovers.map((leftover) => leftover.dueAt),
       this.#retention.nextDue(Date.now()),
+      this.#isRunning(Date.now()) ? null : this.#repairs.dueAt,
     ].filter((time) => time !== null);
     return times.length === 0 ? null : Math.min(...times);
   }

@@ -110,6 +110,10 @@ export class MaintenanceObject extends DurableObject implements MaintenanceJobs 
     return { count: search.damagedCount, items: search.damaged(limit) };
   }
 
+  async settled(folder: string): Promise<void> {
+    this.#store.search.forget(folder);
+  }
+
   async collectOrphans(): Promise<Result<MaintenanceAnswer | null>> {
     if (this.#store.search.searchedAt === null) return ok(null);
     return this.#ask("collect", ["dry-run", "collect", "daily"]);

@@ -79,7 +79,7 @@ describe.each(kinds)("dump.sql of a backup stored as %s", (kind) => {
   it("any range of it is that slice of the dump", async () => {
     const { path, dump, manifest } = sample(kind);
     const edges = manifest.volumes.map((_, index) =>
-      manifest.volumes.slice(0, index).reduce((sum, { dumpBytes }) => sum + dumpBytes, 0),
+      manifest.volumes.slice(0, index).reduce((sum, { dumpBytes }) => sum + (dumpBytes ?? 0), 0),
     );
     const place = fc.oneof(
       fc.nat(dump.length - 1),
@@ -213,7 +213,7 @@ describe.each(kinds)("a damaged backup stored as %s", (kind) => {
     await env.BACKUPS.put(`${to}manifest.json`, JSON.stringify(copy));
     damaged = { ...rest, folder: to, manifest: copy, path: `/api/backups/${copy.backupId}/dump.sql` };
     edges = [0];
-    for (const { dumpBytes } of manifest.volumes) edges.push((edges.at(-1) ?? 0) + dumpBytes);
+    for (const { dumpBytes } of manifest.volumes) edges.push((edges.at(-1) ?? 0) + (dumpBytes ?? 0));
   });
 
   afterEach(() => logged.mockRestore());

@@ -83,14 +83,15 @@ function columnsOf(outcome: Outcome): string[] {
     return [run.databaseName, result, "–", "–", "–", time];
   }
   const { manifest } = outcome.backup;
-  const counted = manifest.tables.every(({ rows }) => rows !== null);
-  const rows = manifest.tables.reduce((sum, table) => sum + (table.rows ?? 0), 0);
+  const tables = manifest.tables ?? [];
+  const counted = manifest.tables !== null && tables.every(({ rows }) => rows !== null);
+  const rows = tables.reduce((sum, table) => sum + (table.rows ?? 0), 0);
   const stored = manifest.volumes.reduce((sum, volume) => sum + volume.bytes, 0);
   return [
     run.databaseName,
     run.state,
     counted ? countText(rows) : "not counted",
-    sizeText(manifest.dump.bytes),
+    manifest.dump.bytes === null ? "–" : sizeText(manifest.dump.bytes),
     sizeText(stored),
     time,
   ];

@@ -30,6 +30,9 @@ const viewSchema = z.object({
 
 const runRowSchema = z.object({ created_at: z.string(), id: z.string(), view: z.string() });
 
+/** The column takes no NULL. */
+const NOT_KNOWN = -1;
+
 const backupRowSchema = z
   .object({
     id: z.string(),
@@ -59,7 +62,7 @@ const backupRowSchema = z
     trigger: row.trigger,
     label: row.label,
     pinned: row.pinned !== 0,
-    dumpBytes: row.dump_bytes,
+    dumpBytes: row.dump_bytes === NOT_KNOWN ? null : row.dump_bytes,
     storedBytes: row.stored_bytes,
     volumes: row.volumes,
     folder: row.folder,
@@ -212,7 +215,7 @@ export function backupStatement(db: D1Database, backup: BackupRow): D1PreparedSt
       backup.trigger,
       backup.label,
       backup.pinned ? 1 : 0,
-      backup.dumpBytes,
+      backup.dumpBytes ?? NOT_KNOWN,
       backup.storedBytes,
       backup.volumes,
       backup.folder,

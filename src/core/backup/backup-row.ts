@@ -13,7 +13,7 @@ export function backupRow(
     databaseName: manifest.database.name,
     startedAt: manifest.startedAt,
     finishedAt: manifest.finishedAt,
-    trigger: manifest.trigger,
+    trigger: manifest.trigger ?? "unknown",
     label: manifest.label,
     pinned,
     dumpBytes: manifest.dump.bytes,
@@ -33,10 +33,12 @@ export interface BackupRow {
   readonly databaseName: string;
   readonly startedAt: string;
   readonly finishedAt: string;
+  /** `unknown` where the manifest was made anew and nothing told. */
   readonly trigger: string;
   readonly label: string | null;
   readonly pinned: boolean;
-  readonly dumpBytes: number;
+  /** Null of an encrypted backup whose manifest was made anew and of which nothing told. */
+  readonly dumpBytes: number | null;
   readonly storedBytes: number;
   readonly volumes: number;
   readonly folder: string;

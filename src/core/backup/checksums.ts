@@ -1,7 +1,7 @@
 import type { Volume } from "./manifest.ts";
 
 /** The text of SHA256SUMS, as `sha256sum -c` reads it. */
-export function checksumsText(volumes: readonly Volume[]): string {
+export function checksumsText(volumes: readonly Pick<Volume, "name" | "sha256">[]): string {
   return volumes.map((volume) => `${volume.sha256}  ${volume.name}\n`).join("");
 }
 

@@ -31,8 +31,8 @@ export type Volume = z.infer<typeof volumeSchema>;
 export const backupTriggerSchema = z.enum(["scheduled", "manual"]);
 export type BackupTrigger = z.infer<typeof backupTriggerSchema>;
 
-/** manifest.json, the last object of a backup: without it there is no backup. See docs/format.md. */
-export const manifestSchema = z.object({
+/** manifest.json as a run writes it, the last object of a backup: without it there is no backup. See docs/format.md. */
+const writtenSchema = z.object({
   formatVersion: z.literal(FORMAT_VERSION),
   backupId: z.string(),
   runId: z.string(),
@@ -69,7 +69,34 @@ export const manifestSchema = z.object({
   /** SHA-256 of this file as it is with 64 zeros in this place. */
   checksum: sha256,
 });
+
+/** What a manifest that was lost and made anew may lack, a run knows. */
+const lackingVolumeSchema = volumeSchema.extend({
+  dumpBytes: count.nullable(),
+  dumpSha256: sha256.nullable(),
+});
+
+/** manifest.json as it is read: one that was made anew says null where nothing has told. */
+export const manifestSchema = writtenSchema.extend({
+  database: writtenSchema.shape.database.extend({ accountId: z.string().nullable() }),
+  atBookmark: z.string().nullable(),
+  trigger: backupTriggerSchema.nullable(),
+  exportOptions: exportOptionsSchema.nullable(),
+  lean: z.boolean().nullable(),
+  encryption: z.object({ format: z.string(), recipients: z.array(z.string()).nullable() }).nullable(),
+  dump: writtenSchema.shape.dump.extend({ bytes: count.nullable() }),
+  volumes: z.array(lackingVolumeSchema).min(1),
+  tables: writtenSchema.shape.tables.nullable(),
+  notExported: writtenSchema.shape.notExported.nullable(),
+  timings: z.object({ exportMs: count.nullable(), copyMs: count.nullable(), verifyMs: count.nullable() }),
+  /** Not the run's own manifest, which was lost: when it was made anew, and which fields nothing could tell. */
+  remade: z
+    .object({ at: moment, unknown: z.array(z.string()) })
+    .nullable()
+    .optional(),
+});
 export type Manifest = z.infer<typeof manifestSchema>;
+export type StoredVolume = Manifest["volumes"][number];
 
 export type ManifestReading =
   | { readonly kind: "manifest"; readonly manifest: Manifest }
@@ -132,5 +159,5 @@ function invalid(problem: string): ManifestReading {
   return { kind: "invalid", problem };
 }
 
-/** A manifest before what stands beside it is known, and before its own checksum. */
-export type UnsealedManifest = Omit<Manifest, "files" | "checksum">;
+/** A run's manifest before what stands beside it is known, and before its own checksum. */
+export type UnsealedManifest = Omit<z.infer<typeof writtenSchema>, "files" | "checksum">;

@@ -9,7 +9,8 @@ export function emptiedTables(
   rows: readonly (readonly [string, number | null])[],
   exportOptions: ExportOptions,
 ): Hazard[] {
-  if (before === null || !sameExport(before.exportOptions, exportOptions)) return [];
+  if (before === null || before.tables === null || before.exportOptions === null) return [];
+  if (!sameExport(before.exportOptions, exportOptions)) return [];
   const now = new Map(rows);
   return before.tables
     .filter((table) => (table.rows ?? 0) > 0 && now.get(table.name) === 0)
@@ -51,6 +52,9 @@ export function differenceOfEquals(
   after: Omit<Manifest, "checksum" | "files">,
   fingerprints: { readonly before: string | null; readonly after: string | null },
 ): string | null {
+  // Of one that was made anew, nothing tells what it was to hold.
+  if (before.exportOptions === null || after.exportOptions === null) return null;
+  if (before.tables === null || after.tables === null) return null;
   if (before.atBookmark !== after.atBookmark) return null;
   if (!sameExport(before.exportOptions, after.exportOptions)) return null;
   if (before.dump.bytes !== after.dump.bytes)
@@ -58,7 +62,7 @@ export function differenceOfEquals(
   const known = fingerprints.before !== null && fingerprints.after !== null;
   if (known && cutAlike(before.volumes, after.volumes) && fingerprints.before !== fingerprints.after)
     return "its dump has as many bytes, but another SHA-256";
-  if (before.lean || after.lean) return null;
+  if (before.lean !== false || after.lean !== false) return null;
   const rows = new Map(before.tables.map((table) => [table.name, table.rows]));
   const other = after.tables.find((table) => rows.get(table.name) !== table.rows);
   if (other !== undefined || before.tables.length !== after.tables.length)

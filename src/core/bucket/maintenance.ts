@@ -79,6 +79,8 @@ export interface MaintenanceJobs {
   orphans(): Promise<OrphansView>;
   /** Of the backups that the latest look through the bucket found without their manifest, the first `limit`. */
   damaged(limit: number): Promise<DamagedBackups>;
+  /** This backup has its manifest again, or is deleted: it is not told of any more. */
+  settled(folder: string): Promise<void>;
   /** Deletes what the latest dry run listed, after another look at each; null when there was no dry run. */
   collectOrphans(): Promise<Result<MaintenanceAnswer | null>>;
   /** Once a day: a dry run, the orphans that one of a day ago listed already, and runs of 90 days ago. */

@@ -35,6 +35,17 @@ export function folderName(databaseName: string): string {
     : safe;
 }
 
+/** The database's name, of the name that its folder bears. */
+export function databaseNameOf(folder: string): string {
+  if (folder === "%") return "";
+  try {
+    return decodeURIComponent(folder);
+  } catch {
+    // Not one of ours.
+    return folder;
+  }
+}
+
 export function folderOf(prefix: string, databaseName: string, stamp: string): string {
   return `${prefix}${folderName(databaseName)}/${stamp}/`;
 }

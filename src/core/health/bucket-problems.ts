@@ -25,9 +25,9 @@ function damagedProblem({
 }
 
 const DAMAGED_HINT =
-  "Nothing of it is deleted unasked. POST /api/backups/ID/verify says what is left; put manifest.json back if a copy exists elsewhere. Does a lifecycle rule or another tool change the bucket?";
+  "POST /api/backups/ID/repair makes the manifest anew as far as that can be proven; until then nothing of it is deleted unasked. Does a lifecycle rule or another tool change the bucket?";
 const NOTHING_LEFT_HINT =
-  "Does a lifecycle rule or another tool delete from the bucket? POST /api/catalog/rebuild takes it off the list.";
+  "Does a lifecycle rule or another tool delete from the bucket? DELETE /api/backups/ID?damaged=true takes it off the list.";
 
 export const MAINTENANCE_SILENT: HealthProblem = {
   code: "maintenance-silent",

@@ -1,4 +1,5 @@
 import type { DeletionAnswer, DeletionView } from "../backup/deletion.ts";
+import type { DamagedPlace, ManifestRepairView, RepairAnswer } from "../backup/manifest-repair.ts";
 import type { Retention, RetentionPlan } from "../backup/retention.ts";
 import type { FolderState } from "../bucket/damaged-backup.ts";
 import type { Result } from "../failure.ts";
@@ -43,6 +44,15 @@ export interface DatabaseRuns {
   folderState(folder: string): Promise<Result<FolderState>>;
   /** Deletes a backup of this database, between two steps of its runs. */
   deleteBackup(databaseId: string, backupId: string, evenLast: boolean): Promise<Result<DeletionAnswer>>;
+  /** Deletes what is left of a backup that has lost its manifest; fails where a manifest stands. */
+  deleteRemains(databaseId: string, folder: string): Promise<Result<DeletionAnswer>>;
+  /**
+   * Makes a lost manifest anew, between the runs of the database: reads each volume back, and writes the manifest,
+   * create-only. May be asked twice; a failure says what is missing, and nothing was changed then.
+   */
+  repairManifest(place: DamagedPlace): Promise<Result<RepairAnswer>>;
+  /** The latest repair, if it is that of this backup. */
+  manifestRepair(backupId: string): Promise<ManifestRepairView | null>;
   /** The backup's deletion, while it is to be deleted and is there still. */
   deletionOf(backupId: string): Promise<DeletionView | null>;
   /** Creates or removes the PINNED object; `not-there` without a manifest. A pin takes back what retention has decided. */

@@ -3,6 +3,7 @@ import { RUN_DEADLINE_MS } from "../backoff.ts";
 import { manifestSchema, backupTriggerSchema, volumeSchema } from "../backup/manifest.ts";
 import { backupIdOf, volumeName } from "../bucket/object-keys.ts";
 import { hazardSchema } from "../dump/hazards.ts";
+import { partNotExportedSchema } from "../dump/partial-export.ts";
 import { SECTIONS } from "../dump/sections.ts";
 import { scannedSchema } from "../dump/tally.ts";
 import { FAILURE_CODES } from "../failure.ts";
@@ -142,7 +143,7 @@ export const runSchema = z.object({
   parts: z.array(z.enum(SECTIONS)).nullable(),
   hazards: z.array(hazardSchema),
   /** What the database holds and the export is not asked for. */
-  notExported: manifestSchema.shape.notExported.default([]),
+  notExported: z.array(partNotExportedSchema).default([]),
   /** The statements of these as an age file, when the backup is encrypted: `notExported` holds none of them then. */
   sealed: z.instanceof(Uint8Array).nullable().default(null),
   /** What loading the dump will ask for; null before the preflight. */

@@ -56,7 +56,13 @@ function sameOptions(manifest: Manifest, options: BackupOptions): boolean {
   return (
     manifest.compression === options.compression &&
     manifest.lean === options.lean &&
-    sameSet(manifest.encryption?.recipients ?? [], options.recipients) &&
+    sameSet(recipientsOf(manifest), options.recipients) &&
+    manifest.exportOptions !== null &&
     sameExport(manifest.exportOptions, options.exportOptions)
   );
+}
+
+/** None of an unencrypted backup; of one whose manifest was made anew none that anybody could want. */
+function recipientsOf({ encryption }: Manifest): readonly string[] {
+  return encryption === null ? [] : (encryption.recipients ?? ["unknown"]);
 }

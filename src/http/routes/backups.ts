@@ -1,19 +1,23 @@
-import { Hono } from "hono";
+import { type Context, Hono } from "hono";
 import { z } from "zod";
 import { backupRow, type BackupRow } from "../../core/backup/backup-row.ts";
-import type { DeletionView } from "../../core/backup/deletion.ts";
+import type { DeletionAnswer, DeletionView } from "../../core/backup/deletion.ts";
 import { MANIFEST, PINNED } from "../../core/bucket/object-keys.ts";
-import type { Failure } from "../../core/failure.ts";
+import type { Failure, Result } from "../../core/failure.ts";
 import type { ApiEnv, Dependencies } from "../dependencies.ts";
-import { findBackup, type FoundBackup, noSuchBackup } from "../find-backup.ts";
+import { findBackup, type FoundBackup } from "../find-backup.ts";
+import { databaseUnknown, findRemains, noSuchBackup } from "../find-damaged.ts";
 import { failureProblem, problem } from "../problem.ts";
 import { pageBody, paging, readBody, readQuery } from "../requests.ts";
 import { downloadDump, inWords } from "./dump-download.ts";
 
 const backupsQuery = z.strictObject({ ...paging, database: z.string().min(1).optional() });
 
+const yesOrNo = z.enum(["true", "false"], { error: 'must be "true" or "false"' });
+
 const deletionQuery = z.strictObject({
-  last: z.enum(["true", "false"], { error: 'must be "true" or "false"' }).optional(),
+  last: yesOrNo.optional(),
+  damaged: yesOrNo.optional(),
 });
 
 const pinBody = z.strictObject({ pinned: z.boolean({ error: "must be true or false" }) });
@@ -52,6 +56,7 @@ export const backups = new Hono<ApiEnv>()
     const query = readQuery(context, deletionQuery);
     if (!query.ok) return query.response;
     const id = context.req.param("id");
+    if (query.value.damaged === "true") return deleteDamaged(context, id);
     const found = await findBackup(context, id);
     if (found instanceof Response) return found;
     // The database's own object deletes it, so that this cannot happen between two effects of a run.
@@ -59,21 +64,7 @@ export const backups = new Hono<ApiEnv>()
     const answer = await context.env
       .databaseRuns(databaseId)
       .deleteBackup(databaseId, id, query.value.last === "true");
-    if (!answer.ok) return deletionProblem(answer.failure);
-    switch (answer.value.kind) {
-      case "deleted":
-        return context.body(null, 204);
-      case "begun":
-        return context.json({ id, deletion: answer.value.deletion }, 202);
-      case "not-there":
-        return noSuchBackup(id);
-      case "pinned":
-        return pinnedProblem(id);
-      case "last":
-        return lastBackupProblem(id);
-      case "refused":
-        return lockedProblem(answer.value.detail);
-    }
+    return deletionAnswer(id, answer);
   })
   .get("/backups/:id/files/:name", async (context) => {
     const { id, name } = context.req.param();
@@ -90,6 +81,37 @@ export const backups = new Hono<ApiEnv>()
     const found = await findBackup(context, context.req.param("id"));
     return found instanceof Response ? found : downloadDump(platform, found, context.req.raw);
   });
+
+/** Deletes what is left of a backup that has lost its manifest; one that has it is deleted without being called damaged. */
+async function deleteDamaged(context: Context<ApiEnv>, id: string): Promise<Response> {
+  const remains = await findRemains(context, id);
+  if (!remains.ok) return failureProblem(remains.failure);
+  if (remains.value === null) return noSuchBackup(id);
+  const { folder, databaseId } = remains.value;
+  if (databaseId === null) return databaseUnknown(id);
+  const answer = await context.env.databaseRuns(databaseId).deleteRemains(databaseId, folder);
+  if (answer.ok && (answer.value.kind === "deleted" || answer.value.kind === "begun"))
+    await context.env.bucketMaintenance(context.get("platform").settings.accountId).settled(folder);
+  return deletionAnswer(id, answer);
+}
+
+function deletionAnswer(id: string, answer: Result<DeletionAnswer>): Response {
+  if (!answer.ok) return deletionProblem(answer.failure);
+  switch (answer.value.kind) {
+    case "deleted":
+      return new Response(null, { status: 204 });
+    case "begun":
+      return Response.json({ id, deletion: answer.value.deletion }, { status: 202 });
+    case "not-there":
+      return noSuchBackup(id);
+    case "pinned":
+      return pinnedProblem(id);
+    case "last":
+      return lastBackupProblem(id);
+    case "refused":
+      return lockedProblem(answer.value.detail);
+  }
+}
 
 function lastBackupProblem(id: string): Response {
   return problem({

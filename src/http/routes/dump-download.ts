@@ -1,4 +1,4 @@
-import type { Manifest, Volume } from "../../core/backup/manifest.ts";
+import type { Manifest, StoredVolume } from "../../core/backup/manifest.ts";
 import { acrossPieces, answerOf, type ByteRange, wantedBytes } from "../../core/bucket/byte-range.ts";
 import { failed, type Failure, ok, type Result } from "../../core/failure.ts";
 import type { Platform } from "../../core/platform.ts";
@@ -10,7 +10,7 @@ export const JOINED_LIMIT = 2 * 1024 ** 3;
 
 /** The part of one volume's dump bytes that a download sends. */
 interface Slice {
-  readonly piece: Volume;
+  readonly piece: StoredVolume;
   readonly from: number;
   readonly to: number;
 }
@@ -30,12 +30,12 @@ export async function downloadDump(
   const { manifest, manifestSha256 } = found;
   const refused = refusal(manifest);
   if (refused !== null) return refused;
-  const dump = { etag: `"${manifestSha256}"`, bytes: manifest.dump.bytes };
+  const dump = { etag: `"${manifestSha256}"`, bytes: manifest.dump.bytes ?? 0 };
   const wanted = wantedBytes(request, dump);
   const { status, headers } = answerOf(wanted, dump, `${manifest.backupId}.sql`);
   if (wanted.kind !== "whole" && wanted.kind !== "part")
     return inWords(new Response(null, { status, headers }));
-  const slices = acrossPieces(wanted, manifest.volumes, (volume) => volume.dumpBytes);
+  const slices = acrossPieces(wanted, manifest.volumes, (volume) => volume.dumpBytes ?? 0);
   const damage = await damageAtOnce(platform, found, slices);
   if (damage !== null) return damage;
   const init = { status, headers: { ...headers, "Content-Type": "application/sql" } };
@@ -58,7 +58,8 @@ export function inWords(response: Response): Response {
 }
 
 function refusal({ backupId, volumes, dump, encryption }: Manifest): Response | null {
-  const tooBig = dump.bytes > JOINED_LIMIT;
+  // Only of encrypted volumes it may be unknown how much of the dump is in them.
+  const tooBig = (dump.bytes ?? 0) > JOINED_LIMIT;
   if (!tooBig && encryption === null) return null;
   const files = `/api/backups/${encodeURIComponent(backupId)}/files/`;
   const addresses = volumes.map(({ name }) => files + encodeURIComponent(name));
@@ -92,7 +93,7 @@ async function damageAtOnce(
 }
 
 /** What is wrong with a stored volume, as far as its size shows. */
-function damageOf({ name, bytes }: Volume, storedBytes: number | null): Failure | null {
+function damageOf({ name, bytes }: StoredVolume, storedBytes: number | null): Failure | null {
   if (storedBytes === null) return damaged("stored-object-missing", `Volume ${name} is not in the bucket.`);
   if (storedBytes === bytes) return null;
   return damaged("stored-object-altered", `Volume ${name} has ${storedBytes} bytes instead of ${bytes}.`);

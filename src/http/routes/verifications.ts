@@ -16,7 +16,8 @@ export const verifications = new Hono<ApiEnv>()
     // A manifest that is lost or cannot be read is what a verification is to tell.
     const place = await findFolder(context, id);
     if (place instanceof Response) return place;
-    const started = await context.env.verifications(id).start(id, place);
+    const { folder, lost } = place;
+    const started = await context.env.verifications(id).start(id, { folder, lost });
     if (!started.ok) return failureProblem(started.failure);
     const verification = started.value;
     const location = `/api/verifications/${encodeURIComponent(verification.id)}`;

@@ -24,6 +24,7 @@ export function folderState(
   if (working || left || retention.isDeleting(folder)) return "in-use";
   const committed =
     store.last?.backupId === backupId ||
+    store.keptManifests.textOf(folder) !== null ||
     store.catalogRows.backups[backupId]?.folder === folder ||
     retention.backups.hasRead(folder);
   return committed ? "committed" : "unknown";

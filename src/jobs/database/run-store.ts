@@ -5,6 +5,7 @@ import type { DatabaseRow } from "../../core/catalog/database-row.ts";
 import { RUN_STATES, type RunView } from "../../core/run/run-view.ts";
 import { newRun, type Run, runSchema } from "../../core/run/run.ts";
 import { Outbox } from "../object/outbox.ts";
+import { KeptManifests } from "./kept-manifests.ts";
 
 /** Storage holds another revision of the run: this step's world is gone, and it stops without effect. */
 export class Superseded extends Error {
@@ -73,11 +74,13 @@ const uploadOfAnyVersion = z.object({
 export class RunStore {
   /** When the catalogue is to be given `catalogRows`. */
   readonly catalogOutbox: Outbox;
+  readonly keptManifests: KeptManifests;
   readonly #storage: DurableObjectStorage;
 
   constructor(storage: DurableObjectStorage) {
     this.#storage = storage;
     this.catalogOutbox = new Outbox(storage.kv, "catalog");
+    this.keptManifests = new KeptManifests(storage);
   }
 
   /** The current or latest run. */

@@ -194,6 +194,12 @@ export class SearchStore {
       });
   }
 
+  /** Nothing is wrong with this folder any more. */
+  forget(folder: string): void {
+    for (const table of ["damaged", "candidate"])
+      this.#sql.exec(`DELETE FROM ${table} WHERE folder = ?`, folder);
+  }
+
   get damagedCount(): number {
     return this.#sql.exec<{ count: number }>("SELECT count(*) AS count FROM damaged").one().count;
   }

@@ -295,6 +295,7 @@ export class DatabaseRetention {
       const deletion = this.deletions.get(folder);
       if (deletion !== null) this.deletions.put({ ...deletion, manifestGone: true });
       this.backups.forget(folder);
+      this.#store.keptManifests.forget(folder);
       this.#removals.addBackup(backupId, now);
       new CatalogOutbox(this.#store, platform).withdrawBackup(backupId);
       const record = this.#records.known;

@@ -17,7 +17,7 @@ import type { RunStore } from "../database/run-store.ts";
 import { storedCopyOf } from "../registry/policy-copies.ts";
 import { idOfFolder, isWalked, nameOfFolder, type Walk } from "./backup-store.ts";
 import type { DatabaseRetention } from "./database-retention.ts";
-import { viewDeletion } from "./deletion-store.ts";
+import { type Deletion, viewDeletion } from "./deletion-store.ts";
 
 /** What somebody asks of a database's object about its backups. */
 export interface Asked {
@@ -33,7 +33,7 @@ export function deleteBackup(
   backupId: string,
   evenLast: boolean,
 ): Promise<Result<DeletionAnswer>> {
-  const { retention, platform, coordinator } = asked;
+  const { retention, platform } = asked;
   return retention.alone(async () => {
     const found = await findStored(databaseId, backupId, platform);
     if (!found.ok) return found;
@@ -44,22 +44,47 @@ export function deleteBackup(
       if (!all.ok) return all;
       if (!all.value.some(({ id }) => id !== backupId)) return ok({ kind: "last" });
     }
-    const before = retention.deletions.get(folder);
-    const deletion = retention.deletions.request({ databaseId, folder, etag }, platform.now());
-    const removed = await retention.carryOut(deletion, platform);
-    await retention.follow(platform, coordinator);
-    if (removed.ok) {
-      if (removed.value === "altered") return failed(altered(backupId));
-      return ok({ kind: removed.value === "pinned" ? "pinned" : "deleted" });
-    }
-    const left = retention.deletions.get(folder) ?? deletion;
-    if (removed.failure.code !== "stored-object-locked" || left.manifestGone)
-      return ok({ kind: "begun", deletion: viewDeletion(left) });
-    // Nothing was deleted, and who asked is told so: nothing is done behind their back on a later day.
-    if (before === null) retention.deletions.drop(folder);
-    else retention.deletions.put(before);
-    return ok({ kind: "refused", detail: removed.failure.detail });
+    return carryOut(asked, { databaseId, folder, etag });
   });
+}
+
+/** Deletes what is left of a backup that has lost its manifest. Its row goes as well. */
+export function deleteRemains(
+  asked: Asked,
+  databaseId: string,
+  folder: string,
+): Promise<Result<DeletionAnswer>> {
+  const { retention, platform } = asked;
+  return retention.alone(async () => {
+    const pinned = await platform.vault.head(folder + PINNED);
+    if (!pinned.ok) return pinned;
+    if (pinned.value !== null) return ok({ kind: "pinned" });
+    // A manifest that stands is another one than none, and nothing is deleted then.
+    return carryOut(asked, { databaseId, folder, etag: "" });
+  });
+}
+
+/** Deletes for somebody who waits. What could be begun and not be ended goes on by itself. */
+async function carryOut(
+  { retention, platform, coordinator }: Asked,
+  backup: Pick<Deletion, "databaseId" | "folder" | "etag">,
+): Promise<Result<DeletionAnswer>> {
+  const { folder } = backup;
+  const before = retention.deletions.get(folder);
+  const deletion = retention.deletions.request(backup, platform.now());
+  const removed = await retention.carryOut(deletion, platform);
+  await retention.follow(platform, coordinator);
+  if (removed.ok) {
+    if (removed.value === "altered") return failed(altered(idOfFolder(folder)));
+    return ok({ kind: removed.value === "pinned" ? "pinned" : "deleted" });
+  }
+  const left = retention.deletions.get(folder) ?? deletion;
+  if (removed.failure.code !== "stored-object-locked" || left.manifestGone)
+    return ok({ kind: "begun", deletion: viewDeletion(left) });
+  // Nothing was deleted, and who asked is told so: nothing is done behind their back on a later day.
+  if (before === null) retention.deletions.drop(folder);
+  else retention.deletions.put(before);
+  return ok({ kind: "refused", detail: removed.failure.detail });
 }
 
 export function setPinned(

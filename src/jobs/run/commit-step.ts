@@ -82,6 +82,7 @@ function committed(
     run: { ...done, finishedAt: done.wakeAt },
     commit: {
       backup: { backupId: manifest.backupId, manifestSha256, bookmark: manifest.atBookmark, dumpFingerprint },
+      manifest: text,
       row: backupRow(manifest, manifestSha256, folder, run.pinned),
     },
   };

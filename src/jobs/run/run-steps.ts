@@ -116,6 +116,7 @@ export class RunSteps {
       const outbox = new CatalogOutbox(this.#store, platform);
       if (commit !== undefined) {
         this.#store.last = commit.backup;
+        this.#store.keptManifests.keep(commit.row.folder, commit.manifest);
         outbox.addBackup(commit.row);
         this.#store.wantPruning(saved.databaseId, commit.backup.backupId);
       }

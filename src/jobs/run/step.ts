@@ -34,6 +34,8 @@ export interface StepOutcome {
 /** A backup that is in the bucket, manifest and all. */
 export interface Commit {
   readonly backup: CommittedBackup;
+  /** The manifest's text. */
+  readonly manifest: string;
   readonly row: BackupRow;
 }
 

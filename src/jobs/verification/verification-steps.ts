@@ -115,7 +115,7 @@ const LOST: ManifestFinding = {
     problem: {
       code: "stored-object-missing",
       detail: "It is not in the bucket: without it, this is no backup any more.",
-      hint: "The volumes that SHA256SUMS vouches for can still be restored, as RESTORE.md says. Put manifest.json back if a copy exists elsewhere. Does a lifecycle rule or another tool change the bucket?",
+      hint: "The volumes that SHA256SUMS vouches for can still be restored, as RESTORE.md says. POST /api/backups/ID/repair makes the manifest anew. Does a lifecycle rule or another tool change the bucket?",
     },
   },
   witness: null,

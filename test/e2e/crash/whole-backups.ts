@@ -91,7 +91,7 @@ export class WholeBackups {
     expect(await this.#text(`${folder}SHA256SUMS`)).toBe(sums);
     const { dump } = this.#database;
     expect(manifest.dump.bytes).toBe(dump.bytes);
-    expect(manifest.volumes.reduce((sum, { dumpBytes }) => sum + dumpBytes, 0)).toBe(dump.bytes);
+    expect(manifest.volumes.reduce((sum, { dumpBytes }) => sum + (dumpBytes ?? 0), 0)).toBe(dump.bytes);
     const joined = await measured(await this.#rig.fetch(`/api/backups/${manifest.backupId}/dump.sql`));
     expect(joined).toEqual(dump);
   }

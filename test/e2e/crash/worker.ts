@@ -23,6 +23,7 @@ export class DatabaseBackups extends DatabaseObject {
         return connected.ok ? ok(tellingOfEffects(connected.value, env)) : connected;
       },
       coordinator: (accountId) => coordinatorClient(env.ACCOUNT_COORDINATOR.getByName(accountId)),
+      maintenance: (accountId) => env.BUCKET_MAINTENANCE.getByName(accountId),
       saved: (run) => tell(env, savedMoment(run)),
     });
   }

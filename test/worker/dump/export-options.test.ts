@@ -139,7 +139,7 @@ describe("a backup of named tables", () => {
     const { manifest } = backup;
     expect(manifest.tables).toEqual([{ name: "orders", rows: 3 }]);
     expect(manifest.sections?.map(({ kind }) => kind)).toEqual(["tables", "indexes"]);
-    expect(manifest.notExported.map(({ kind, name }) => `${kind} ${name}`).toSorted()).toEqual([
+    expect(manifest.notExported?.map(({ kind, name }) => `${kind} ${name}`).toSorted()).toEqual([
       "index users_by_name",
       "table notes",
       "table sqlite_sequence",

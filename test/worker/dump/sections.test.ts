@@ -43,7 +43,7 @@ it("the manifest says where the parts of a dump in several volumes begin, and wh
   expect(manifest.missingSemicolons).toEqual(comments);
 
   const volumeEnds = manifest.volumes.map((_, index) =>
-    manifest.volumes.slice(0, index + 1).reduce((sum, { dumpBytes }) => sum + dumpBytes, 0),
+    manifest.volumes.slice(0, index + 1).reduce((sum, { dumpBytes }) => sum + (dumpBytes ?? 0), 0),
   );
   expect(volumeEnds.some((end) => end < (starts[1] ?? 0))).toBe(true);
   expect(volumeEnds.some((end) => end > (starts[3] ?? 0) && end < dump.length)).toBe(true);
