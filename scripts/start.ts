@@ -11,10 +11,18 @@ import { HELP, readOptions, type StartOptions } from "./start/options.ts";
 import { followRun, type Run, startBackups } from "./start/round/backup-round.ts";
 import { HttpClient } from "./start/round/http-client.ts";
 import { latestBackupId, readBack } from "./start/round/read-back.ts";
+import { setSamplePolicy } from "./start/round/sample-policy.ts";
 import { sizeText } from "./start/terminal/figures.ts";
 import { folded } from "./start/terminal/folded.ts";
 import { isNotCovered, type ProgressDisplay, progressDisplay, stageOf } from "./start/terminal/progress.ts";
-import { howToCall, type Outcome, outcomeTable, seenFrom, whereTheyAre } from "./start/terminal/summary.ts";
+import {
+  exitCodeOf,
+  howToCall,
+  type Outcome,
+  outcomeTable,
+  seenFrom,
+  whereTheyAre,
+} from "./start/terminal/summary.ts";
 import { paragraphOf } from "./start/trouble.ts";
 
 /** How long the emulated export takes, so that there is something to see. */
@@ -127,7 +135,7 @@ async function tell(
       `${howToCall(`http://localhost:${port}`, token, state, from)}\n\nPress Ctrl-C to stop. The next npm start keeps what there is now;\nnpm start -- --fresh begins anew.`,
     );
   }
-  return { exitCode: outcomes.some(({ kind }) => kind === "failed") ? 1 : 0, broken };
+  return { exitCode: exitCodeOf(outcomes), broken };
 }
 
 async function startEmulator({ emulatorPort }: StartOptions, workers: LocalWorkers, persistTo: string) {
@@ -150,8 +158,8 @@ async function startWorker(
   persistTo: string,
   envFile: string,
 ) {
-  const apply = ["d1", "migrations", "apply", "CATALOG", "--local", "--persist-to", persistTo];
-  await workers.run("Applying the catalogue's migrations", apply);
+  const apply = ["d1", "migrations", "apply", "CATALOG", "--local"];
+  await workers.run("Applying the catalogue's migrations", apply, persistTo);
   const worker = await workers.start({
     name: "the Worker",
     config: "wrangler.jsonc",
@@ -165,6 +173,7 @@ async function startWorker(
 
 /** One backup of each database, followed to its end and then read back. In the order of their names. */
 async function backUpAll(api: HttpClient, target: string, displays: ProgressDisplay[]): Promise<Outcome[]> {
+  await setSamplePolicy(api);
   const runs = (await startBackups(api)).toSorted((a, b) => (a.databaseName < b.databaseName ? -1 : 1));
   console.log("\nBacking up each database:\n");
   const display = progressDisplay(

@@ -47,7 +47,7 @@ function environment(): NodeJS.ProcessEnv {
 }
 
 /** A killed process leaves its temporary files behind: the next one on the same state takes them away. */
-function emptyTemporaryFolder(persistTo: string): string {
+export function emptyTemporaryFolder(persistTo: string): string {
   const folder = resolvePath(persistTo, "tmp");
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });

@@ -24,8 +24,8 @@ Cloudflare's API with sample databases, the Worker, and one backup of each
 database. It runs until you press Ctrl-C.
 
   --once             stop after the backups. The exit code is 0 only if every
-                     database that this release covers has a backup that was
-                     read back whole from the bucket
+                     database has a backup that was read back whole from the
+                     bucket
   --fresh            delete what earlier starts made in DIR, and begin anew
   --port N           the Worker's port (8787)
   --emulator-port N  the emulator's port (8788)

@@ -3,6 +3,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
+  emptyTemporaryFolder,
   endGroup,
   groupMembers,
   runWrangler,
@@ -51,15 +52,16 @@ export class LocalWorkers {
     }
   }
 
-  /** Runs one wrangler command to its end. */
-  async run(purpose: string, args: readonly string[]): Promise<void> {
+  /** Runs one wrangler command on this state to its end. */
+  async run(purpose: string, args: readonly string[], persistTo: string): Promise<void> {
     const started: number[] = [];
     const own = (pid: number): void => {
       started.push(pid);
       this.#own(pid);
     };
     try {
-      await runWrangler(args, {}, undefined, own);
+      const all = [...args, "--persist-to", persistTo];
+      await runWrangler(all, { TMPDIR: emptyTemporaryFolder(persistTo) }, undefined, own);
     } catch (error) {
       throw this.#troubleOf(`${purpose} failed`, error);
     } finally {

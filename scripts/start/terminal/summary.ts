@@ -1,6 +1,7 @@
 import { isAbsolute, relative } from "node:path";
 import { styleText } from "node:util";
 import { RUN_THE_GUIDE } from "../../../src/core/guide/restore-guide.ts";
+import { PARTIAL } from "../../../src/core/dump/partial-export.ts";
 import type { LocalState } from "../local/local-state.ts";
 import type { Run } from "../round/backup-round.ts";
 import type { StoredBackup } from "../round/read-back.ts";
@@ -22,7 +23,12 @@ export interface Reason {
 const HEADINGS = ["database", "result", "rows", "SQL", "stored", "time"];
 const LEFT_COLUMNS = 2;
 
-/** A line per database, and below the table why the others have none. */
+/** 0 only if every database has a backup that was read back in full. */
+export function exitCodeOf(outcomes: readonly Outcome[]): number {
+  return outcomes.every(({ kind }) => kind === "stored") ? 0 : 1;
+}
+
+/** A line per database. Below the table: why others have no backup, and what a backup leaves out. */
 export function outcomeTable(outcomes: readonly Outcome[]): string {
   const lines = [HEADINGS, ...outcomes.map(columnsOf)];
   const widths = HEADINGS.map((_, column) => Math.max(...lines.map((line) => line[column]?.length ?? 0)));
@@ -34,7 +40,9 @@ export function outcomeTable(outcomes: readonly Outcome[]): string {
     return index === 0 ? styleText("gray", text) : text;
   });
   const reasons = outcomes.flatMap((outcome) =>
-    outcome.kind === "stored" ? [] : [reasonText(outcome.run.databaseName, outcome.reason)],
+    outcome.kind === "stored"
+      ? partialText(outcome.run.databaseName, outcome.backup)
+      : [reasonText(outcome.run.databaseName, outcome.reason)],
   );
   return [table.join("\n"), ...reasons].join("\n\n");
 }
@@ -99,6 +107,11 @@ function columnsOf(outcome: Outcome): string[] {
 
 function reasonText(database: string, { code, detail, hint }: Reason): string {
   return [`  ${database}: ${code}`, folded(detail, "    "), folded(hint, "    ")].join("\n");
+}
+
+function partialText(database: string, { manifest }: StoredBackup): string[] {
+  const partial = manifest.hazards.filter(({ kind }) => kind === PARTIAL);
+  return partial.map(({ kind, detail }) => `  ${database}: ${kind}\n${folded(detail, "    ")}`);
 }
 
 /**
