@@ -3,10 +3,10 @@ import { recipientProblem } from "./cloudflare/codecs/age.ts";
 import { type Compression, COMPRESSIONS } from "./core/bucket/object-keys.ts";
 import { DEFAULT_CALLS } from "./core/d1/api-budget.ts";
 
-/** The only reader of the environment. It names every problem and its fix, not the first one. */
+/** The only reader of the environment. It names every problem with its fix, not only the first. */
 const MIB = 1024 * 1024;
 
-/** An empty variable counts as one that is not set. */
+/** An empty variable counts as not set. */
 const optional = <T extends z.ZodType>(schema: T) =>
   z.preprocess((value) => (value === "" ? undefined : value), schema.optional());
 
@@ -26,7 +26,7 @@ const sent = (name: string) =>
     .string()
     .regex(
       /^[!#-&(-_a-~]*$/,
-      `holds a space, a line end, a quote or another character that does not belong there: store it again with \`wrangler secret put ${name}\``,
+      `contains a space, a line end, a quote or another invalid character: store it again with \`wrangler secret put ${name}\``,
     );
 
 const ownToken = (name: string) =>
@@ -40,17 +40,17 @@ const MAKE_API_TOKEN =
 
 const jobSchema = z.object({
   BACKUPS: z.custom<R2Bucket>((value) => typeof value === "object" && value !== null, {
-    error: "is no R2 bucket: add the binding BACKUPS to r2_buckets in wrangler.jsonc",
+    error: "is not an R2 bucket: add the binding BACKUPS to r2_buckets in wrangler.jsonc",
   }),
   CATALOG: z.custom<D1Database>((value) => typeof value === "object" && value !== null, {
-    error: "is no D1 database: add the binding CATALOG to d1_databases in wrangler.jsonc",
+    error: "is not a D1 database: add the binding CATALOG to d1_databases in wrangler.jsonc",
   }),
   CLOUDFLARE_ACCOUNT_ID: z
     .string({
       error:
         "is missing: `wrangler whoami` shows the account's id; set it under vars in wrangler.jsonc or as a secret",
     })
-    .regex(/^[\w-]{1,64}$/, "is no account id: `wrangler whoami` shows it (32 hexadecimal digits)"),
+    .regex(/^[\w-]{1,64}$/, "is not an account id: `wrangler whoami` shows it (32 hexadecimal digits)"),
   CLOUDFLARE_API_TOKEN: z
     .string({ error: `is missing: ${MAKE_API_TOKEN}` })
     .min(1, `is empty: ${MAKE_API_TOKEN}`)
@@ -59,11 +59,11 @@ const jobSchema = z.object({
     z
       .url({
         protocol: /^https?$/,
-        error: "is no http(s) address: leave it out for https://api.cloudflare.com/client/v4",
+        error: "is not an http(s) URL: leave it out to use https://api.cloudflare.com/client/v4",
       })
       .regex(
         /^[^\s?#@]*$/,
-        "holds a space, a line end, a query or a password: leave it out for https://api.cloudflare.com/client/v4",
+        "contains a space, a line end, a query or a password: leave it out to use https://api.cloudflare.com/client/v4",
       ),
   ),
   CATALOG_DATABASE_NAME: z
@@ -96,15 +96,14 @@ const jobSchema = z.object({
 });
 
 /**
- * Somebody who sets AGE_RECIPIENTS wants encryption: whatever is wrong with the value stops every backup, and
- * nothing of it is repeated, since a private key may have been pasted here by mistake.
+ * Somebody who sets AGE_RECIPIENTS wants encryption, so an invalid value stops every backup. The error repeats no part
+ * of the value, because it may be a private key that was pasted by mistake.
  */
 function readRecipients(text: string, check: z.RefinementCtx): string[] {
   const recipients = text.split(",").map((recipient) => recipient.trim());
   recipients.forEach((recipient, index) => {
     const problem = recipientProblem(recipient);
-    if (problem !== null)
-      check.addIssue(`holds no usable age recipient at position ${index + 1}: ${problem}`);
+    if (problem !== null) check.addIssue(`has no usable age recipient at position ${index + 1}: ${problem}`);
   });
   return [...new Set(recipients)];
 }
@@ -113,7 +112,9 @@ const accessSchema = z.object({
   ADMIN_TOKEN: optional(ownToken("ADMIN_TOKEN")),
   VIEWER_TOKEN: optional(ownToken("VIEWER_TOKEN")),
   ACCESS_AUD: optional(
-    z.string().regex(/^[\w-]{16,}$/, "is no audience tag: copy it from the Access application's overview"),
+    z
+      .string()
+      .regex(/^[\w-]{16,}$/, "is not an audience tag: copy it from the Access application's overview"),
   ),
   ACCESS_ADMINS: optional(z.string().transform(readAddresses)),
 });
@@ -139,12 +140,12 @@ export interface JobConfig {
   readonly catalogDatabaseName: string;
   readonly compression: Compression;
   readonly volumeBytes: number;
-  /** age recipients that every dump is encrypted to; none means that dumps are stored readable. */
+  /** The age recipients that every dump is encrypted to. If there are none, dumps are not encrypted. */
   readonly recipients: readonly string[];
   readonly keyPrefix: string;
-  /** So many databases export at the same time. */
+  /** How many databases export at the same time. */
   readonly exportsAtOnce: number;
-  /** So many calls of Cloudflare's API in 5 minutes, for everything that the Worker does. */
+  /** The most calls to Cloudflare's API in 5 minutes, for everything that the Worker does. */
   readonly apiBudget: number;
 }
 
@@ -155,7 +156,7 @@ export interface AccessConfig {
   readonly accessAdmins: readonly string[];
 }
 
-/** A problem names the variable and says how to mend it; it never shows the value. */
+/** A problem names the variable and says how to fix it; it never shows the value. */
 export interface ConfigProblem {
   readonly name: string;
   readonly problem: string;

@@ -12,7 +12,7 @@ import type { Platform } from "./core/platform.ts";
 import type { AccessRules } from "./http/dependencies.ts";
 import packageJson from "../package.json" with { type: "json" };
 
-/** Puts the platform together from the environment, or says everything that is wrong with it. */
+/** Builds the platform from the environment, or reports everything that is wrong with the environment. */
 export function connect(env: Env): Result<Platform> {
   const config = readJobConfig(env);
   if (!config.ok) return failed(misconfigured(config.problems));
@@ -35,7 +35,7 @@ export function connect(env: Env): Result<Platform> {
 export function accessRules(env: Env): Result<AccessRules> {
   const config = readAccessConfig(env);
   if (config.ok) return ok(config.value);
-  // Everything that is wrong, at once: also what the jobs would say.
+  // Report all problems together, including those of the jobs' configuration.
   const jobs = readJobConfig(env);
   return failed(misconfigured([...config.problems, ...(jobs.ok ? [] : jobs.problems)]));
 }
@@ -44,7 +44,7 @@ function misconfigured(problems: readonly ConfigProblem[]): Failure {
   return {
     code: "configuration",
     detail: problems.map(({ name, problem }) => `${name} ${problem}`).join(". "),
-    hint: "Mend the named variables; the next request or alarm reads them anew.",
+    hint: "Correct these variables; the next request or alarm reads them again.",
     retryable: true,
   };
 }

@@ -201,7 +201,7 @@ export class MaintenanceObject extends DurableObject implements MaintenanceJobs 
       return failed({
         code: "internal-error",
         detail: `The step "${job.step}" threw: ${describeException(error)}`,
-        hint: "This is a defect of d1-nightly; please report it with this text.",
+        hint: "This is a bug in d1-nightly. Please report it with this text.",
         retryable: job.attempt < 2,
       });
     }

@@ -101,7 +101,7 @@ export class VerificationObject extends DurableObject implements BackupVerificat
       return failed({
         code: "internal-error",
         detail: `The verification threw: ${describeException(error)}`,
-        hint: "This is a defect of d1-nightly; please report it with this text.",
+        hint: "This is a bug in d1-nightly. Please report it with this text.",
         retryable: verification.attempt < 2,
       });
     }

@@ -43,12 +43,12 @@ export async function attempt<T>(
 }
 
 const LOCKED_HINT =
-  "A lock rule of the bucket protects it. It can be changed or deleted when the rule lets go of it: `npx wrangler r2 bucket lock list BUCKET` shows the rules.";
+  "A lock rule of the bucket protects it. You can change or delete it when the rule no longer applies. `npx wrangler r2 bucket lock list BUCKET` shows the rules.";
 
 const KEY_HINT = "The database's name is too long for a key in the bucket, together with KEY_PREFIX.";
 
 const BUCKET_HINT =
-  "Usually passes by itself. If it stays, check the BACKUPS binding, the bucket's lock rules and https://www.cloudflarestatus.com.";
+  "This usually resolves itself. If it persists, check the BACKUPS binding, the bucket's lock rules and https://www.cloudflarestatus.com.";
 
 export function metadata(key: string): R2HTTPMetadata {
   return { contentType: contentTypeOf(key) };

@@ -38,8 +38,8 @@ class StoredPieces implements DecodedObject {
       this.#done = true;
       return failed({
         code: "bucket-unavailable",
-        detail: `reading ${this.key.slice(0, 300)} broke off: ${describeException(error)}`,
-        hint: "Usually passes by itself: go on from where it stopped.",
+        detail: `Reading ${this.key.slice(0, 300)} was interrupted: ${describeException(error)}`,
+        hint: "This usually resolves itself: continue where it stopped.",
         retryable: true,
       });
     }
@@ -113,7 +113,7 @@ class DecompressedPieces implements DecodedObject {
     return {
       code: "stored-object-altered",
       detail: `${this.#stored.key.slice(0, 300)} cannot be decompressed: ${describeException(error)}`,
-      hint: "Does another tool write to the bucket? POST /api/backups/ID/verify tells what else is damaged.",
+      hint: "Check whether another tool writes to the bucket. POST /api/backups/ID/verify shows what else is damaged.",
       retryable: false,
     };
   }

@@ -69,8 +69,8 @@ export class R2Vault implements Vault {
     if (text !== null || bytes === 0) return ok(text);
     return failed({
       code: "stored-object-oversized",
-      detail: `${key.slice(0, 300)} in the bucket has ${bytes} bytes; text of ours has ${TEXT_LIMIT} at the most.`,
-      hint: "Something else has written it. Put back what was there from another copy, or delete the object.",
+      detail: `${key.slice(0, 300)} in the bucket has ${bytes} bytes; the texts of d1-nightly have at most ${TEXT_LIMIT}.`,
+      hint: "Another program has written it. Restore the original from a copy, or delete the object.",
       retryable: false,
     });
   }

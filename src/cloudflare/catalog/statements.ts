@@ -52,7 +52,7 @@ export async function attempt<T>(operation: () => Promise<T>, patienceMs = PATIE
     return failed({
       code: "catalog-unavailable",
       detail: `The catalogue did not answer: ${describeException(error)}`,
-      hint: "Backups go on without it. If its tables are missing, run `npm run deploy` (or `wrangler d1 migrations apply CATALOG --remote`).",
+      hint: "Backups continue without it. If its tables are missing, run `npm run deploy` (or `wrangler d1 migrations apply CATALOG --remote`).",
       retryable: true,
     });
   } finally {

@@ -105,7 +105,7 @@ export function openEnvelope(
     return failed({
       code: "api-rate-limited",
       detail: `Cloudflare's API asked us to slow down (${what}).`,
-      hint: "Nothing to do: the run waits and goes on. The limit is 1,200 requests in 5 minutes per user, shared with your other tools.",
+      hint: "There is nothing to do: the run waits and continues. The limit is 1,200 requests in 5 minutes per user, shared with your other tools.",
       retryable: true,
       retryAfterMs: retryAfterMs(retryAfter),
     });
@@ -114,7 +114,7 @@ export function openEnvelope(
     return failed({
       code: "api-unavailable",
       detail: `Cloudflare's API answered ${status} (${what}).`,
-      hint: "Usually passes by itself; https://www.cloudflarestatus.com tells more.",
+      hint: "This usually resolves itself. See https://www.cloudflarestatus.com.",
       retryable: true,
     });
   }
@@ -122,8 +122,8 @@ export function openEnvelope(
   if (envelope === null && status < 400) {
     return failed({
       code: "api-answer-invalid",
-      detail: `Cloudflare's API answered ${status} with something that is not its JSON (${what}).`,
-      hint: "Is a proxy in between? Check CLOUDFLARE_API_BASE_URL.",
+      detail: `Cloudflare's API answered ${status} without its usual JSON (${what}).`,
+      hint: "Check CLOUDFLARE_API_BASE_URL, and whether there is a proxy in between.",
       retryable: true,
     });
   }
@@ -136,7 +136,7 @@ function refusal(status: number, code: number | undefined, message: string, aske
     return {
       code: "database-not-found",
       detail: `The database does not exist, or no longer. ${told}`,
-      hint: "Was it deleted or created anew? Backups made before are kept.",
+      hint: "It may have been deleted or recreated. Its existing backups are kept.",
       retryable: false,
     };
   }
@@ -144,7 +144,7 @@ function refusal(status: number, code: number | undefined, message: string, aske
     return {
       code: "account-not-found",
       detail: told,
-      hint: "Check CLOUDFLARE_ACCOUNT_ID (`wrangler whoami` shows the account's id) and, when it is set, CLOUDFLARE_API_BASE_URL.",
+      hint: "Check CLOUDFLARE_ACCOUNT_ID (`wrangler whoami` shows the account's id) and, if it is set, CLOUDFLARE_API_BASE_URL.",
       retryable: false,
     };
   }
@@ -155,7 +155,7 @@ function refusal(status: number, code: number | undefined, message: string, aske
     return {
       code: "database-busy",
       detail: "The database is busy with another export.",
-      hint: "Nothing to do: it becomes free when that export ends, at the latest some minutes after nobody polls it.",
+      hint: "There is nothing to do: the database becomes free when that export ends, at the latest some minutes after its last poll.",
       retryable: true,
     };
   }
@@ -163,14 +163,14 @@ function refusal(status: number, code: number | undefined, message: string, aske
     return {
       code: "sql-error",
       detail: told,
-      hint: "D1 could not read its own schema table; look at the database in the dashboard.",
+      hint: "D1 could not read its own schema table. Look at the database in the dashboard.",
       retryable: true,
     };
   }
   return {
     code: "api-request-refused",
     detail: told,
-    hint: "This looks like a change in Cloudflare's API; look for a newer release of d1-nightly.",
+    hint: "Cloudflare's API may have changed. Look for a newer release of d1-nightly.",
     retryable: false,
   };
 }
@@ -235,8 +235,8 @@ const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])$/;
 function unsafeAddress(what: string): Failure {
   return {
     code: "api-answer-invalid",
-    detail: `Cloudflare's API gave an address of the dump that is not https (${what}).`,
-    hint: "Is a proxy in between? Check CLOUDFLARE_API_BASE_URL.",
+    detail: `Cloudflare's API gave a URL of the dump that is not https (${what}).`,
+    hint: "Check CLOUDFLARE_API_BASE_URL, and whether there is a proxy in between.",
     retryable: true,
   };
 }
@@ -244,8 +244,8 @@ function unsafeAddress(what: string): Failure {
 export function unreadable(what: string): Failure {
   return {
     code: "api-answer-invalid",
-    detail: `Cloudflare's API answered in a form that we do not know (${what}).`,
-    hint: "If it stays, Cloudflare's API has changed: look for a newer release of d1-nightly.",
+    detail: `The answer of Cloudflare's API has an unknown form (${what}).`,
+    hint: "If this persists, Cloudflare's API has changed. Look for a newer release of d1-nightly.",
     retryable: true,
   };
 }

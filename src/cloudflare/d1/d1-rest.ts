@@ -165,7 +165,7 @@ export class D1Rest implements D1Api {
       return failed({
         code: "api-unreachable",
         detail: `Cloudflare's API could not be reached (${what}): ${describeException(error, [this.#account[2]])}`,
-        hint: "Usually passes by itself. If it stays, check CLOUDFLARE_API_BASE_URL.",
+        hint: "This usually resolves itself. If it persists, check CLOUDFLARE_API_BASE_URL.",
         retryable: true,
       });
     }
@@ -195,7 +195,7 @@ function oversized(what: string): Failure {
   return {
     code: "api-answer-invalid",
     detail: `Cloudflare's API answered with more than ${ANSWER_LIMIT} bytes (${what}).`,
-    hint: "No answer that we ask for is so long. Is a proxy in between? Check CLOUDFLARE_API_BASE_URL.",
+    hint: "No expected answer is that long. Check CLOUDFLARE_API_BASE_URL, and whether there is a proxy in between.",
     retryable: true,
   };
 }

@@ -58,34 +58,35 @@ function judge(
 ): Result<{ totalBytes: number; etag: string | null }> {
   const { status } = response;
   const range = /^bytes (?:(\d+)-(\d+)|\*)\/(\d+|\*)$/.exec(response.headers.get("Content-Range") ?? "");
-  if (status === 412) return failed(changed("its ETag is another one"));
+  if (status === 412) return failed(changed("its ETag is different"));
   if (status === 416) {
     if (range?.[3] === "0") return failed(empty());
     if (expected !== null && range?.[3] !== String(expected.totalBytes))
-      return failed(changed("its size is another one"));
+      return failed(changed("its size is different"));
     return failed(unreachable("the server refused the range"));
   }
   if ([401, 403, 404, 410].includes(status)) {
     return failed({
       code: "dump-url-expired",
-      detail: `The dump's address is no longer valid (${status}).`,
+      detail: `The dump's URL is no longer valid (${status}).`,
       hint: URL_HINT,
       retryable: true,
     });
   }
   if (status >= 300 && status < 400) {
-    const hint = "D1's addresses never do. Is CLOUDFLARE_API_BASE_URL right, and no proxy in between?";
-    return failed({ ...unreachable("it redirects, which is refused"), hint, retryable: false });
+    const hint =
+      "D1's URLs never redirect. Check CLOUDFLARE_API_BASE_URL, and whether there is a proxy in between.";
+    return failed({ ...unreachable("the URL redirects, which is refused"), hint, retryable: false });
   }
   if (status !== 200 && status !== 206) return failed(unreachable(`the server answered ${status}`));
   if (status === 206 && range?.[1] !== String(offset))
-    return failed(unreachable("the server sent another range"));
+    return failed(unreachable("the server sent a different range"));
   const stated = status === 206 ? range?.[3] : response.headers.get("Content-Length");
   if (stated === undefined || stated === null || !/^\d+$/.test(stated)) {
     return failed({
       code: "dump-size-unknown",
-      detail: "Nobody states the dump's total size, so a dump cut short could not be told from a whole one.",
-      hint: "Is a proxy between the Worker and the storage? The address must state Content-Length or Content-Range.",
+      detail: "The response does not state the dump's total size, so a truncated dump could go unnoticed.",
+      hint: "Check whether there is a proxy between the Worker and the storage. The response must have Content-Length or Content-Range.",
       retryable: true,
     });
   }
@@ -94,8 +95,8 @@ function judge(
   if (totalBytes > LARGEST_DUMP) return failed(oversized(stated));
   const etag = response.headers.get("ETag");
   if (expected !== null && expected.totalBytes !== totalBytes)
-    return failed(changed("its size is another one"));
-  if (expected !== null && expected.etag !== etag) return failed(changed("its ETag is another one"));
+    return failed(changed("its size is different"));
+  if (expected !== null && expected.etag !== etag) return failed(changed("its ETag is different"));
   return ok({ totalBytes, etag });
 }
 
@@ -131,7 +132,7 @@ class RangeStream implements DumpStream {
       const chunk = await this.#receive();
       if (!chunk.ok) return chunk;
       this.#position += chunk.value.length;
-      if (this.#position > this.totalBytes) return failed(changed("it is longer than was stated"));
+      if (this.#position > this.totalBytes) return failed(changed("it is longer than stated"));
       if (this.#position === this.totalBytes) this.#done = true;
       const wanted = chunk.value.subarray(Math.min(this.#skip, chunk.value.length));
       this.#skip -= chunk.value.length - wanted.length;
@@ -153,7 +154,7 @@ class RangeStream implements DumpStream {
       const outcome = await Promise.race([read, stalled]);
       if (outcome === "stalled") {
         read.catch(ignoreBrokenConnection);
-        return failed(unreachable(`nothing came for ${STALL_MS / 1_000} s`));
+        return failed(unreachable(`no data came for ${STALL_MS / 1_000} s`));
       }
       if (outcome.value === undefined) return ok(new Uint8Array(0));
       this.#buffer = outcome.value.buffer;
@@ -185,8 +186,8 @@ function unreachable(why: string): Failure {
 function changed(why: string): Failure {
   return {
     code: "dump-changed",
-    detail: `The dump behind the address is not the one that was begun: ${why}.`,
-    hint: "Nothing to do: everything copied from it is thrown away and a new export made.",
+    detail: `The dump behind the URL has changed since the copy began: ${why}.`,
+    hint: "There is nothing to do: the run discards what it copied and makes a new export.",
     retryable: true,
   };
 }
@@ -195,7 +196,7 @@ function empty(): Failure {
   return {
     code: "dump-empty",
     detail: "D1 exported a dump of 0 bytes.",
-    hint: "Even an empty database has a first line. Try again; if it stays, tell Cloudflare's support.",
+    hint: "Even the dump of an empty database has a first line. Try again; if this persists, contact Cloudflare's support.",
     retryable: true,
   };
 }
@@ -213,7 +214,7 @@ function truncated(at: number, total: number): Failure {
   return {
     code: "dump-truncated",
     detail: `The dump ended after ${at} of ${total} bytes.`,
-    hint: "The download is taken up again where it stopped; if it stays, Cloudflare's storage is at fault.",
+    hint: "The download resumes where it stopped. If this persists, contact Cloudflare's support.",
     retryable: true,
   };
 }

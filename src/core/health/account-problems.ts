@@ -2,10 +2,10 @@ import type { AccountHealth } from "../account/account-health.ts";
 import type { TroubledDatabases } from "../catalog/database-row.ts";
 import { FRESHNESS_LIMIT_MS, type HealthProblem } from "./problem.ts";
 
-/** How long the catalogue may take to be told of a listing before that counts as a trouble. */
-const TELLING_MS = 10 * 60_000;
+/** How long the catalogue may take to accept a listing before that counts as a problem. */
+const DELIVERY_MS = 10 * 60_000;
 
-/** A list of databases that is not kept up hides those that are new. */
+/** An outdated list of databases hides new ones. */
 export function listingProblems(
   { listedAt, knownSince }: TroubledDatabases,
   account: AccountHealth | null,
@@ -20,21 +20,21 @@ export function listingProblems(
   if (now - Date.parse(newest) > FRESHNESS_LIMIT_MS) {
     const detail = anyListed
       ? `The account's databases were last listed in full at ${newest}.`
-      : `The account's databases were never listed in full; some are known since ${newest}.`;
+      : `The account's databases were never listed in full; some have been known since ${newest}.`;
     return [{ code: "listing-stale", severity: "failing", detail, hint: LISTING_HINT }];
   }
   if (latest === null) return [];
-  // A catalogue that was made anew knows nothing of what it was told before.
+  // A recreated catalogue does not know earlier listings.
   const lost = listedAt === null && latest.pendingSince === null;
   const pendingMs = latest.pendingSince === null ? 0 : now - Date.parse(latest.pendingSince);
-  if (!lost && pendingMs <= TELLING_MS) return [];
+  if (!lost && pendingMs <= DELIVERY_MS) return [];
   const tooOld = listedAt === null || now - Date.parse(listedAt) > FRESHNESS_LIMIT_MS;
   return [
     {
       code: "catalog-behind",
       severity: tooOld ? "failing" : "degraded",
-      detail: `The databases were listed at ${latest.at}, but the catalogue knows ${listedAt === null ? "no listing" : `only the listing of ${listedAt}`}: the freshness of some cannot be told.`,
-      hint: "It is told again by itself. If the catalogue was made anew, POST /api/catalog/rebuild fills it from the bucket.",
+      detail: `The databases were listed at ${latest.at}, but the catalogue knows ${listedAt === null ? "no listing" : `only the listing of ${listedAt}`}: the freshness of some is unknown.`,
+      hint: "It is updated automatically. If the catalogue was recreated, POST /api/catalog/rebuild fills it from the bucket.",
     },
   ];
 }
@@ -43,13 +43,14 @@ export function listingProblems(
 const NOTHING_YET: HealthProblem = {
   code: "nothing-yet",
   severity: "degraded",
-  detail: "No database has been listed or backed up so far.",
-  hint: "POST /api/backups makes the first backups; else the next trigger does.",
+  detail: "No database has been listed or backed up yet.",
+  hint: "Make the first backups with POST /api/backups, or wait for the next trigger.",
 };
 
-const LISTING_HINT = "Are the triggers in wrangler.jsonc deployed? POST /api/backups lists them now.";
+const LISTING_HINT =
+  "Check that the triggers in wrangler.jsonc are deployed. POST /api/backups lists the databases now.";
 
-/** What the account's object itself tells of. */
+/** Problems that the account's object itself reports. */
 export function accountProblems(account: AccountHealth): HealthProblem[] {
   const { listingFailure, unreadableRows, catalogNotFound, gone, triggers } = account;
   const problems: HealthProblem[] = [];
@@ -64,16 +65,16 @@ export function accountProblems(account: AccountHealth): HealthProblem[] {
     problems.push({ code: "catalog-not-found", severity: "degraded", detail, hint: CATALOG_HINT });
   }
   if (listingFailure !== null) {
-    const detail = `The list of databases could not be read: new ones stay unseen. ${listingFailure.detail}`;
+    const detail = `The list of databases could not be read, so new ones are not seen. ${listingFailure.detail}`;
     problems.push({ code: "listing-failed", severity: "degraded", detail, hint: listingFailure.hint });
   }
   if (triggers.followed && triggers.nightlyMissing) problems.push(NO_TRIGGER);
   if (triggers.heartbeatLate) {
-    const detail = `The heartbeat, a trigger that fires at least every 15 minutes, fired last at ${triggers.heartbeatAt}.`;
+    const detail = `The heartbeat, a trigger that fires at least every 15 minutes, last fired at ${triggers.heartbeatAt}.`;
     problems.push({ code: "heartbeat-late", severity: "degraded", detail, hint: HEARTBEAT_HINT });
   }
   for (const { id, name, goneAt } of gone) {
-    const detail = `The account has no database ${name} (${id}) any more, since ${goneAt} at the latest.`;
+    const detail = `Database ${name} (${id}) is gone from the account, since ${goneAt} at the latest.`;
     problems.push({
       code: "database-gone",
       severity: "degraded",
@@ -95,22 +96,23 @@ const CATALOG_HINT =
 const NO_TRIGGER: HealthProblem = {
   code: "no-trigger",
   severity: "degraded",
-  detail: "Databases follow the Worker's Cron Triggers, and none but heartbeats has fired so far or lately.",
-  hint: "Is the nightly expression among triggers.crons in wrangler.jsonc, and deployed? After a first deployment this passes with its first night. Or give the databases a schedule of their own with PUT /api/policy.",
+  detail:
+    "Databases follow the Worker's Cron Triggers, but none except heartbeats has fired, or not recently.",
+  hint: "Check that triggers.crons in wrangler.jsonc has the nightly expression, and is deployed. After a first deployment, this is normal until the first night. You can also set another schedule with PUT /api/policy.",
 };
 
 const HEARTBEAT_HINT =
-  'Is "*/5 * * * *" still among triggers.crons in wrangler.jsonc, and deployed? Without it new databases, catch-ups and stuck runs wait for other triggers.';
+  'Check that triggers.crons in wrangler.jsonc still has "*/5 * * * *", and is deployed. Without it, new databases, missed backups and stuck runs wait for other triggers.';
 
 const GONE_HINT =
-  "Its backups are kept, and never deleted by retention. If it was deleted by mistake, restore one. This is told for seven days.";
+  "Retention never deletes its backups. If the database was deleted by mistake, restore one. This message disappears after seven days.";
 
 export function unproven(recipient: string): HealthProblem {
   return {
     code: "key-unproven",
     severity: "degraded",
-    detail: `Nobody has shown the private key of ${recipient}: if it is lost, what is encrypted to it alone is lost too.`,
-    hint: "GET /api/key-proof gives a challenge: decrypt it with `age -d -i key.txt` and send the text back with POST /api/key-proof.",
+    detail: `Nobody has proved to hold the private key of ${recipient}. If the key is lost, so is what is encrypted only to it.`,
+    hint: "Get a challenge with GET /api/key-proof, decrypt it with `age -d -i key.txt`, and send the text with POST /api/key-proof.",
   };
 }
 
@@ -118,5 +120,5 @@ export const ACCOUNT_SILENT: HealthProblem = {
   code: "account-silent",
   severity: "failing",
   detail: "The account's object did not answer.",
-  hint: "If it stays, look at the Worker's logs: its exceptions are written there.",
+  hint: "If this persists, look for exceptions in the Worker's logs.",
 };

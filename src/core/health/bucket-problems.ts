@@ -19,20 +19,20 @@ function damagedProblem({
     severity: "degraded",
     ...(databaseName === null ? {} : { database: databaseName }),
     ...(databaseId === null ? {} : { databaseId }),
-    detail: `Backup ${backupId} has lost its manifest.json, as was found at ${foundAt}: ${left}.`,
+    detail: `Backup ${backupId} has lost its manifest.json, which was noticed at ${foundAt}; ${left}.`,
     hint: objects === 0 ? NOTHING_LEFT_HINT : DAMAGED_HINT,
   };
 }
 
 const DAMAGED_HINT =
-  "POST /api/backups/ID/repair makes the manifest anew as far as that can be proven; until then nothing of it is deleted unasked. Does a lifecycle rule or another tool change the bucket?";
+  "POST /api/backups/ID/repair rebuilds the manifest, as far as its contents can be proved. d1-nightly deletes nothing of this backup by itself. Check whether a lifecycle rule or another tool changes the bucket.";
 const NOTHING_LEFT_HINT =
-  "Does a lifecycle rule or another tool delete from the bucket? DELETE /api/backups/ID?damaged=true takes it off the list.";
+  "Check whether a lifecycle rule or another tool deletes from the bucket. DELETE /api/backups/ID?damaged=true removes the backup from the list.";
 
 export const MAINTENANCE_SILENT: HealthProblem = {
   code: "maintenance-silent",
   severity: "degraded",
   detail:
-    "The object that looks through the bucket did not answer: backups that have lost their manifest are not told.",
-  hint: "If it stays, look at the Worker's logs: its exceptions are written there.",
+    "The object that searches the bucket did not answer, so backups without their manifest are not shown here.",
+  hint: "If this persists, look for exceptions in the Worker's logs.",
 };

@@ -1,15 +1,15 @@
 import type { Notice, TroubledDatabase } from "../catalog/database-row.ts";
 import { FRESHNESS_LIMIT_MS, type HealthProblem } from "./problem.ts";
 
-/** What is told to be fresh for longer than that ahead of now was told by a clock that was wrong. */
+/** A freshness further in the future than this comes from a wrong clock. */
 const AHEAD_MS = 60 * 60_000;
 
-/** What is wrong with one database: one problem about its backups, and one for each notice. */
+/** The problems of one database: at most one about its backups, and one for each notice. */
 export function databaseProblems(database: TroubledDatabase, now: number): HealthProblem[] {
   const { name, id, notices } = database;
   const own = backupProblem(database, now);
-  const told = notices.map((notice) => ({ ...noticeProblem(notice), severity: severityOf(notice) }));
-  return [...(own === null ? [] : [own]), ...told].map((problem) => ({
+  const noticed = notices.map((notice) => ({ ...noticeProblem(notice), severity: severityOf(notice) }));
+  return [...(own === null ? [] : [own]), ...noticed].map((problem) => ({
     ...problem,
     database: name,
     databaseId: id,
@@ -21,11 +21,11 @@ function backupProblem(database: TroubledDatabase, now: number): HealthProblem |
   const failed = lastRunState === "failed";
   const error = lastRunError === null ? "" : ` (${lastRunError})`;
   const hint = failed
-    ? `GET /api/runs?database=${encodeURIComponent(name)}&state=failed says why, and what to do.`
-    : `Start one with POST /api/databases/${encodeURIComponent(name)}/backups; does the schedule fire?`;
+    ? `GET /api/runs?database=${encodeURIComponent(name)}&state=failed shows why, and what to do.`
+    : `Start a backup with POST /api/databases/${encodeURIComponent(name)}/backups, and check that the schedule fires.`;
   const limit = database.freshnessMs ?? FRESHNESS_LIMIT_MS;
   if (freshAt !== null && Date.parse(freshAt) > now + AHEAD_MS) {
-    const detail = `${name} is told to be backed up as of ${freshAt}, which is still to come: a clock was wrong. Whether a backup stands for it cannot be told.`;
+    const detail = `The latest backup of ${name} is dated ${freshAt}, which is in the future: a clock was wrong. So it is unknown how fresh the backups are.`;
     return { code: "backup-ahead", severity: "failing", detail, hint: AHEAD_HINT };
   }
   if (now - Date.parse(freshAt ?? firstSeenAt) > limit) {
@@ -34,39 +34,38 @@ function backupProblem(database: TroubledDatabase, now: number): HealthProblem |
       ? {
           code: "never-backed-up",
           severity: "failing",
-          detail: `${name} was never backed up, and is known since ${firstSeenAt}.${run}`,
+          detail: `${name} was first seen at ${firstSeenAt} and has never been backed up.${run}`,
           hint,
         }
       : {
           code: "backup-stale",
           severity: "failing",
-          detail: `${name} has no backup that stands for it later than ${freshAt}.${run}`,
+          detail: `${name} was last backed up, or confirmed to be unchanged, at ${freshAt}.${run}`,
           hint,
         };
   }
   if (!failed) return null;
   const still =
-    freshAt === null ? "There is no backup of it yet." : `A backup stands for it as of ${freshAt}.`;
+    freshAt === null ? "It has no backup yet." : `Its latest backup is still good as of ${freshAt}.`;
   const detail = `The latest run of ${name} failed${error}. ${still}`;
   return { code: "run-failed", severity: "degraded", detail, hint };
 }
 
-const AHEAD_HINT =
-  "The next backup, or check that finds it unchanged, puts it right: start one with POST /api/databases/NAME/backups.";
+const AHEAD_HINT = "The next backup corrects this. Start one with POST /api/databases/NAME/backups.";
 
 function noticeProblem({ kind, detail }: Notice): Pick<HealthProblem, "code" | "detail" | "hint"> {
   switch (kind) {
     case "unchanged-off":
       return {
         code: kind,
-        detail: `Every run backs it up in full, because unchanged databases are no longer told by their bookmark: ${detail}`,
-        hint: "Please report it as a defect. Setting the database's policy anew switches the comparison on again.",
+        detail: `Every run makes a full backup, because d1-nightly no longer trusts the bookmark of this database: ${detail}`,
+        hint: "Please report this as a bug. To trust the bookmark again, set the database's policy again.",
       };
     case "encryption-ended":
       return {
         code: kind,
         detail,
-        hint: "Set AGE_RECIPIENTS again; if its end was intended, the next full backup clears this.",
+        hint: "Set AGE_RECIPIENTS again. If you removed it on purpose, this disappears with the next full backup.",
       };
     case "no-backup-left":
       return { code: kind, detail, hint: "Start one with POST /api/databases/NAME/backups." };
@@ -74,27 +73,27 @@ function noticeProblem({ kind, detail }: Notice): Pick<HealthProblem, "code" | "
       return {
         code: kind,
         detail,
-        hint: "POST /api/backups/ID/verify says what is wrong with it; DELETE /api/backups/ID deletes it.",
+        hint: "POST /api/backups/ID/verify shows what is wrong with it; DELETE /api/backups/ID deletes it.",
       };
     case "deletion-refused":
       return {
         code: kind,
         detail,
-        hint: "A lock rule of the bucket is stronger than retention; it is tried again each day. If that is wanted, keep backups for at least as long as the rule does.",
+        hint: "The bucket's lock rule overrides retention, which tries again each day. If you want the rule, set retention to keep backups at least as long.",
       };
     case "deletion-failing":
     case "retention-failing":
       return {
         code: kind,
         detail,
-        hint: "Usually passes by itself. If it stays, check the BACKUPS binding and https://www.cloudflarestatus.com; nothing is deleted meanwhile.",
+        hint: "This usually resolves itself, and nothing is deleted meanwhile. If it persists, check the BACKUPS binding and https://www.cloudflarestatus.com.",
       };
     default:
-      return { code: kind, detail, hint: "GET /api/databases/NAME says more." };
+      return { code: kind, detail, hint: "GET /api/databases/NAME shows more." };
   }
 }
 
-/** Without any backup a database is not protected, however new it is. */
+/** A database without any backup is unprotected, however new it is. */
 function severityOf({ kind }: Notice): HealthProblem["severity"] {
   return kind === "no-backup-left" ? "failing" : "degraded";
 }

@@ -16,19 +16,19 @@ export interface Health {
   readonly asOf: string;
   /** The failing ones first. */
   readonly problems: readonly HealthProblem[];
-  /** How many there are beyond those listed. */
+  /** How many problems there are beyond the listed ones. */
   readonly moreProblems: number;
 }
 
 export interface HealthFacts {
   readonly databases: Result<TroubledDatabases>;
-  /** Null when the account's object did not answer. */
+  /** Null if the account's object did not answer. */
   readonly account: AccountHealth | null;
   /** The first of the backups that have lost their manifest; null when the object that looks for them did not answer. */
   readonly damaged: DamagedBackups | null;
 }
 
-/** What the facts come to; a failure in their place is that of the configuration, without which nothing is backed up. */
+/** The health that follows from the facts. A failure in their place is an invalid configuration: it stops all backups. */
 export function evaluateHealth(facts: Result<HealthFacts>, now: number): Health {
   if (!facts.ok) return health([failureProblem(facts.failure.code, facts.failure)], 0, now);
   const { databases, account, damaged } = facts.value;
@@ -54,7 +54,7 @@ function health(known: readonly HealthProblem[], uncounted: number, now: number)
     status: problems[0]?.severity ?? "ok",
     asOf: iso(now),
     problems,
-    // A database that changed between being counted and being read must not make it less than none.
+    // Never negative, even if a database changed between being counted and being read.
     moreProblems: Math.max(0, known.length - problems.length + uncounted),
   };
 }

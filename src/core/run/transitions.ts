@@ -7,8 +7,8 @@ import { type Copy, copyOf, type Phase, type PhaseOf, type Run } from "./run.ts"
 export function deadlineExceeded(run: Run): Failure {
   return {
     code: "deadline-exceeded",
-    detail: `The run was not done after ${RUN_DEADLINE_MS / 3_600_000} hours (it was ${run.phase.at}).`,
-    hint: run.lastFailure?.hint ?? "Look at the run's progress: which step took so long?",
+    detail: `The run had not finished after ${RUN_DEADLINE_MS / 3_600_000} hours (it was ${run.phase.at}).`,
+    hint: run.lastFailure?.hint ?? "The run's progress shows which step took so long.",
     retryable: false,
   };
 }

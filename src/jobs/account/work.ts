@@ -134,7 +134,7 @@ export class AccountWork {
         failure: {
           code: "internal-error",
           detail: `The database's object did not answer: ${describeException(error)}`,
-          hint: "If it stays, look at the Worker's logs.",
+          hint: "If this persists, look at the Worker's logs.",
           retryable: true,
         },
       };

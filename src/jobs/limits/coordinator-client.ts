@@ -42,7 +42,7 @@ export function coordinatorClient(account: Coordinator): Coordinator {
         return failed({
           code: "account-silent",
           detail: `The account's object did not answer: ${describeException(error)}`,
-          hint: "Usually passes by itself. If it stays, look at the Worker's logs.",
+          hint: "This usually resolves itself. If it persists, look at the Worker's logs.",
           retryable: true,
         });
       }

@@ -64,8 +64,8 @@ async function quietly<T>(ask: () => Promise<T>, otherwise: T): Promise<T> {
 function budgetSpent(waitMs: number): Failure {
   return {
     code: "api-budget-spent",
-    detail: "The calls of Cloudflare's API that this Worker allows itself in 5 minutes are used up.",
-    hint: "Nothing to do: it goes on as soon as calls are free again. Polls of running exports come first. API_CALLS_PER_5_MINUTES sets the budget.",
+    detail: "This Worker has used up its budget of calls to Cloudflare's API for 5 minutes.",
+    hint: "There is nothing to do: work continues as soon as calls are free again. Polls of running exports come first. API_CALLS_PER_5_MINUTES sets the budget.",
     retryable: true,
     retryAfterMs: waitMs,
   };

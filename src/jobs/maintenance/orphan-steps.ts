@@ -121,7 +121,7 @@ export async function askDatabase<T>(databaseId: string, ask: () => Promise<Resu
     return failed({
       code: "internal-error",
       detail: `The object of database ${databaseId} did not answer: ${describeException(error)}`,
-      hint: "It is tried again. If it stays, look at the Worker's logs.",
+      hint: "It is tried again. If this persists, look at the Worker's logs.",
       retryable: true,
     });
   }

@@ -91,7 +91,7 @@ function withinBytes(entries: readonly ToRead[]): ToRead[] {
 async function readEntry(entry: ToRead, platform: Platform): Promise<Result<Read>> {
   const { key, folder, record } = entry;
   if (entry.bytes > TEXT_LIMIT)
-    return ok({ kind: "unreadable", key, problem: `it has ${entry.bytes} bytes, which no manifest has` });
+    return ok({ kind: "unreadable", key, problem: `it has ${entry.bytes} bytes, too many for a manifest` });
   const text = await platform.vault.readText(key);
   if (!text.ok) return text;
   if (text.value === null) return ok({ kind: "gone" });
@@ -209,8 +209,8 @@ async function quietly(tell: () => Promise<void>): Promise<Result<void>> {
   } catch (error) {
     return failed({
       code: "account-silent",
-      detail: `The account's object did not take the policies: ${describeException(error)}`,
-      hint: "It is tried again. If it stays, look at the Worker's logs.",
+      detail: `The account's object did not accept the policies: ${describeException(error)}`,
+      hint: "It is tried again. If this persists, look at the Worker's logs.",
       retryable: true,
     });
   }

@@ -73,8 +73,8 @@ async function storedCopy<T>(
 function unreadable(key: string, problem: string): Failure {
   return {
     code: "policy-unreadable",
-    detail: `${key} in the bucket holds a policy that cannot be read: ${problem}.`,
-    hint: "Nothing is deleted or started by its schedule until then. Set the policy anew (PUT), which writes it, or delete that object.",
+    detail: `The policy in ${key} in the bucket cannot be read: ${problem}.`,
+    hint: "Set the policy again (PUT), which overwrites that object, or delete the object. Until then, retention deletes nothing and the schedule starts nothing.",
     retryable: true,
   };
 }

@@ -209,8 +209,8 @@ export function nameOfFolder(folder: string): string {
 function gone(folder: string): Failure {
   return {
     code: "stored-object-missing",
-    detail: `${folder}${MANIFEST} was listed a moment ago, and is not there any more.`,
-    hint: "Does another tool delete from the bucket? It is listed again.",
+    detail: `${folder}${MANIFEST} was listed a moment ago and is now gone.`,
+    hint: "Check whether another tool deletes from the bucket. The bucket is listed again.",
     retryable: true,
   };
 }

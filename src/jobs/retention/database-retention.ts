@@ -89,7 +89,7 @@ export class DatabaseRetention {
   notices(): Notice[] {
     const round = this.#round;
     const failing = round !== null && round.attempt >= TOLD_AFTER;
-    const detail = `What of its backups is to be kept cannot be told: ${round?.problem ?? ""}`;
+    const detail = `Retention cannot decide which backups to keep: ${round?.problem ?? ""}`;
     return [
       ...this.deletions.notices(),
       ...(failing ? [{ kind: "retention-failing", detail }] : []),
@@ -336,8 +336,8 @@ export class DatabaseRetention {
 function notSeen(backupId: string): Failure {
   return {
     code: "stored-object-missing",
-    detail: `The bucket's list does not show backup ${backupId}, which was just made.`,
-    hint: "Does another tool delete from the bucket? Nothing is deleted until the list shows it.",
+    detail: `The bucket's list lacks backup ${backupId}, which was just made.`,
+    hint: "Check whether another tool deletes from the bucket. Retention deletes nothing until the list has the backup.",
     retryable: true,
   };
 }
@@ -345,7 +345,7 @@ function notSeen(backupId: string): Failure {
 /** Gone with the next complete backup. */
 const NOTHING_LEFT: Notice = {
   kind: "no-backup-left",
-  detail: "Its last backup was deleted, and no other one is left of it.",
+  detail: "The last backup of this database was deleted, and no other is left.",
 };
 
 /** Backups that are neither counted nor deleted. */
@@ -353,6 +353,6 @@ function unreadNotice(folders: readonly string[]): Notice[] {
   const [first] = folders;
   if (first === undefined) return [];
   const more = folders.length === 1 ? "" : ` and of ${folders.length - 1} more`;
-  const detail = `The manifest of ${idOfFolder(first)}${more} is not as it was written, or of a newer release. Retention neither counts nor deletes such a backup.`;
+  const detail = `The manifest of ${idOfFolder(first)}${more} was altered, or is from a newer release. Retention neither counts nor deletes such a backup.`;
   return [{ kind: "retention-unreadable", detail }];
 }

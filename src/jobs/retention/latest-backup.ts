@@ -31,8 +31,8 @@ export async function succession(
   if (text.value === null || reading?.kind !== "manifest") {
     return failed({
       code: "backup-gone",
-      detail: `Backup ${newest.id} was there a moment ago, and is not any more.`,
-      hint: "Does another tool delete from the bucket?",
+      detail: `Backup ${newest.id} existed a moment ago and is now gone.`,
+      hint: "Check whether another tool deletes from the bucket.",
       retryable: true,
     });
   }

@@ -187,16 +187,16 @@ async function findStored(
 function stillReading(failure: Failure, unread: number): Failure {
   return {
     ...failure,
-    detail: `${unread} manifests have still to be read. ${failure.detail}`,
-    hint: "Ask again: what has been read is remembered.",
+    detail: `${unread} manifests remain to be read. ${failure.detail}`,
+    hint: "Send the request again; it continues where it stopped.",
   };
 }
 
 function altered(backupId: string): Failure {
   return {
     code: "stored-object-altered",
-    detail: `The manifest of backup ${backupId} has changed while it was to be deleted; nothing was deleted.`,
-    hint: "Does another tool write to the bucket? Look at it, and ask again.",
+    detail: `The manifest of backup ${backupId} changed just before the deletion. Nothing was deleted.`,
+    hint: "Check whether another tool writes to the bucket, look at the backup, and try again.",
     retryable: true,
   };
 }
@@ -204,8 +204,8 @@ function altered(backupId: string): Failure {
 function notOfThisDatabase(backupId: string): Failure {
   return {
     code: "manifest-conflict",
-    detail: `The manifest in the folder of ${backupId} is that of another backup: a copy, perhaps.`,
-    hint: "What is no backup of its own folder is left alone. Delete the folder by hand if it is not needed.",
+    detail: `The manifest in the folder of ${backupId} belongs to another backup; it may be a copy.`,
+    hint: "d1-nightly does not touch such a folder. Delete it by hand if you do not need it.",
     retryable: false,
   };
 }

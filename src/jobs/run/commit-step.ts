@@ -96,8 +96,8 @@ function committed(
 function conflict(folder: string): Failure {
   return {
     code: "manifest-conflict",
-    detail: `${folder} already holds the manifest of another run.`,
-    hint: "Do two Workers write to one bucket under the same KEY_PREFIX? Give each its own.",
+    detail: `${folder} already has the manifest of another run.`,
+    hint: "Check whether two Workers write to one bucket with the same KEY_PREFIX, and give each its own.",
     retryable: false,
   };
 }

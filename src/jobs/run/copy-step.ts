@@ -98,8 +98,8 @@ async function claimFolder(
   }
   return failed({
     code: "folder-taken",
-    detail: `The folders of ${CLAIM_LIMIT} seconds are all taken by other runs.`,
-    hint: "Do two Workers write to one bucket under the same KEY_PREFIX? Give each its own.",
+    detail: `Other runs have taken the folders of ${CLAIM_LIMIT} seconds in a row.`,
+    hint: "Check whether two Workers write to one bucket with the same KEY_PREFIX, and give each its own.",
     retryable: true,
   });
 }
@@ -142,8 +142,8 @@ function afterCopyFailure(
 function wrongTotal(copied: number, stated: number): Failure {
   return {
     code: "dump-truncated",
-    detail: `${copied} bytes were copied of a dump of ${stated}.`,
-    hint: "This should not happen; please report it.",
+    detail: `The run copied ${copied} bytes of a dump of ${stated}.`,
+    hint: "This is a bug in d1-nightly. Please report it.",
     retryable: true,
   };
 }

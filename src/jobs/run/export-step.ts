@@ -102,7 +102,7 @@ function busy(): Failure {
   return {
     code: "database-busy",
     detail: "D1 is busy with another export of this database.",
-    hint: "Nothing to do: it becomes free when that export ends.",
+    hint: "There is nothing to do: the run continues when that export ends.",
     retryable: true,
   };
 }
@@ -111,7 +111,7 @@ function busyForTooLong(): Failure {
   return {
     code: "export-busy",
     detail: `Another export kept the database busy for ${BUSY_LIMIT_MS / 60_000} minutes.`,
-    hint: "Does another tool export this database at the same time? Give it another hour.",
+    hint: "Check whether another tool exports this database at the same time, and run it at another hour.",
     retryable: true,
   };
 }
@@ -119,8 +119,8 @@ function busyForTooLong(): Failure {
 function lost(): Failure {
   return {
     code: "export-lost",
-    detail: "D1 no longer knows of the export.",
-    hint: "D1 cancels an export that is not polled for 15 seconds, and forgets one that it has reported complete. A new one is started, a few times.",
+    detail: "D1 no longer knows the export.",
+    hint: "D1 cancels an export that is not polled for 15 seconds, and forgets one that it has reported as complete. The run starts a new one, a few times.",
     retryable: true,
   };
 }
@@ -128,23 +128,26 @@ function lost(): Failure {
 function noFreshAddress(): Failure {
   return {
     code: "dump-url-expired",
-    detail: "The dump's address is no longer valid, and D1 gives no fresh one for this export.",
-    hint: "A new export is made, a few times. If it stays, D1's storage refuses its own addresses: tell Cloudflare's support.",
+    detail: "The dump's URL has expired, and D1 gives no new one for this export.",
+    hint: "The run starts a new export, a few times. If this persists, D1's storage refuses its own URLs: contact Cloudflare's support.",
     retryable: true,
   };
 }
 
 function otherExport(): Failure {
-  return { ...lost(), detail: "D1 answered with another export than the one that was begun." };
+  return { ...lost(), detail: "D1 answered with a different export from the one that was started." };
 }
 
 function refused({ message, virtualTables }: Extract<ExportAnswer, { kind: "error" }>): Failure {
   if (virtualTables)
-    return { ...virtualTablesFailure(["(named by D1 only)"]), detail: `D1 refused the export: ${message}` };
+    return {
+      ...virtualTablesFailure(["(only D1 knows which)"]),
+      detail: `D1 refused the export: ${message}`,
+    };
   return {
     code: "export-refused",
     detail: `D1 ended the export with an error: ${message}`,
-    hint: "A new one is started, a few times. If it stays, try `wrangler d1 export` by hand, and tell Cloudflare's support.",
+    hint: "The run starts a new export, a few times. If this persists, try `wrangler d1 export` by hand, and contact Cloudflare's support.",
     retryable: true,
   };
 }

@@ -160,7 +160,7 @@ export class RunSteps {
       return failed({
         code: "internal-error",
         detail: `The step "${run.phase.at}" threw: ${describeException(error)}`,
-        hint: "This is a defect of d1-nightly; please report it with this text.",
+        hint: "This is a bug in d1-nightly. Please report it with this text.",
         retryable: run.attempt < 2,
       });
     }

@@ -65,7 +65,7 @@ export async function removeVolumes(run: Run, copy: Copy, platform: Platform): P
 export function notUnderstood(): Failure {
   return {
     code: "api-answer-invalid",
-    detail: "D1 answered in a form that we do not know.",
+    detail: "D1's answer has an unknown form.",
     hint: "Look for a newer release of d1-nightly.",
     retryable: false,
   };

@@ -81,7 +81,7 @@ function incomplete(lacking: readonly string[]): Failure {
   return {
     code: "dump-incomplete",
     detail: `D1's dump lacks what the database has: ${lacking.slice(0, 5).join(", ")}${others}.`,
-    hint: "Another export is made, once. If it stays, try `wrangler d1 export` by hand, and tell Cloudflare's support.",
+    hint: "The run makes another export, once. If this persists, try `wrangler d1 export` by hand, and contact Cloudflare's support.",
     retryable: true,
   };
 }
@@ -117,7 +117,7 @@ function missing(name: string): Failure {
   return {
     code: "stored-object-missing",
     detail: `Volume ${name} was written, but is not in the bucket.`,
-    hint: "Does a lifecycle rule or another tool delete from the bucket? A new export is made, a few times.",
+    hint: "Check whether a lifecycle rule or another tool deletes from the bucket. The run makes a new export, a few times.",
     retryable: true,
   };
 }
@@ -125,8 +125,8 @@ function missing(name: string): Failure {
 function altered(name: string): Failure {
   return {
     code: "stored-object-altered",
-    detail: `Volume ${name} reads back from the bucket with another size or SHA-256 than was written.`,
-    hint: "Does another tool write to the bucket? A new export is made, a few times.",
+    detail: `Volume ${name} in the bucket has another size or SHA-256 than what was written.`,
+    hint: "Check whether another tool writes to the bucket. The run makes a new export, a few times.",
     retryable: true,
   };
 }
@@ -134,8 +134,8 @@ function altered(name: string): Failure {
 function readable(name: string): Failure {
   return {
     code: "stored-object-readable",
-    detail: `Volume ${name} was to be encrypted, but what lies in the bucket is no age file.`,
-    hint: "The run is given up and what it wrote is deleted. This is a defect of d1-nightly; please report it.",
+    detail: `Volume ${name} should be encrypted, but the object in the bucket is not an age file.`,
+    hint: "The run fails, and what it wrote is deleted. This is a bug in d1-nightly. Please report it.",
     retryable: false,
   };
 }

@@ -107,15 +107,15 @@ async function readStored(
   return text.ok ? ok({ ...measured.value, text: text.value }) : text;
 }
 
-/** What is left of a backup without its manifest is judged by SHA256SUMS. */
+/** Without the manifest, the other files of a backup are checked against SHA256SUMS. */
 const LOST: ManifestFinding = {
   kind: "damaged",
   verdict: {
     sound: false,
     problem: {
       code: "stored-object-missing",
-      detail: "It is not in the bucket: without it, this is no backup any more.",
-      hint: "The volumes that SHA256SUMS vouches for can still be restored, as RESTORE.md says. POST /api/backups/ID/repair makes the manifest anew. Does a lifecycle rule or another tool change the bucket?",
+      detail: "It is not in the bucket, and without it this is no longer a backup.",
+      hint: "You can still restore the volumes that match SHA256SUMS, as RESTORE.md says. POST /api/backups/ID/repair rebuilds the manifest. Check whether a lifecycle rule or another tool changes the bucket.",
     },
   },
   witness: null,
@@ -124,8 +124,8 @@ const LOST: ManifestFinding = {
 function gone(backupId: string): Failure {
   return {
     code: "backup-gone",
-    detail: `The manifest of ${backupId.slice(0, 200)} was there when the verification was asked for, and is in the bucket no more.`,
-    hint: "If nobody deleted this backup meanwhile: does a lifecycle rule or another tool delete from the bucket? What is left has no manifest, and is no backup.",
+    detail: `The manifest of ${backupId.slice(0, 200)} has disappeared from the bucket since the verification was requested.`,
+    hint: "If nobody deleted this backup meanwhile, check whether a lifecycle rule or another tool deletes from the bucket. Without its manifest, the rest is not a backup.",
     retryable: false,
   };
 }
@@ -134,7 +134,7 @@ function newerFormat(formatVersion: number): Failure {
   return {
     code: "format-newer",
     detail: `The backup's manifest has formatVersion ${formatVersion}, which this release does not know.`,
-    hint: "Update d1-nightly; without it, `sha256sum -c SHA256SUMS` checks the volumes.",
+    hint: "Update d1-nightly. You can also check the volumes with `sha256sum -c SHA256SUMS`.",
     retryable: false,
   };
 }
