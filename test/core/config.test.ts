@@ -27,14 +27,14 @@ describe("AGE_RECIPIENTS", () => {
   it.each<[string, string, RegExp]>([
     ["white space", "  ", /position 1: it is empty/],
     ["a comma too many", `${RECIPIENT},`, /position 2: it is empty/],
-    ["a letter too few", RECIPIENT.slice(0, -1), /position 1: .*a letter of it is wrong/],
-    ["a letter that is wrong", RECIPIENT.replace("ql3", "ql4"), /position 1: .*a letter of it is wrong/],
+    ["a letter too few", RECIPIENT.slice(0, -1), /position 1: .*has a typo/],
+    ["a letter that is wrong", RECIPIENT.replace("ql3", "ql4"), /position 1: .*has a typo/],
     ["a word", `${RECIPIENT},plain`, /position 2: .*age-keygen/],
     ["an SSH key", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI", /SSH keys/],
     [
       "a private key",
       "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX",
-      /private key, which this Worker must never hold/,
+      /private key, which this Worker must never see/,
     ],
   ])("with %s stops every backup, and its value is not repeated", (_, value, problem) => {
     const config = read(value);

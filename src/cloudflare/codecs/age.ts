@@ -1,20 +1,20 @@
 import { armor, Encrypter } from "age-encryption";
 import type { Ciphers, Encoder } from "../../core/bucket/codecs.ts";
 
-/** What is wrong with an age recipient, without repeating it; null when nothing is. */
+/** The problem with an age recipient, without repeating the recipient; null if it is valid. */
 export function recipientProblem(recipient: string): string | null {
   if (recipient === "") return "it is empty; give public keys (age1…), separated by commas";
   if (/AGE-SECRET-KEY/i.test(recipient)) {
-    return "it is a private key, which this Worker must never hold. Treat it as lost: make a new pair with `age-keygen`, and give the public key (age1…)";
+    return "it is a private key, which this Worker must never see. Treat it as compromised: make a new pair with `age-keygen`, and give the public key (age1…)";
   }
   if (/^(ssh-|age1yubikey)/i.test(recipient)) {
-    return "SSH keys and plugins are not covered; give a public key that `age-keygen` makes (age1…)";
+    return "SSH keys and plugins are not supported; give a public key that `age-keygen` makes (age1…)";
   }
   try {
     new Encrypter().addRecipient(recipient);
     return null;
   } catch {
-    return "it is no age public key, or a letter of it is wrong; `age-keygen -y key.txt` prints it (age1…)";
+    return "it is not an age public key, or has a typo; `age-keygen -y key.txt` prints it (age1…)";
   }
 }
 
@@ -28,21 +28,21 @@ export function ciphers(): Ciphers {
   };
 }
 
-/** A small text as an armored age file for one recipient. Throws for what is no recipient. */
+/** A small text as an armored age file for one recipient. Throws if the recipient is invalid. */
 async function encryptText(recipient: string, text: string): Promise<string> {
   const encrypter = new Encrypter();
   encrypter.addRecipient(recipient);
   return armor.encode(await encrypter.encrypt(text));
 }
 
-/** Encrypts what another encoder gives out: one age file a volume. */
+/** Encrypts the output of another encoder: one age file per volume. */
 export class AgeEncoder implements Encoder {
   readonly #inner: Encoder;
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
   readonly #drained: Promise<void>;
   #ready: Uint8Array[] = [];
 
-  /** Throws for what is no recipient, and for none at all. */
+  /** Throws if there is no recipient, or an invalid one. */
   constructor(inner: Encoder, recipients: readonly string[]) {
     if (recipients.length === 0) throw new Error("encryption without a recipient");
     const encrypter = new Encrypter();
@@ -51,7 +51,7 @@ export class AgeEncoder implements Encoder {
     this.#inner = inner;
     this.#writer = writable.getWriter();
     this.#drained = this.#drain(encrypter, readable);
-    // Told by encode() and finish(), which wait for it.
+    // encode() and finish() wait for it and report its error.
     this.#drained.catch(() => undefined);
   }
 

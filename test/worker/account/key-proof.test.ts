@@ -160,7 +160,7 @@ describe("answers", () => {
     const text = await response.text();
     expect(JSON.parse(text)).toMatchObject({
       code: "answer-fits-no-challenge",
-      detail: expect.stringMatching(/positions 1, 3 fit no open challenge.*others count/),
+      detail: expect.stringMatching(/positions 1, 3 match no open challenge.*others are accepted/),
       hint: expect.stringContaining("GET /api/key-proof"),
       errors: [{ field: "answers.0" }, { field: "answers.2" }],
       items: [{ proven: true }, { proven: false }],
@@ -189,7 +189,7 @@ describe("answers", () => {
     const response = await send([key], key.identity);
     expect(response.status).toBe(400);
     const text = await response.text();
-    expect(text).toContain("Treat it as lost");
+    expect(text).toContain("Treat it as compromised");
     expect(text).not.toContain(key.identity);
   });
 
