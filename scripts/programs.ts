@@ -14,6 +14,7 @@ export const AGE: Program = { name: "age", debian: "age", homebrew: "age" };
 export const AWK: Program = { name: "awk", debian: "mawk", homebrew: "gawk" };
 export const CURL: Program = { name: "curl", debian: "curl", homebrew: "curl" };
 export const GUNZIP: Program = { name: "gunzip", debian: "gzip", homebrew: "gzip" };
+export const JQ: Program = { name: "jq", debian: "jq", homebrew: "jq" };
 export const PERL: Program = { name: "perl", debian: "perl-base", homebrew: "perl" };
 export const SED: Program = { name: "sed", debian: "sed", homebrew: "gnu-sed" };
 export const SHA256SUM: Program = { name: "sha256sum", debian: "coreutils", homebrew: "coreutils" };

@@ -11,7 +11,7 @@ import { runWrangler, startWranglerDev, type WranglerDev } from "./wrangler-dev.
 
 const ACCOUNT = "emulated-account";
 const TOKEN = "emulated-token";
-const ADMIN_TOKEN = "admin-token-of-this-machine";
+export const ADMIN_TOKEN = "admin-token-of-this-machine";
 const POLL_MS = 100;
 
 /** A database of the emulated account. */
@@ -107,6 +107,10 @@ export class LocalWorker {
     await runWrangler(["d1", "migrations", "apply", "CATALOG", "--local", "--persist-to", folder]);
     const vars = { ADMIN_TOKEN, ...account.environment, ...variables };
     return new LocalWorker(await startWranglerDev({ config: "wrangler.jsonc", persistTo: folder, vars }));
+  }
+
+  get url(): string {
+    return this.#dev.url;
   }
 
   /** Backs the database up under this policy, whether it has changed or not, and fetches all files below `target`. */

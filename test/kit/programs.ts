@@ -2,9 +2,11 @@ import { spawnSync } from "node:child_process";
 import {
   AGE,
   AWK,
+  CURL,
   findProgram,
   foldersOfPath,
   GUNZIP,
+  JQ,
   PERL,
   type Program,
   SED,
@@ -17,7 +19,7 @@ import {
 // file first, so that what is missing is said at once; Vitest runs it before such tests, whoever has started it.
 
 /** Besides sh and what coreutils hold. */
-const PROGRAMS: readonly Program[] = [AGE, AWK, GUNZIP, PERL, SED, SHA256SUM, SQLITE3, ZSTD];
+const PROGRAMS: readonly Program[] = [AGE, AWK, CURL, GUNZIP, JQ, PERL, SED, SHA256SUM, SQLITE3, ZSTD];
 
 /** Where systems put programs, whatever the PATH of whoever calls us says. */
 const USUAL_FOLDERS = ["/usr/local/bin", "/usr/bin", "/bin", "/sbin", "/opt/homebrew/bin", "/opt/local/bin"];
