@@ -1,3 +1,4 @@
+import { LEAN_ENCRYPTED_VOLUME_BYTES, LEAN_VOLUME_BYTES } from "../../src/core/policy/backup-options.ts";
 import type { BenchWorker } from "../harness/bench-worker.ts";
 import type { Dump } from "../harness/emulated-dumps.ts";
 import { timesAsMuch } from "../harness/outcome.ts";
@@ -7,9 +8,12 @@ import { table } from "../harness/table.ts";
 import { type Stage, STAGES } from "../worker/stages.ts";
 
 const MIB = 1024 * 1024;
-/** A lean step and one of the default size, which a plan's CPU has to suffice for. */
-const LEAN_MIB = 6;
+/** Lean steps and one of the default size, which a plan's CPU has to suffice for. */
 const VOLUME_MIB = 128;
+const LEAN_MIB: Partial<Record<Stage, number>> = {
+  lean: LEAN_VOLUME_BYTES / MIB,
+  "lean + age": LEAN_ENCRYPTED_VOLUME_BYTES / MIB,
+};
 
 /**
  * The Worker's own CPU, without the network and the bucket: seconds for a GiB of dump, milliseconds for a volume, and
@@ -32,7 +36,7 @@ export async function stages(
   }
   const bare = measured.get("hash") ?? 0;
   const rows = [...measured].map(([stage, seconds]) => {
-    const volume = stage === "lean" ? LEAN_MIB : VOLUME_MIB;
+    const volume = LEAN_MIB[stage] ?? VOLUME_MIB;
     return [
       stage,
       timesAsMuch(seconds, bare),

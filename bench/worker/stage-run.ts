@@ -1,7 +1,9 @@
 import { z } from "zod";
+import type { Codecs } from "../../src/core/bucket/codecs.ts";
 import type { Compression } from "../../src/core/bucket/object-keys.ts";
 import { NOTHING_SCANNED, Tally } from "../../src/core/dump/tally.ts";
 import type { Platform } from "../../src/core/platform.ts";
+import { LEAN_ENCRYPTED_VOLUME_BYTES } from "../../src/core/policy/backup-options.ts";
 import { StatementScanner } from "../../src/core/sql/statements.ts";
 import { type Stage, stageSchema } from "./stages.ts";
 
@@ -42,6 +44,8 @@ function stageOf(stage: Stage, { codecs }: Platform): (piece: Uint8Array) => unk
       const scanner = scannerOfNothing();
       return (piece) => scanner.scan(piece);
     }
+    case "lean + age":
+      return leanEncrypted(codecs);
     case "lean": {
       // What a lean step does with its bytes: hashed, and gathered for one put; then hashed again when read back.
       const digest = codecs.digest();
@@ -59,6 +63,28 @@ function stageOf(stage: Stage, { codecs }: Platform): (piece: Uint8Array) => unk
       return (piece) => encoder.encode(piece);
     }
   }
+}
+
+/** The same with each volume a file of its own: hashed as it comes and as it is stored, and again when read back. */
+function leanEncrypted(codecs: Codecs): (piece: Uint8Array) => Promise<void> {
+  const [plain, stored, readBack] = [codecs.digest(), codecs.digest(), codecs.digest()];
+  let encoder = codecs.encoder("none", [RECIPIENT]);
+  let held = 0;
+  const store = (pieces: readonly Uint8Array[]): void => {
+    for (const piece of pieces) {
+      stored.update(piece);
+      readBack.update(piece);
+    }
+  };
+  return async (piece) => {
+    plain.update(piece);
+    store(await encoder.encode(piece));
+    held += piece.length;
+    if (held < LEAN_ENCRYPTED_VOLUME_BYTES) return;
+    store(await encoder.finish());
+    encoder = codecs.encoder("none", [RECIPIENT]);
+    held = 0;
+  };
 }
 
 function scannerOfNothing(): StatementScanner {

@@ -10,6 +10,7 @@ export const STAGES = [
   "gzip + age",
   "zstd + age",
   "lean",
+  "lean + age",
 ] as const;
 export const stageSchema = z.enum(STAGES);
 export type Stage = z.infer<typeof stageSchema>;

@@ -101,6 +101,7 @@ async function pipeline(platform: Platform, wish: Wish) {
     volumes: [],
     upload: null,
     scanned: NOTHING_SCANNED,
+    begun: 0,
     renewals: 0,
   };
   for (let last = false; !last;) {

@@ -61,6 +61,7 @@ export const FAILURE_CODES = [
   "format-newer",
   // the run
   "deadline-exceeded",
+  "copy-cut-off",
   "account-silent",
   "policy-unreadable",
   "internal-error",

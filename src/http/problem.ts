@@ -77,6 +77,7 @@ const STATUS = {
   "backup-gone": 500,
   "format-newer": 500,
   "deadline-exceeded": 500,
+  "copy-cut-off": 500,
   "account-silent": 503,
   "policy-unreadable": 503,
   "internal-error": 500,

@@ -138,14 +138,15 @@ export class DatabaseObject extends DurableObject implements DatabaseRuns {
     return run === null ? null : viewRun(run, this.#steps.live);
   }
 
-  async compareAgain(database: { id: string; name: string }): Promise<Result<void>> {
+  async policySet(database: { id: string; name: string }): Promise<Result<void>> {
     const connected = this.#connect();
     if (!connected.ok) return connected;
     const now = connected.value.now();
-    if (this.#records.known?.unchangedOff == null) return ok(undefined);
+    const { known } = this.#records;
+    if (known === null || (known.unchangedOff === null && known.cutOff === null)) return ok(undefined);
     this.#store.together(() => {
-      this.#records.change(database, { unchangedOff: null }, now);
-      new CatalogOutbox(this.#store, connected.value).addComparingAgain();
+      this.#records.change(database, { unchangedOff: null, cutOff: null }, now);
+      new CatalogOutbox(this.#store, connected.value).addPolicySet();
     });
     await this.#alarm.wakeBy(now);
     return ok(undefined);

@@ -1,4 +1,5 @@
 import type { Hazard } from "../dump/hazards.ts";
+import { COPY_CUT_OFF } from "../run/cut-off.ts";
 import { type RunState, viewRun } from "../run/run-view.ts";
 import type { Run } from "../run/run.ts";
 import { iso } from "../time.ts";
@@ -63,7 +64,7 @@ export function databaseRow(run: Run, known: DatabaseHistory, now: number): Data
   const cancelled = phase.at === "cancelled";
   const notices: Notice[] =
     phase.at === "complete"
-      ? [...encryptionEndedNotice(run.hazards), ...ofRetention(before?.notices ?? [])]
+      ? [...noticesOf(run.hazards), ...ofRetention(before?.notices ?? [])]
       : withoutUnchangedOff(before?.notices ?? []);
   if (unchangedOff !== null) notices.push({ kind: UNCHANGED_OFF, detail: unchangedOff });
   return {
@@ -83,17 +84,18 @@ export function databaseRow(run: Run, known: DatabaseHistory, now: number): Data
   };
 }
 
-/** The row once the comparison of bookmarks is switched on again. */
-export function comparingAgain(row: DatabaseRow, now: number): DatabaseRow {
-  return { ...row, notices: withoutUnchangedOff(row.notices), writtenAt: iso(now) };
+/** The row once a policy was set: bookmarks are compared again, and copying is tried as the policy says. */
+export function afterPolicySet(row: DatabaseRow, now: number): DatabaseRow {
+  const notices = row.notices.filter(({ kind }) => kind !== UNCHANGED_OFF && kind !== COPY_CUT_OFF);
+  return { ...row, notices, writtenAt: iso(now) };
 }
 
 export const UNCHANGED_OFF = "unchanged-off";
 
 /** Of a backup's hazards, what health goes on telling until the next backup. */
-export function encryptionEndedNotice(hazards: readonly Hazard[]): Notice[] {
+export function noticesOf(hazards: readonly Hazard[]): Notice[] {
   return hazards
-    .filter(({ kind }) => kind === "encryption-ended")
+    .filter(({ kind }) => kind === "encryption-ended" || kind === COPY_CUT_OFF)
     .map(({ kind, detail }) => ({ kind, detail }));
 }
 

@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { Manifest } from "../backup/manifest.ts";
 import type { PolicyCopy } from "../policy/policy-copy.ts";
 import type { RebuiltDatabaseRow } from "./catalog-repair.ts";
-import { encryptionEndedNotice, UNCHANGED_OFF } from "./database-row.ts";
+import { noticesOf, UNCHANGED_OFF } from "./database-row.ts";
 
 /** What a walk through the bucket has found of a database so far. */
 export const foundDatabaseSchema = z.object({
@@ -37,7 +37,7 @@ export function withBackup(found: BucketFindings, manifest: Manifest): BucketFin
   return {
     ...found,
     firstAt,
-    latest: { backupId, name: database.name, startedAt, notices: encryptionEndedNotice(hazards) },
+    latest: { backupId, name: database.name, startedAt, notices: noticesOf(hazards) },
   };
 }
 

@@ -67,6 +67,12 @@ function noticeProblem({ kind, detail }: Notice): Pick<HealthProblem, "code" | "
         detail,
         hint: "Set AGE_RECIPIENTS again. If you removed it on purpose, this disappears with the next full backup.",
       };
+    case "copy-cut-off":
+      return {
+        code: kind,
+        detail,
+        hint: 'On the free plan, set "lean": true in the policy (PUT /api/policy for all databases). On the paid plan, PUT the policy of this database again: the next full backup then counts and compresses as before.',
+      };
     case "no-backup-left":
       return { code: kind, detail, hint: "Start one with POST /api/databases/NAME/backups." };
     case "retention-unreadable":

@@ -6,6 +6,9 @@ import { type FullPolicy, MIB } from "./policy.ts";
 /** What a lean volume holds, and a step of a lean run hashes: one part of an upload, some milliseconds of CPU. */
 export const LEAN_VOLUME_BYTES = 6 * MIB;
 
+/** The same when it is encrypted as well, which costs some milliseconds a volume, and as much as hashing a byte. */
+export const LEAN_ENCRYPTED_VOLUME_BYTES = 2 * MIB;
+
 /** What a run does with its dump: settled when its work begins, and the same to its end. */
 export const backupOptionsSchema = z.object({
   compression: z.enum(COMPRESSIONS),
@@ -20,11 +23,23 @@ export const backupOptionsSchema = z.object({
 export type BackupOptions = z.infer<typeof backupOptionsSchema>;
 
 export function backupOptions(policy: FullPolicy, recipients: readonly string[]): BackupOptions {
-  return {
-    lean: policy.lean,
-    compression: policy.lean ? "none" : policy.compression,
-    volumeBytes: policy.lean ? Math.min(policy.volumeBytes, LEAN_VOLUME_BYTES) : policy.volumeBytes,
+  const options = {
+    lean: false,
+    compression: policy.compression,
+    volumeBytes: policy.volumeBytes,
     recipients: [...recipients],
     exportOptions: { ...policy.exportOptions, tables: [...new Set(policy.exportOptions.tables)] },
+  };
+  return policy.lean ? leanOptions(options) : options;
+}
+
+/** The same with as little CPU a step as can be. */
+export function leanOptions(options: BackupOptions): BackupOptions {
+  const most = options.recipients.length > 0 ? LEAN_ENCRYPTED_VOLUME_BYTES : LEAN_VOLUME_BYTES;
+  return {
+    ...options,
+    lean: true,
+    compression: "none",
+    volumeBytes: Math.min(options.volumeBytes, most),
   };
 }

@@ -65,6 +65,9 @@ export interface DatabaseRuns {
     database: { id: string; name: string | null },
     retention: Retention,
   ): Promise<Result<RetentionPlan>>;
-  /** Whoever sets a policy anew has looked at why bookmarks were no longer relied on: they are again. */
-  compareAgain(database: { id: string; name: string }): Promise<Result<void>>;
+  /**
+   * The database's policy was set, by somebody who knows what was found before: bookmarks are compared again, and
+   * copying is tried as the policy says.
+   */
+  policySet(database: { id: string; name: string }): Promise<Result<void>>;
 }

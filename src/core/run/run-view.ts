@@ -1,5 +1,6 @@
 import type { Hazard } from "../dump/hazards.ts";
 import { iso } from "../time.ts";
+import { COPY_CUT_OFF } from "./cut-off.ts";
 import { bytesCopied, type Phase, type PhaseOf, type Run } from "./run.ts";
 
 export const RUN_STATES = [
@@ -108,9 +109,11 @@ function progressOf(run: Run, live: LiveProgress | null): RunView["progress"] {
     case "copying": {
       const done = bytesCopied(phase.copy) + (live?.bytes ?? 0);
       const total = phase.copy.source?.totalBytes ?? live?.totalBytes ?? null;
+      const cutOff = run.hazards.some(({ kind }) => kind === COPY_CUT_OFF);
+      const lean = cutOff ? ", lean, because copying was cut off" : "";
       const doing = phase.waiting
         ? "Waiting for a slot to copy."
-        : `Copying volume ${phase.copy.volumes.length + 1}.`;
+        : `Copying volume ${phase.copy.volumes.length + 1}${lean}.`;
       const message = waiting ?? doing;
       return { step: "copying", bytesDone: done, bytesTotal: total, message };
     }

@@ -46,6 +46,8 @@ const copySchema = z.object({
   /** A multipart upload that was begun and not completed. A resumed step aborts it before it opens another. */
   upload: z.object({ key: z.string(), uploadId: z.string() }).nullable(),
   scanned: scannedSchema,
+  /** How often the volume under way was begun, counted before it is. A step that is cut off leaves it as it is. */
+  begun: count.default(0),
   /** Fresh addresses asked for since the last finished volume. */
   renewals: count,
 });

@@ -2,7 +2,9 @@ import { RUN_DEADLINE_MS } from "../backoff.ts";
 import { stampOf } from "../bucket/object-keys.ts";
 import { NOTHING_SCANNED } from "../dump/tally.ts";
 import type { Failure } from "../failure.ts";
-import { type Copy, copyOf, type Phase, type PhaseOf, type Run } from "./run.ts";
+import { leanOptions } from "../policy/backup-options.ts";
+import { cutOffHazard } from "./cut-off.ts";
+import { type Copy, copyOf, optionsOf, type Phase, type PhaseOf, type Run } from "./run.ts";
 
 export function deadlineExceeded(run: Run): Failure {
   return {
@@ -82,11 +84,31 @@ export function newCopy(run: Run, now: number): Copy {
     volumes: [],
     upload: null,
     scanned: NOTHING_SCANNED,
+    begun: 0,
     renewals: 0,
   };
 }
 
 /** The folder stays claimed; nothing of what was copied into it counts any more. */
 export function emptied(copy: Copy): Copy {
-  return { ...copy, source: null, volumes: [], upload: null, scanned: NOTHING_SCANNED, renewals: 0 };
+  return {
+    ...copy,
+    source: null,
+    volumes: [],
+    upload: null,
+    scanned: NOTHING_SCANNED,
+    begun: 0,
+    renewals: 0,
+  };
+}
+
+/** The same dump from its first volume on, lean: lean volumes and others are never mixed in one backup. */
+export function copyLean(run: Run, phase: PhaseOf<"copying">, now: number): Run {
+  const { copy } = phase;
+  const lean: Run = {
+    ...run,
+    options: leanOptions(optionsOf(run)),
+    hazards: [...run.hazards, cutOffHazard(null)],
+  };
+  return advance(lean, { ...phase, copy: { ...emptied(copy), source: copy.source } }, now);
 }

@@ -39,7 +39,7 @@ export const policies = new Hono<ApiEnv>()
     if (nothing !== null) return nothing;
     const set = await account.setPolicy({ id, name }, body.value, context.get("who"));
     if (!set.ok) return failureProblem(set.failure);
-    const again = await context.env.databaseRuns(id).compareAgain({ id, name });
+    const again = await context.env.databaseRuns(id).policySet({ id, name });
     if (!again.ok) return failureProblem(again.failure);
     return context.json(databaseView(set.value, platform));
   })

@@ -1,5 +1,5 @@
 import type { BackupRow } from "../../core/backup/backup-row.ts";
-import { comparingAgain, databaseRow, type DatabaseRow } from "../../core/catalog/database-row.ts";
+import { afterPolicySet, databaseRow, type DatabaseRow } from "../../core/catalog/database-row.ts";
 import type { Platform } from "../../core/platform.ts";
 import { viewRun } from "../../core/run/run-view.ts";
 import type { Run } from "../../core/run/run.ts";
@@ -33,10 +33,10 @@ export class CatalogOutbox {
     this.#saveDatabase(databaseRow(run, known, this.#platform.now()));
   }
 
-  /** The same row, once the comparison of bookmarks is switched on again. */
-  addComparingAgain(): void {
+  /** The same row, once the database's policy was set. */
+  addPolicySet(): void {
     const { row } = this.#store;
-    if (row !== null) this.#saveDatabase(comparingAgain(row, this.#platform.now()));
+    if (row !== null) this.#saveDatabase(afterPolicySet(row, this.#platform.now()));
   }
 
   /** The database's own row, changed outside of runs. */

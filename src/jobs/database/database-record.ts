@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { DatabaseReport } from "../../core/account/coordinator.ts";
 import { describeException } from "../../core/failure.ts";
+import { cutOffSchema } from "../../core/run/cut-off.ts";
 import type { Platform } from "../../core/platform.ts";
 import { examinationSchema } from "../../core/run/standing-findings.ts";
 import { Outbox } from "../object/outbox.ts";
@@ -15,6 +16,8 @@ const recordSchema = z.object({
   unchanged: z.object({ backupId: z.string(), checkedAt: z.number() }).nullable(),
   unchangedOff: z.object({ at: z.number(), detail: z.string() }).nullable(),
   examination: examinationSchema.nullable(),
+  /** Copying was cut off: why its runs begin lean for a while. */
+  cutOff: cutOffSchema.nullable().default(null),
 });
 export type DatabaseRecord = z.infer<typeof recordSchema>;
 
@@ -38,6 +41,7 @@ export class RecordStore {
       unchanged: null,
       unchangedOff: null,
       examination: null,
+      cutOff: null,
     };
   }
 

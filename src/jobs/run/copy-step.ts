@@ -3,21 +3,46 @@ import { claimText, readClaim } from "../../core/bucket/claim.ts";
 import { CLAIM, stampOf, volumeName } from "../../core/bucket/object-keys.ts";
 import { failed, type Failure, ok, type Result } from "../../core/failure.ts";
 import { bytesCopied, type Copy, optionsOf, type PhaseOf, type Run } from "../../core/run/run.ts";
-import { advance } from "../../core/run/transitions.ts";
+import { cutOffFailure, cutOffOf, isCutOff } from "../../core/run/cut-off.ts";
+import { advance, copyLean } from "../../core/run/transitions.ts";
 import { Superseded } from "../database/run-store.ts";
 import { copyVolume } from "./copy-volume.ts";
 import { restartExport } from "./export-step.ts";
-import { claimOf, folderOfRun, type StepContext } from "./step.ts";
+import { claimOf, folderOfRun, removeVolumes, type StepContext, type StepOutcome } from "./step.ts";
 
 /** How many seconds ahead a free folder is looked for. */
 const CLAIM_LIMIT = 60;
 
-/** Copies one volume. A crash costs this volume, never the export nor the volumes before it. */
+/**
+ * Copies one volume. A crash costs this volume, never the export nor the volumes before it; several at the same volume
+ * make the run lean.
+ */
 export async function copying(
   run: Run,
   phase: PhaseOf<"copying">,
   context: StepContext,
-): Promise<Result<Run>> {
+): Promise<Result<StepOutcome>> {
+  if (isCutOff(phase.copy.begun, optionsOf(run))) return cutOff(run, phase, context);
+  const copied = await copyNext(run, phase, context);
+  return copied.ok ? ok({ run: copied.value }) : copied;
+}
+
+/** What was copied is deleted, and the same dump is copied lean; a run that is lean already has come to its end. */
+async function cutOff(
+  run: Run,
+  phase: PhaseOf<"copying">,
+  { platform }: StepContext,
+): Promise<Result<StepOutcome>> {
+  const { copy } = phase;
+  const options = optionsOf(run);
+  if (options.lean) return failed(cutOffFailure(copy.volumes.length + 1, options));
+  const removed = await removeVolumes(run, copy, platform);
+  if (!removed.ok) return removed;
+  const now = platform.now();
+  return ok({ run: copyLean(run, phase, now), record: { cutOff: cutOffOf(options, now) } });
+}
+
+async function copyNext(run: Run, phase: PhaseOf<"copying">, context: StepContext): Promise<Result<Run>> {
   const { platform } = context;
   let current = run;
   let { copy } = phase;
@@ -34,6 +59,8 @@ export async function copying(
     const claimed = await claimFolder(current, copy, context, save);
     if (!claimed.ok) return claimed;
   }
+  // Before the work: should it be cut off, the next alarm knows by it.
+  await save({ ...copy, begun: copy.begun + 1 });
   const options = optionsOf(run);
   const encrypted = options.recipients.length > 0;
   const name = volumeName(run.databaseName, copy.volumes.length + 1, options.compression, encrypted);
@@ -49,6 +76,8 @@ export async function copying(
     ...context.observer,
     uploadBegun: (uploadId) => save({ ...copy, upload: { key, uploadId } }),
   });
+  // Told by a failure, it was not cut off.
+  if (!copied.ok) await save({ ...copy, begun: 0 });
   if (!copied.ok) return afterCopyFailure(current, { ...phase, copy }, copied.failure, context);
   const { volume, source, scanned, last } = copied.value;
   const now = platform.now();
@@ -58,6 +87,7 @@ export async function copying(
     scanned,
     volumes: [...copy.volumes, volume],
     upload: null,
+    begun: 0,
     renewals: 0,
   };
   if (!last) return ok(advance(current, { ...phase, copy: grown }, now));

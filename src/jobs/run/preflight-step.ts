@@ -20,12 +20,14 @@ import {
 } from "../../core/dump/schema.ts";
 import { failed, ok, type Result } from "../../core/failure.ts";
 import type { Platform } from "../../core/platform.ts";
-import { backupOptions } from "../../core/policy/backup-options.ts";
+import { beginsLean, cutOffHazard } from "../../core/run/cut-off.ts";
+import { backupOptions, leanOptions } from "../../core/policy/backup-options.ts";
 import type { FullPolicy } from "../../core/policy/policy.ts";
 import type { Run } from "../../core/run/run.ts";
 import { examinationDue } from "../../core/run/standing-findings.ts";
 import { advance, freshExport } from "../../core/run/transitions.ts";
 import { reasonForFullBackup } from "../../core/run/unchanged.ts";
+import { iso } from "../../core/time.ts";
 import { standingBackup } from "../database/standing-backup.ts";
 import { notUnderstood, type StepContext, type StepOutcome } from "./step.ts";
 
@@ -43,7 +45,9 @@ export async function preflight(
   if (!database.ok) return database;
   const { name, fileSize } = database.value;
   const { record } = context;
-  const options = backupOptions(policy, platform.settings.recipients);
+  const wanted = backupOptions(policy, platform.settings.recipients);
+  const lean = beginsLean(record.cutOff, wanted, platform.now());
+  const options = lean ? leanOptions(wanted) : wanted;
   const last = await standingBackup(context.previous, platform);
   if (!last.ok) return last;
   const question = {
@@ -105,7 +109,12 @@ export async function preflight(
     options,
     tables: dumpedTables(exported),
     parts: dumpedParts(dumpedSql),
-    hazards: [...partial, ...schemaHazards(dumpedSql), ...loadingHazards(loading, dumpedSql, schema.value)],
+    hazards: [
+      ...(lean ? [cutOffHazard(iso(record.cutOff?.at ?? now))] : []),
+      ...partial,
+      ...schemaHazards(dumpedSql),
+      ...loadingHazards(loading, dumpedSql, schema.value),
+    ],
     notExported,
     sealed,
     loading,

@@ -9,7 +9,7 @@ import {
 import { describeException, failed, type Failure, ok, type Result } from "../../core/failure.ts";
 import type { Platform } from "../../core/platform.ts";
 import { type LiveProgress, viewRun } from "../../core/run/run-view.ts";
-import { copyOf, isOver, type Run, volumesWritten } from "../../core/run/run.ts";
+import { copyOf, isOver, type PhaseOf, type Run, volumesWritten } from "../../core/run/run.ts";
 import { advance, cancel, deadlineExceeded, fail, retry, waitForBudget } from "../../core/run/transitions.ts";
 import { CatalogOutbox } from "../database/catalog-outbox.ts";
 import type { RecordStore } from "../database/database-record.ts";
@@ -176,6 +176,7 @@ export class RunSteps {
       return policy.ok ? preflight(run, context, policy.value) : policy;
     }
     if (run.phase.at === "examining") return examining(run, run.phase, context);
+    if (run.phase.at === "copying") return this.#copy(run, run.phase, context, coordinator);
     if (run.phase.at === "committing") return committing(run, run.phase, context);
     const stepped = await this.#next(run, context, coordinator);
     return stepped.ok ? ok({ run: stepped.value }) : stepped;
@@ -196,16 +197,23 @@ export class RunSteps {
           return ok({ ...run, wakeAt: now + SLOT_RETRY_MS });
         }
         return exporting(run, phase, context);
-      case "copying":
-        if (!(await coordinator.acquireLease("copy", run.databaseId))) {
-          return ok({ ...run, phase: { ...phase, waiting: true }, wakeAt: now + SLOT_RETRY_MS });
-        }
-        return copying(run, { ...phase, waiting: false }, context);
       case "verifying":
         return verifying(run, phase, context);
       default:
         return ok(run);
     }
+  }
+
+  async #copy(
+    run: Run,
+    phase: PhaseOf<"copying">,
+    context: StepContext,
+    coordinator: Coordinator,
+  ): Promise<Result<StepOutcome>> {
+    if (await coordinator.acquireLease("copy", run.databaseId))
+      return copying(run, { ...phase, waiting: false }, context);
+    const wakeAt = context.platform.now() + SLOT_RETRY_MS;
+    return ok({ run: { ...run, phase: { ...phase, waiting: true }, wakeAt } });
   }
 
   /** `latest` is the run as this step itself has saved it last. */

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { comparingAgain, type DatabaseRow, databaseRow } from "../../../src/core/catalog/database-row.ts";
+import { afterPolicySet, type DatabaseRow, databaseRow } from "../../../src/core/catalog/database-row.ts";
+import { cutOffHazard } from "../../../src/core/run/cut-off.ts";
 import { newRun, type Run } from "../../../src/core/run/run.ts";
 import { fail } from "../../../src/core/run/transitions.ts";
 
@@ -82,8 +83,12 @@ describe("the row of a database", () => {
   });
 
   it("tells the hazards of its last backup that have to do with the whole, until the next backup", () => {
-    const told = databaseRow({ ...complete, hazards: [rounded, ended] }, nothing, now);
-    expect(told.notices).toEqual([{ kind: "encryption-ended", detail: "no longer" }]);
+    const hazards = [cutOffHazard(null), rounded, ended];
+    const told = databaseRow({ ...complete, hazards }, nothing, now);
+    expect(told.notices).toEqual([
+      { kind: "copy-cut-off", detail: hazards[0]?.detail },
+      { kind: "encryption-ended", detail: "no longer" },
+    ]);
     for (const later of [unchanged, broken]) {
       expect(databaseRow(later, { ...nothing, before: told }, now).notices).toEqual(told.notices);
     }
@@ -104,10 +109,13 @@ describe("the row of a database", () => {
     expect(databaseRow(run, { ...nothing, before: row }, now).notices).toEqual([]);
   });
 
-  it("tells it no longer once they are compared again, and loses nothing else", () => {
-    const row = { ...before, notices: [...before.notices, { kind: "unchanged-off", detail: "x" }] };
-    expect(comparingAgain(row, now)).toEqual({ ...before, writtenAt: moment(now) });
-  });
+  it.each(["unchanged-off", "copy-cut-off"])(
+    "tells %s no longer once its policy was set, and loses nothing else",
+    (kind) => {
+      const row = { ...before, notices: [...before.notices, { kind, detail: "x" }] };
+      expect(afterPolicySet(row, now)).toEqual({ ...before, writtenAt: moment(now) });
+    },
+  );
 });
 
 it("a cancelled run leaves the row as it was: nobody has mended what made the one before it fail", () => {

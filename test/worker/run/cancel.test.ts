@@ -194,6 +194,7 @@ describe("a run that is cancelled", () => {
         unchanged: null,
         unchangedOff: null,
         examination: null,
+        cutOff: null,
       },
     });
     await expect(step).rejects.toThrow(Superseded);
