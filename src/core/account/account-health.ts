@@ -28,6 +28,8 @@ export interface AccountHealth {
 export interface TriggersView {
   /** Databases follow these. */
   readonly nightly: readonly string[];
+  /** Those that do not tell how often they fire, while databases are measured by nothing else. */
+  readonly unread: readonly string[];
   /** None is known, though there should be one by now: they are gone, or none has ever fired. */
   readonly nightlyMissing: boolean;
   /** The last time that one fired which fires at least every 15 minutes. */

@@ -69,6 +69,7 @@ export function accountProblems(account: AccountHealth): HealthProblem[] {
     problems.push({ code: "listing-failed", severity: "degraded", detail, hint: listingFailure.hint });
   }
   if (triggers.followed && triggers.nightlyMissing) problems.push(NO_TRIGGER);
+  if (triggers.unread.length > 0) problems.push(unreadTriggers(triggers.unread));
   if (triggers.heartbeatLate) {
     const detail = `The heartbeat, a trigger that fires at least every 15 minutes, last fired at ${triggers.heartbeatAt}.`;
     problems.push({ code: "heartbeat-late", severity: "degraded", detail, hint: HEARTBEAT_HINT });
@@ -100,6 +101,17 @@ const NO_TRIGGER: HealthProblem = {
     "Databases follow the Worker's Cron Triggers, but none except heartbeats has fired, or not recently.",
   hint: "Check that triggers.crons in wrangler.jsonc has the nightly expression, and is deployed. After a first deployment, this is normal until the first night. You can also set another schedule with PUT /api/policy.",
 };
+
+/** Until somebody says how old a backup may be, a trigger that fires no more would be noticed after a month alone. */
+function unreadTriggers(crons: readonly string[]): HealthProblem {
+  const named = crons.map((cron) => `"${cron.slice(0, 100)}"`).join(", ");
+  return {
+    code: "trigger-unreadable",
+    severity: "degraded",
+    detail: `Databases follow the Cron Trigger ${named}, and d1-nightly cannot tell from it how often it fires: a backup that is late is noticed after a month.`,
+    hint: 'Set how old a backup may become with PUT /api/policy, such as {"freshnessMs": 93600000} for 26 hours; or give the databases a schedule there; or deploy a trigger without days counted from the month\'s end (L-3).',
+  };
+}
 
 const HEARTBEAT_HINT =
   'Check that triggers.crons in wrangler.jsonc still has "*/5 * * * *", and is deployed. Without it, new databases, missed backups and stuck runs wait for other triggers.';

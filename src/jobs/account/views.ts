@@ -89,6 +89,7 @@ function triggersView(schedule: AccountSchedule, now: number): TriggersView {
   const heartbeatAt = lastHeartbeat(schedule.triggers);
   return {
     nightly: scheduleTriggers(schedule.triggers).map(({ cron }) => cron),
+    unread: schedule.unreadTriggers,
     nightlyMissing: schedule.isNightlyMissing(now),
     heartbeatAt: heartbeatAt === null ? null : iso(heartbeatAt),
     heartbeatLate: heartbeatAt !== null && now - heartbeatAt > HEARTBEAT_LIMIT_MS,

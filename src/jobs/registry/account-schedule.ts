@@ -11,6 +11,7 @@ import {
   storedDefaultPolicySchema,
 } from "../../core/policy/policy.ts";
 import {
+  expressionOfTrigger,
   giveSameSlots,
   sawTrigger,
   scheduleTriggers,
@@ -221,6 +222,20 @@ export class AccountSchedule {
     return this.#registry.isAnyListed((entry) => {
       return this.isWatched(entry) && this.policyOf(entry.policy).schedule === "trigger";
     });
+  }
+
+  /**
+   * The triggers of which none tells how often it fires, while some database has no other measure of how old its latest
+   * backup may be.
+   */
+  get unreadTriggers(): string[] {
+    const followed = scheduleTriggers(this.triggers).map(({ cron }) => cron);
+    if (followed.some((cron) => expressionOfTrigger(cron) !== null)) return [];
+    const isMeasured = this.#registry.isAnyListed((entry) => {
+      const { schedule, freshnessMs } = this.policyOf(entry.policy);
+      return this.isWatched(entry) && schedule === "trigger" && freshnessMs === null;
+    });
+    return isMeasured ? followed : [];
   }
 
   /** Neither gone, paused nor excluded. */

@@ -53,7 +53,7 @@ function afterAnswer(
     }
     case "complete": {
       if (phase.bookmark !== null && answer.bookmark !== phase.bookmark)
-        return restartExport(run, otherExport(), platform);
+        return restartExport(run, otherExport(), platform, EXPORT_LIMIT, LOST_WAIT_MS);
       // The address is saved in the turn in which it is read: D1 may tell it only once.
       const dump = {
         bookmark: answer.bookmark,
@@ -75,15 +75,21 @@ function afterAnswer(
       const wakeAt = now + busyDelayMs(phase.polls, platform.random());
       return { ...run, lastFailure: busy(), wakeAt, phase: { ...phase, busySince, polls: phase.polls + 1 } };
     }
-    case "lost":
-      return restartExport(run, (phase.copy?.renewals ?? 0) > 0 ? noFreshAddress() : lost(), platform);
+    case "lost": {
+      const why = (phase.copy?.renewals ?? 0) > 0 ? noFreshAddress() : lost();
+      return restartExport(run, why, platform, EXPORT_LIMIT, LOST_WAIT_MS);
+    }
     case "error":
       return restartExport(run, refused(answer), platform, EXPORT_LIMIT, REFUSED_WAIT_MS);
   }
 }
 
-/** Each export keeps the database from answering: one that D1 ends with an error is not repeated within a minute. */
+/**
+ * Every export keeps the database from answering. One that D1 ends with an error is not repeated within a minute; one
+ * that it has lost, not before the database had time to answer: 15 to 30 seconds, and twice as long each time.
+ */
 const REFUSED_WAIT_MS = [60_000, 15 * 60_000] as const;
+const LOST_WAIT_MS = [15_000, 15 * 60_000] as const;
 
 /** Starts over with a new export, up to `limit` exports in all; then the run fails. */
 export function restartExport(

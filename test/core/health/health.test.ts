@@ -14,6 +14,7 @@ const listing = { at: ago(9), databases: 2, pendingSince: null };
 const well: TroubledDatabases = { listedAt: listing.at, knownSince: null, databases: [], problems: 0 };
 const triggers = {
   nightly: ["0 3 * * *"],
+  unread: [],
   nightlyMissing: false,
   heartbeatAt: ago(0.05),
   heartbeatLate: false,
@@ -193,6 +194,11 @@ describe("a database that is listed", () => {
 describe("the account", () => {
   const old = { at: ago(27), databases: 2, pendingSince: null };
   it.each<[string, Parameters<typeof judged>[0], string]>([
+    [
+      "has only triggers that do not tell how often they fire",
+      { account: { triggers: { ...triggers, unread: ["0 3 L-3 * *"] } } },
+      "degraded trigger-unreadable",
+    ],
     [
       "lists rows that cannot be read",
       { account: { unreadableRows: ['name "shop", UUID "?"'] } },

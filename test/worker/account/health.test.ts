@@ -10,6 +10,7 @@ import {
   backUp,
   call,
   drive,
+  fire,
   forgetAccount,
   isOver,
   setPolicy,
@@ -193,6 +194,24 @@ describe("an account", () => {
     await renameDatabase(catalog, "d1-nightly-catalog");
     await night();
     expect((await health()).problems.map(({ code }) => code)).not.toContain("catalog-not-found");
+  });
+
+  it("is degraded while nothing tells how often its only trigger fires, nor how old a backup may be", async () => {
+    const { id } = await createDatabase("CREATE TABLE a (x);");
+    await fire("0 3 L-3 * *");
+    await night();
+    expect(await problemsAs(DEGRADED)).toEqual(["trigger-unreadable"]);
+    expect((await health()).problems[0]).toMatchObject({
+      detail: expect.stringContaining("0 3 L-3 * *"),
+      hint: expect.stringContaining("freshnessMs"),
+    });
+    await setPolicy(id, { freshnessMs: 26 * 3_600_000 });
+    await runDurableObjectAlarm(account());
+    expect(await problemsAs(OK)).toEqual([]);
+    await setPolicy(id, {});
+    await fire("0 3 * * *");
+    await runDurableObjectAlarm(account());
+    expect((await health()).problems.map(({ code }) => code)).not.toContain("trigger-unreadable");
   });
 
   it("is degraded when its databases could not be listed", async () => {

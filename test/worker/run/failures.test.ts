@@ -18,6 +18,7 @@ import {
   startBackup,
   storedRun,
 } from "../kit/run-driver.ts";
+import { expectLog } from "../kit/worker-log.ts";
 
 beforeEach(holdTheClock);
 afterEach(() => vi.useRealTimers());
@@ -242,13 +243,38 @@ describe("a run completes although", () => {
   });
 });
 
-describe("an export that D1 ends with an error", () => {
-  it("is not repeated within a minute: each one keeps the database from answering", async () => {
+describe("each export keeps the database from answering, so that", () => {
+  it("one that D1 ends with an error is not repeated within a minute", async () => {
     const database = await createDatabase(TABLE);
     const run = await backUp(database, {}, [{ on: "export.start", fault: "export-error" }]);
     const lastedMs = Date.parse(run.finishedAt ?? "") - Date.parse(run.startedAt ?? "");
     // Four waits between five exports, each half of a minute at least.
     expect(lastedMs).toBeGreaterThan(4 * 30_000);
     expect(run.error?.code).toBe("export-refused");
+  });
+
+  it("one that D1 loses is repeated after 15 seconds, and after twice as long each time", async () => {
+    expectLog("run-failed");
+    const database = await createDatabase(TABLE);
+    await setFaults(database.id, [
+      { on: "export.start", fault: "slow", value: 60_000 },
+      { on: "export.poll", fault: "lose-export" },
+    ]);
+    await startBackup(database.id);
+    const waits: number[] = [];
+    let run = await drive(database.id, ({ exportsStarted }) => exportsStarted === 1);
+    while (!isOver(run)) {
+      run = await nextStep(database.id);
+      if (run.lastFailure?.code === "export-lost") waits.push(run.wakeAt - Date.now());
+    }
+    expect(run).toMatchObject({
+      phase: { at: "failed", failure: { code: "export-lost" } },
+      exportsStarted: 5,
+    });
+    expect(waits).toHaveLength(4);
+    for (const [index, wait] of waits.entries()) {
+      expect(wait).toBeGreaterThanOrEqual(15_000 * 2 ** index);
+      expect(wait).toBeLessThanOrEqual(30_000 * 2 ** index);
+    }
   });
 });
