@@ -183,7 +183,7 @@ describe.each(ENCRYPTIONS)("%s backups", (encryption) => {
       expect(backup.volumes).toHaveLength(volumes);
       const ran = await restore(backup.folder);
       expect(ran, ran.stderr).toMatchObject({ code: 0, stderr: "" });
-      expect(ran.stdout).toContain("Every table has the rows that were counted.");
+      expect(ran.stdout).toContain("Every table has as many rows as the backup.");
       expect(await restored(backup.folder)).toEqual(await original(database()));
     });
 
@@ -228,7 +228,7 @@ describe("an encrypted backup", () => {
       const script = `${commandsOf(folder, [2])}echo "the shell is alive"\n`;
       expect((await runScript(folder, script, { PATH: path })).code).not.toBe(0);
       const pasted = await runScript(folder, script, { PATH: path }, []);
-      expect(pasted.stderr).toContain("dump.sql is not whole: do not go on.");
+      expect(pasted.stderr).toContain("dump.sql is incomplete: stop here.");
       expect(pasted.stdout).toContain("the shell is alive");
     },
   );
@@ -279,7 +279,7 @@ describe("the commands", () => {
     const before = readFileSync(join(folder, "restored.db"));
     const ran = await restore(folder);
     expect(ran.code).not.toBe(0);
-    expect(ran.stderr).toContain("restored.db exists already");
+    expect(ran.stderr).toContain("restored.db already exists");
     expect(readFileSync(join(folder, "restored.db"))).toEqual(before);
 
     const broken = copyOf(folder);

@@ -1,13 +1,13 @@
 import type { Misread } from "../dump/shell-lines.ts";
 import { AWK } from "./shell.ts";
 
-/** The dump, cut into its parts: every statement in one of these files, as D1 wrote it. */
+/** The parts of the dump: every statement goes into one of these files, as D1 wrote it. */
 export const PARTS = ["tables", "rows", "indexes", "views", "triggers"] as const;
 export type Part = (typeof PARTS)[number];
 
 export const fileOf = (part: Part): string => `${part}.sql`;
 
-/** The file of a part for the sqlite3 program: one in which it reads the lines as SQLite does. */
+/** The file of a part for the sqlite3 program, in which it reads the lines as SQLite does. */
 export function shellFileOf(part: Part, misread: Misread): string {
   return partsForShell(misread).includes(part) ? `${part}-shell.sql` : fileOf(part);
 }
@@ -19,19 +19,20 @@ function partsForShell(misread: Misread): Part[] {
 export interface Cutting {
   /** The file to cut. */
   readonly source: string;
-  /** What is written a second time, for the sqlite3 program. */
+  /** The parts that are written a second time, for the sqlite3 program. */
   readonly misread: Misread;
   /** A name that no table has. */
   readonly spareName: string;
 }
 
 /**
- * Cuts a dump by SQLite's own rule for where a statement ends, in awk, which every machine has. That asks for nothing
- * that a backup would have to know of its dump, so that lean ones are restored in the same way.
+ * Cuts a dump by SQLite's own rule for where a statement ends, in awk, which every machine has. This needs no facts about
+ * the dump, so lean backups are restored in the same way.
  *
- * - A row is known by its beginning and by quotes that are closed at its end, and passed by; only the schema is read closely, quotes, comments and triggers.
- * - A semicolon that a comment at the end of a statement has swallowed is put behind it.
- * - sqlite_sequence is made before it is emptied: where AUTOINCREMENT is gone, nothing else would make it.
+ * - A row is recognized by its beginning and by balanced quotes at its end, and copied. Only the schema is parsed: its
+ *   quotes, comments and triggers.
+ * - If a comment at the end of a statement has swallowed the semicolon, one is added after it.
+ * - sqlite_sequence is created before it is emptied: without AUTOINCREMENT, nothing else would create it.
  */
 export function cutCommands({ source, misread, spareName }: Cutting): string[] {
   const sizes = PARTS.map((part) => `$(wc -c < ${fileOf(part)})`).join(" + ");
@@ -41,7 +42,7 @@ export function cutCommands({ source, misread, spareName }: Cutting): string[] {
     ...SCAN,
     ...MAIN(misread, spareName),
     `' ${source} > cut.size`,
-    `[ $((${sizes})) -eq "$(cat cut.size)" ] || { echo 'The parts of ${source} are not whole: do not go on.' >&2; false; }`,
+    `[ $((${sizes})) -eq "$(cat cut.size)" ] || { echo 'The parts of ${source} are incomplete: stop here.' >&2; false; }`,
   ];
 }
 
@@ -55,15 +56,15 @@ const PUT = (misread: Misread): string[] => [
 ];
 
 /**
- * For the sqlite3 program: a line that it would take for the end of a statement goes on behind the one before, and a
- * carriage return, of which it leaves out one before each line feed, is doubled.
+ * For the sqlite3 program: joins a line that it would take for the end of a statement to the line before, and doubles a
+ * carriage return before a line feed, because the program drops one.
  */
 const SHELL = [
   String.raw`    printf "%s%s", joined ? " " : before[part] ~ /\r$/ ? "\r\n" : "\n", t > (part "-shell.sql")`,
   "    before[part] = t; joined = 0",
 ];
 
-/** Reads a line from where the last one has left off, and tells whether the statement ends with it. */
+/** Reads a line, starting in the state after the last one. True if the statement ends with it. */
 const SCAN = [
   "  function ends(t, c, i) {",
   "    comment = 0",

@@ -4,10 +4,10 @@ import type { LostParent } from "../dump/foreign-keys.ts";
 import { fileOf, type Part } from "./cut.ts";
 import { AWK, block, inSingleQuotes, shown } from "./shell.ts";
 
-/** D1 takes no row before all tables and indexes that it refers to; so all of the schema but what fires comes first. */
+/** D1 accepts a row only after all tables and indexes that it refers to. Triggers come last, because they would fire. */
 const LOAD_ORDER: readonly Part[] = ["tables", "indexes", "rows", "views", "triggers"];
 
-/** Step 5: the parts of dump.sql as D1 wrote them, in another order. No sqlite3 has had them in its hands. */
+/** Step 5: loads the parts of dump.sql as D1 wrote them, in another order. sqlite3 has not changed them. */
 export function intoD1(manifest: UnsealedManifest, comparisons: readonly string[]): string[] {
   const name = newName(manifest.database.name);
   const wrangler = "npx --yes wrangler d1";
@@ -17,18 +17,18 @@ export function intoD1(manifest: UnsealedManifest, comparisons: readonly string[
     ...(manifest.exportOptions.tables.length === 0
       ? []
       : [
-          "D1 refuses a row that refers to a table which is not in this backup: that table has to be made there too, with what is referred to.",
+          "D1 refuses a row that refers to a table that is not in this backup. Create that table in the new database first, with the rows that are referred to.",
         ]),
     ...(manifest.exportOptions.noSchema
-      ? ["The new database has to hold the tables before the rows go in: make them from your own schema."]
+      ? ["Create the tables in the new database first, from your own schema."]
       : []),
-    "These commands need what step 2 has made. D1 does not import its own dumps when a table stands before one that it refers to. So: all tables and indexes first, then the rows, views, triggers. Rows that step 3 has refused are left out, because D1 would refuse the whole file; should you know that D1 takes them, put `refused.sql` behind `rows.sql` again.",
+    "These commands need the files from step 2. D1 cannot import its own dump if a table comes before one that it refers to. So `d1.sql` has all tables and indexes first, then the rows, views and triggers. It leaves out the rows that step 3 refused, because D1 would refuse the entire file. If you know that D1 accepts them, append `refused.sql` to `rows.sql` first.",
     block(...fileCommands(manifest)),
     "Log in with `npx wrangler login`, or set `CLOUDFLARE_API_TOKEN`.",
     block(`${wrangler} create ${name} --update-config=false`, `${execute} --file d1.sql`),
     ...(comparisons.length > 0
       ? [
-          "Compare there too; each `results` has to be empty:",
+          "Compare the row counts there too. Each `results` must be empty:",
           block(
             `asked=; for file in ${comparisons.join(" ")}; do asked=; ${execute} --json --command "$(cat "$file")" || break; asked=yes; done`,
             `[ "$asked" = yes ]`,
@@ -43,11 +43,11 @@ function tooLong({ hazards }: UnsealedManifest): string[] {
   if (long.length === 0) return [];
   const tables = long.map(({ table }) => shown(table ?? "a table")).join(", ");
   return [
-    `**D1 does not take all of it.** It takes no statement of more than ${LONGEST_STATEMENT} bytes, and there are longer rows in ${tables}: \`restored.db\` has them, and they are left out of \`d1.sql\`.`,
+    `**D1 cannot import every row.** It accepts statements of at most ${LONGEST_STATEMENT} bytes, and ${tables} ${long.length === 1 ? "has" : "have"} longer rows. \`restored.db\` has these rows, \`d1.sql\` does not.`,
   ];
 }
 
-/** Makes d1.sql. A row that is too long for D1 would keep all the others out: it goes to a file of its own. */
+/** Makes d1.sql. A row that is too long for D1 would make the import fail, so it goes to a separate file. */
 function fileCommands({ exportOptions, loading, tables }: UnsealedManifest): string[] {
   const parts = exportOptions.noSchema ? LOAD_ORDER.filter((part) => part === "rows") : LOAD_ORDER;
   const { makeTables, makeKeys, drop } = placeholders(
@@ -64,12 +64,12 @@ function fileCommands({ exportOptions, loading, tables }: UnsealedManifest): str
     "rm -f d1.sql too-long.sql",
     "{",
     ...all.map((command, index) => `  ${command}${index === all.length - 1 ? "" : " &&"}`),
-    "} > d1.sql || { echo 'd1.sql is not whole: do not go on.' >&2; rm -f d1.sql; false; }",
-    `if [ -s too-long.sql ]; then echo "$(wc -l < too-long.sql) rows are longer than D1 takes. They are in too-long.sql, and not in d1.sql." >&2; fi`,
+    "} > d1.sql || { echo 'd1.sql is incomplete: stop here.' >&2; rm -f d1.sql; false; }",
+    `if [ -s too-long.sql ]; then echo "Rows too long for D1: $(wc -l < too-long.sql). They are in too-long.sql, not in d1.sql." >&2; fi`,
   ];
 }
 
-/** Unlike echo, it leaves a backslash alone. */
+/** Unlike echo, printf leaves backslashes unchanged. */
 function printed(sql: string): string {
   return `printf '%s\\n' ${inSingleQuotes(sql)}`;
 }
@@ -81,8 +81,8 @@ interface Placeholders {
 }
 
 /**
- * What foreign keys look for and do not find: an empty table, or something that makes the columns unique. Dropped
- * behind the rows, before views and triggers.
+ * The targets that foreign keys lack: an empty table, or an index that makes the columns unique. They are dropped after
+ * the rows, before views and triggers.
  */
 function placeholders(lost: readonly LostParent[], tables: readonly string[]): Placeholders {
   const absent = new Map<string, AbsentTable>();
@@ -101,7 +101,7 @@ function placeholders(lost: readonly LostParent[], tables: readonly string[]): P
       );
       absent.set(parent.toLowerCase(), table);
     } else if (typeof columns !== "number") {
-      // A primary key that a table lacks cannot be given to it.
+      // A primary key cannot be added to an existing table.
       const name = quoted(spareName(`d1_nightly_key_${keys.length + 1}`, tables));
       const key = columns.map(quoted).join(", ");
       keys.push({ name, sql: `CREATE UNIQUE INDEX ${name} ON ${quoted(parent)} (${key});` });
@@ -125,7 +125,7 @@ interface AbsentTable {
   readonly keys: Set<string>;
 }
 
-/** A line break cannot stand in a line of this file. */
+/** A name with a line break does not fit on one line of this file. */
 function isPrintable({ parent, columns }: LostParent): boolean {
   return ![parent, ...(typeof columns === "number" ? [] : columns)].some((name) => /\p{Cc}/u.test(name));
 }
@@ -146,7 +146,7 @@ export function spareName(wanted: string, tables: readonly string[]): string {
   return name;
 }
 
-/** A name for a database that D1 takes and no shell minds. */
+/** A name for a database that D1 accepts and that needs no quotes in a shell. */
 function newName(name: string): string {
   const plain = name.replace(/[^\w-]+/g, "-").slice(0, 40);
   return `restored-${plain}`.replace(/-+$/, "");

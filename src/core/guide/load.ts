@@ -3,18 +3,18 @@ import { neededSqlite, releaseNumber } from "../dump/sqlite-features.ts";
 import { shellFileOf, type Part } from "./cut.ts";
 import { AWK, inSingleQuotes, SED, shown, SQLITE } from "./shell.ts";
 
-/** What step 3 says, and does. */
+/** The text and the commands of step 3. */
 export interface Loading {
   readonly why: string;
   readonly commands: readonly string[];
 }
 
-/** Into restored.db: all or nothing; and what is not all of it is said, and ends with an error. */
+/** Loads everything into restored.db, or names what is missing and ends with an error. */
 export function loadingOf(manifest: UnsealedManifest): Loading {
   return manifest.exportOptions.noSchema ? rowsLoading() : wholeLoading(manifest);
 }
 
-// sqlite3 since 3.41 no longer takes "text" as a text in a table's DEFAULT, as D1 does.
+// Since 3.41, sqlite3 no longer accepts "text" in double quotes as a text in a table's DEFAULT; D1 does.
 const SETTINGS = "'.dbconfig dqs_ddl on' 'PRAGMA foreign_keys = OFF'";
 
 function wholeLoading(manifest: UnsealedManifest): Loading {
@@ -23,10 +23,10 @@ function wholeLoading(manifest: UnsealedManifest): Loading {
     parts.map((part) => `'.read ${shellFileOf(part, misread)}'`).join(" ");
   const into = (file: string): string => `${SQLITE} -bail ${file} ${SETTINGS} BEGIN`;
   return {
-    why: "In one transaction. Tables first, then rows, and triggers last, because D1 writes triggers before their views. Should sqlite3 refuse something, each row is loaded by itself, behind all indexes: then `restored.db` holds all but the rows that are named, and the block ends with an error.",
+    why: "This loads everything in one transaction: tables first, then rows, and triggers last, because D1 writes triggers before their views. If sqlite3 refuses something, the commands load each row separately, after all indexes. Then `restored.db` has all rows except those that are reported, and the block ends with an error.",
     commands: [
       ...versionCheck(manifest),
-      ...refuseExisting("[ -s restored.db ]", "restored.db exists already: move it away first."),
+      ...refuseExisting("[ -s restored.db ]", "restored.db already exists: move it away first."),
       `elif ! ${into("restored.db")} ${read(LOAD_ORDER)} COMMIT > /dev/null; then`,
       ...rowByRow(
         shellFileOf("rows", misread),
@@ -40,12 +40,12 @@ function wholeLoading(manifest: UnsealedManifest): Loading {
 
 const LOAD_ORDER: readonly Part[] = ["tables", "rows", "indexes", "views", "triggers"];
 
-/** Of a dump without CREATE statements. */
+/** For a dump without CREATE statements. */
 function rowsLoading(): Loading {
   const counters = `/^INSERT INTO "sqlite_sequence"/`;
   const ready = "SELECT count(*) > 0 AND sum(type = 'trigger') = 0 FROM sqlite_master";
   return {
-    why: "This backup holds rows only. So `restored.db` has to hold the tables first: empty, and without triggers, which would fire. Make it from your own schema, or from a backup that holds one. In one transaction: after an error it is as it was, unless sqlite3 refuses single rows, which are named then. The counters of AUTOINCREMENT, which SQLite makes by itself, are replaced; its statistics are left to ANALYZE.",
+    why: "This backup has only rows. First create `restored.db` with empty tables, from your own schema or from a backup that has one, and without triggers, which would fire. The rows are loaded in one transaction. If sqlite3 refuses some, the commands load each row separately and report those; after any other error `restored.db` is unchanged. The backup's AUTOINCREMENT counters replace those in `restored.db`. Run ANALYZE for statistics.",
     commands: [
       `${SED} -n '${counters}p' rows.sql > sequence.sql`,
       "{",
@@ -55,7 +55,7 @@ function rowsLoading(): Loading {
       "mv rows-only.sql rows.sql",
       ...refuseExisting(
         `[ "$(${SQLITE} -list -noheader restored.db "${ready}")" != 1 ]`,
-        "restored.db has to hold the tables, and no triggers.",
+        "restored.db must have the tables, and no triggers.",
       ),
       `elif ! ${SQLITE} -bail restored.db 'PRAGMA foreign_keys = OFF' BEGIN '.read rows.sql' COMMIT > /dev/null; then`,
       ...rowByRow("rows.sql", "cp restored.db partial.db", null),
@@ -68,19 +68,19 @@ function refuseExisting(condition: string, message: string): string[] {
   return [`if ${condition}; then echo ${inSingleQuotes(message)} >&2; false`];
 }
 
-/** How many of sqlite3's reasons are shown. */
+/** How many of sqlite3's error messages are shown. */
 const REASONS = 20;
 
 /**
- * Loads each row in a transaction of its own, because a table may say ON CONFLICT ROLLBACK. What is refused goes from
- * rows.sql to refused.sql, so that D1 is not asked to take it either. Ends with an error in any case.
+ * Loads each row in its own transaction, because a table may say ON CONFLICT ROLLBACK. Moves refused rows from rows.sql
+ * to refused.sql, so that D1 does not get them either. Always ends with an error.
  */
 function rowByRow(rows: string, before: string, behind: string | null): string[] {
   const quick = ["synchronous = OFF", "journal_mode = MEMORY", "foreign_keys = OFF"];
   const pragmas = quick.map((pragma) => `-cmd 'PRAGMA ${pragma}'`).join(" ");
   const named = String.raw`match($0, /^INSERT INTO "([^"]|"")*"/)`;
   return [
-    "  echo 'sqlite3 refused something. Each row is loaded by itself now:' >&2",
+    "  echo 'sqlite3 refused something. Loading each row separately:' >&2",
     "  rm -f partial.db partial.db-journal",
     `  ${before} &&`,
     `  { ${SQLITE} ${pragmas} partial.db < ${rows} > /dev/null 2> refused.txt || true; } &&`,
@@ -95,7 +95,7 @@ function rowByRow(rows: string, before: string, behind: string | null): string[]
     '    { print > "accepted.sql" }',
     "    END {",
     '      for (table in count) print "Refused in " table ": " count[table]',
-    '      print refused + 0 " refused: see refused.sql, and refused.txt for the reasons. restored.db has all the rest."',
+    '      print refused + 0 " refused: see refused.sql, and refused.txt for the reasons. restored.db has all other rows."',
     "    }",
     "  ' refused.txt rows.sql >&2 &&",
     `  mv accepted.sql rows.sql && mv partial.db restored.db && head -n ${REASONS} refused.txt >&2`,
@@ -103,17 +103,17 @@ function rowByRow(rows: string, before: string, behind: string | null): string[]
   ];
 }
 
-/** Tells of a program that is too old, before it does: some of the schema may load all the same. */
+/** Warns of an old sqlite3 program first: parts of the schema may load anyway. */
 function versionCheck({ loading }: UnsealedManifest): string[] {
   const features = loading?.features ?? [];
   if (features.length === 0) return [];
   const needed = neededSqlite(features);
-  const message = `This sqlite3 is older than ${needed}, which the schema asks for (see above): what comes now may be refused, or cannot be used when it is loaded. Get a newer one from https://sqlite.org/download.html, or go on with step 5, which needs none.`;
+  const message = `This sqlite3 is older than ${needed}, which the schema needs (see above). It may refuse to load the schema, or be unable to use it afterwards. Get a newer one from https://sqlite.org/download.html, or continue with step 5, which does not use sqlite3.`;
   const number = `split($1, v, "."); exit !(v[1] * 1000000 + v[2] * 1000 + v[3] >= ${releaseNumber(needed)})`;
   return [`${SQLITE} -version | ${AWK} '{ ${number} }' ||`, `  echo ${inSingleQuotes(message)} >&2`];
 }
 
-/** Which program the schema asks for, in words; null when any does. */
+/** The sqlite3 version that the schema needs; null if any will do. */
 export function versionText({ loading }: UnsealedManifest): string | null {
   const features = loading?.features ?? [];
   if (features.length === 0) return null;
@@ -122,5 +122,5 @@ export function versionText({ loading }: UnsealedManifest): string | null {
     const more = others.length === 0 ? "" : ` and ${others.length} more`;
     return `- ${shown(feature)}, since ${shown(since)}: ${shown(first)}${more}`;
   });
-  return `The schema asks for sqlite3 ${neededSqlite(features)} or later (\`sqlite3 --version\` tells yours):\n\n${list.join("\n")}`;
+  return `The schema needs sqlite3 ${neededSqlite(features)} or later (\`sqlite3 --version\` shows yours):\n\n${list.join("\n")}`;
 }

@@ -1,7 +1,7 @@
 import type { UnsealedManifest } from "../backup/manifest.ts";
 import { block, inSingleQuotes, part, shown, SQLITE } from "./shell.ts";
 
-/** What stands behind the commands: what the backup lacks, and what may not come back as it was. */
+/** The end of the guide: what the backup lacks, and what a restore may not bring back unchanged. */
 export function remarks(manifest: UnsealedManifest): string[] {
   const { hazards, notExported } = manifest;
   const altered = hazards.map(
@@ -16,25 +16,25 @@ export function remarks(manifest: UnsealedManifest): string[] {
   ];
 }
 
-/** D1 cannot dump them, and triggers that write to them make every write to their own table fail. */
+/** D1 cannot dump virtual tables, and without them every write to a table whose trigger uses one fails. */
 function virtualTables({ loading, encryption }: UnsealedManifest): string[] {
   const virtual = loading?.virtualTables ?? [];
   if (virtual.length === 0) return [];
   const names = virtual.map(({ name }) => shown(name)).join(", ");
-  // A line break cannot stand in a line of this file.
+  // A name with a line break does not fit on one line of this file.
   const triggers = [...new Set(virtual.flatMap((table) => table.triggers))].filter(
     (name) => !/\p{Cc}/u.test(name),
   );
   const statement =
     encryption === null
-      ? "Its statement stands in `manifest.json`, under `notExported`"
-      : "Its statement stands in `not-exported.sql`, which step 2 has decrypted";
+      ? "Its statement is in `manifest.json`, under `notExported`"
+      : "Its statement is in `not-exported.sql`, which step 2 has decrypted";
   return [
-    `**Virtual tables are missing: ${names}.** Make each anew. ${statement}. Then fill it: a full-text index whose text lies in another table by \`INSERT INTO name (name) VALUES ('rebuild');\`, any other from your own source.`,
+    `**Virtual tables are missing: ${names}.** Create each again. ${statement}. Then fill it: use \`INSERT INTO name (name) VALUES ('rebuild');\` for a full-text index whose text is in another table, and your own source for any other.`,
     ...(triggers.length === 0
       ? []
       : [
-          "Until they are there, these triggers make each write to their tables fail. Drop them if you do without; here, and in the same way in D1:",
+          "Until they exist, these triggers make each write to their tables fail. If you do not need the virtual tables, drop the triggers here, and in the same way in D1:",
           block(
             ...triggers.map(
               (name) =>

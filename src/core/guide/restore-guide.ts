@@ -8,21 +8,21 @@ import { loadingOf, versionText } from "./load.ts";
 import { remarks } from "./remarks.ts";
 import { block, part, plural, shellWord, shown, sizeCheck } from "./shell.ts";
 
-/** Runs all commands that come before the way back into D1. */
+/** Runs all commands up to step 5, which loads the backup into D1. */
 export const RUN_THE_GUIDE = "sed -n -e '/^## 5/q' -e 's/^    //p' RESTORE.md | sh -e";
 
 /**
- * RESTORE.md: the literal commands for this one backup, for somebody who has nothing but its files. They are meant
- * to be pasted into a shell or run by `sh -e`: each stops, or says so, when something is wrong.
+ * RESTORE.md: the exact commands for this backup, for somebody who has nothing but its files. You can paste them into
+ * a shell or run them with `sh -e`: each stops, or reports it, if something is wrong.
  */
 export function restoreGuide(manifest: UnsealedManifest): string {
   const loading = loadingOf(manifest);
   const comparison = comparisonOf(manifest);
   const parts = [
     opening(manifest),
-    part("1. Check that the files are whole", block(...PLAIN_SHELL, "sha256sum -c SHA256SUMS")),
+    part("1. Check the files", block(...PLAIN_SHELL, "sha256sum -c SHA256SUMS")),
     part(
-      "2. Make dump.sql, and cut it into its parts",
+      "2. Make dump.sql and cut it into its parts",
       keyText(manifest),
       block(...dumpCommands(manifest)),
       CUT_TEXT,
@@ -44,14 +44,14 @@ export function restoreGuide(manifest: UnsealedManifest): string {
       loading.why,
       block(...loading.commands),
     ),
-    part("4. Compare the rows with those that were counted", ...comparison.paragraphs),
-    part("5. Back into D1, into a new database", ...intoD1(manifest, comparison.files)),
+    part("4. Compare the row counts", ...comparison.paragraphs),
+    part("5. Load it into a new D1 database", ...intoD1(manifest, comparison.files)),
     ...remarks(manifest),
   ];
   return `${parts.join("\n\n")}\n`;
 }
 
-/** What a user may have set for himself would change what the commands below do, or what they print. */
+/** Resets user settings that would change what the commands do or print. */
 const PLAIN_SHELL = [
   "unalias -a; set +C; umask 077; LC_ALL=C; export LC_ALL",
   "unset CDPATH GREP_OPTIONS GZIP PERL5OPT PERL_UNICODE POSIXLY_CORRECT",
@@ -73,15 +73,15 @@ function opening(manifest: UnsealedManifest): string {
 ${partialWarning(manifest)}
 Backup ${shown(manifest.backupId)}: ${plural(volumes.length, "volume")}, ${plural(manifest.dump.bytes, "byte")} of SQL, ${plural(tables.length, "table")}, ${counted}.
 
-Paste the commands into a new shell, block by block, in the folder that holds this file. They need ${tools.join(", ")}, and Node's npx for D1; on macOS write \`shasum -a 256\` for \`sha256sum\`. Go on to the next block only when the last one said nothing of an error. Or run 1 to 4 at once: \`${RUN_THE_GUIDE}\``;
+Open a new shell in the folder with this file and paste the commands, block by block. They need ${tools.join(", ")}, and Node's npx for D1; on macOS, use \`shasum -a 256\` instead of \`sha256sum\`. Continue with the next block only if the last one reported no error. Or run steps 1 to 4 in one go: \`${RUN_THE_GUIDE}\``;
 }
 
-/** The first thing that anybody reads: such a backup must not be taken for the whole database. */
+/** Comes first, so that nobody mistakes such a backup for a complete one. */
 function partialWarning({ exportOptions, notExported }: UnsealedManifest): string {
   const parts = partsLeftOut(exportOptions, notExported.length);
   return parts.length === 0
     ? ""
-    : `\n**This is not a whole backup**, by its database's policy: ${parts.join("; ")}.\n`;
+    : `\n**This is a partial backup**, as its database's policy says: ${parts.join("; ")}.\n`;
 }
 
 function ageOf(recipients: readonly string[]): string[] {
@@ -92,18 +92,18 @@ function ageOf(recipients: readonly string[]): string[] {
 
 function keyText({ encryption }: UnsealedManifest): string | null {
   if (encryption === null) return null;
-  return `Put the private key (\`AGE-SECRET-KEY-…\`) of one of these recipients into \`key.txt\` first:
+  return `First put the private key (\`AGE-SECRET-KEY-…\`) of one of these recipients into \`key.txt\`:
 
 ${encryption.recipients.map((recipient) => `- ${shown(recipient)}`).join("\n")}
 
-What these commands make is readable by anybody who gets at this folder: delete it when you are done.`;
+The commands write decrypted files into this folder: delete them when you are done.`;
 }
 
-/** Decrypts, decompresses and joins the volumes, and checks what came out. */
+/** Decrypts, decompresses and joins the volumes, and checks the result. */
 function dumpCommands({ volumes, compression, encryption, dump, notExported }: UnsealedManifest): string[] {
   const files = volumes.map((volume) => shellWord(volume.name)).join(" ");
   const decompress = { gzip: "gunzip -c", zstd: "zstd -dc", none: "cat" }[compression];
-  // age files cannot be joined before they are decrypted; gzip members and zstd frames can before they are read.
+  // age files cannot be joined before they are decrypted; gzip members and zstd frames can be joined first.
   const decrypt = `for file in ${files}; do age -d -i key.txt "$file" || break; done`;
   const decrypted = compression === "none" ? decrypt : `${decrypt} | ${decompress}`;
   const read = encryption === null ? `${decompress} ${files}` : decrypted;
@@ -114,24 +114,24 @@ function dumpCommands({ volumes, compression, encryption, dump, notExported }: U
   return [`${read} > dump.sql`, check, ...statementsCommands(notExported.length > 0 && encryption !== null)];
 }
 
-/** What the backup leaves out, for whoever wants to make it anew: the rest is restored without it. */
+/** Decrypts the statements of what the backup leaves out. The rest is restored without them. */
 function statementsCommands(sealed: boolean): string[] {
   if (!sealed) return [];
   const file = NOT_EXPORTED;
   return [
     `[ ! -e ${file} ] || age -d -i key.txt ${file} > ${file.replace(/\.age$/, "")} ||`,
-    `  echo '${file} cannot be decrypted. The dump is whole without it.' >&2`,
+    `  echo '${file} cannot be decrypted. The dump is complete without it.' >&2`,
   ];
 }
 
 const CUT_TEXT =
-  "`tables.sql`, `rows.sql`, `indexes.sql`, `views.sql` and `triggers.sql` hold its statements as D1 wrote them, with the semicolons that a comment has swallowed put behind it:";
+  "The next block cuts `dump.sql` into `tables.sql`, `rows.sql`, `indexes.sql`, `views.sql` and `triggers.sql`. They have D1's own statements; if a comment has swallowed a semicolon, the commands add it after the comment:";
 
 function hasNul({ hazards }: UnsealedManifest): boolean {
   return hazards.some(({ kind }) => kind === "nul");
 }
 
-/** NUL characters in text, which neither sqlite3 nor D1 reads; looked for where nothing has told of them (lean). */
+/** Replaces NUL characters in text, which neither sqlite3 nor D1 can read. In a lean backup, nobody has looked for them. */
 function nulCommands(manifest: UnsealedManifest): string[] {
   if (!hasNul(manifest) && !manifest.lean) return [];
   return [
@@ -142,8 +142,8 @@ function nulCommands(manifest: UnsealedManifest): string[] {
 }
 
 /**
- * From a text with NULs to SQL that gives the same text: in hex where there are many, because D1 bounds how deep an
- * expression may be. Stands between single quotes of a shell.
+ * Turns a text with NULs into SQL that yields the same text: in hex if there are many, because D1 limits the depth of an
+ * expression. Belongs between single quotes of a shell.
  */
 const NUL_TO_SQL = [
   String.raw`next unless /\0/; s/("[^"]*")|\x27([^\x27]*(?:\x27\x27[^\x27]*)*)\x27/`,

@@ -62,7 +62,7 @@ describe("dump.sql is made of the volumes", () => {
   it("and held against its hash, or its size when no hash of the whole is known", () => {
     expect(commands(2, {})[1]).toBe(`echo '${HASH}  dump.sql' | sha256sum -c`);
     expect(commands(2, { dump: { bytes: 70, sha256: null, statements: 3 } })[1]).toBe(
-      `[ "$(wc -c < dump.sql)" -eq 70 ] || { echo 'dump.sql is not whole: do not go on.' >&2; false; }`,
+      `[ "$(wc -c < dump.sql)" -eq 70 ] || { echo 'dump.sql is incomplete: stop here.' >&2; false; }`,
     );
   });
 });
@@ -121,7 +121,7 @@ describe("the sqlite3 program", () => {
       { feature: "-> or ->>", since: "3.38.0", usedBy: ["t"] },
     ];
     const guide = restoreGuide({ ...unsealed, loading: { ...LOADING, features } });
-    expect(guide).toContain("asks for sqlite3 3.44.0 or later");
+    expect(guide).toContain("needs sqlite3 3.44.0 or later");
     expect(guide).toContain("- concat(), since 3.44.0: v and 1 more\n- -> or ->>, since 3.38.0: t\n");
     expect(commands(3, { loading: { ...LOADING, features } })[0]).toContain(">= 3044000");
     expect(commands(3, { loading: LOADING })[0]).toMatch(/^if \[ -s restored\.db/);
@@ -196,8 +196,8 @@ describe("the way back into D1", () => {
 
   it("leaves rows out that are too long for D1, and names their tables", () => {
     expect(all(5, {})).toContain('length($0) > 100000 { print > "too-long.sql"; next }');
-    expect(restoreGuide({ ...unsealed, hazards: [OVERSIZE] })).toMatch(/D1 does not take all of it.*files/);
-    expect(restoreGuide({ ...unsealed, hazards: [NUL] })).not.toContain("D1 does not take all of it");
+    expect(restoreGuide({ ...unsealed, hazards: [OVERSIZE] })).toMatch(/D1 cannot import every row.*files/);
+    expect(restoreGuide({ ...unsealed, hazards: [NUL] })).not.toContain("D1 cannot import every row");
   });
 
   it.each<[string, Partial<LostParent>, string[]]>([

@@ -55,6 +55,6 @@ it("what was not written whole is told", async () => {
   const spoilt = [...script.slice(0, -1), ": > tables.sql", check].join("\n");
   expect(await runScript(root, spoilt, { PATH })).toMatchObject({
     code: 1,
-    stderr: expect.stringContaining("not whole"),
+    stderr: expect.stringContaining("incomplete"),
   });
 });

@@ -142,11 +142,11 @@ it("rows that are too long for D1 keep no other row out of it", async () => {
     `CREATE TABLE t (a TEXT, b BLOB); INSERT INTO t VALUES ('x', zeroblob(60000)), ('y', x'00'); ${BESIDE}`,
   );
   const { folder } = backUp(root, dumpOf(database), schemaOf(database));
-  expect(readFileSync(join(folder, "RESTORE.md"), "utf8")).toContain("**D1 does not take all of it.**");
+  expect(readFileSync(join(folder, "RESTORE.md"), "utf8")).toContain("**D1 cannot import every row.**");
   const commands = commandsOf(folder, [1, 2, 3, 4]) + (commandsOf(folder, [5]).split("npx ")[0] ?? "");
   const ran = await runScript(folder, commands, { PATH });
   expect(ran.code).toBe(0);
-  expect(ran.stderr).toBe("1 rows are longer than D1 takes. They are in too-long.sql, and not in d1.sql.\n");
+  expect(ran.stderr).toBe("Rows too long for D1: 1. They are in too-long.sql, not in d1.sql.\n");
   const lines = readFileSync(join(folder, "d1.sql"), "utf8").split("\n");
   expect(Math.max(...lines.map((line) => Buffer.byteLength(line)))).toBeLessThanOrEqual(100_000);
   expect(lines.filter((line) => line.startsWith('INSERT INTO "t"'))).toHaveLength(1);
