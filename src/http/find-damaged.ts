@@ -13,6 +13,8 @@ export interface Remains {
   readonly databaseId: string | null;
   /** Whether any file with a known name is still there. */
   readonly anything: boolean;
+  /** Whether the catalogue or the database's object knows the backup; otherwise only its files show what it was. */
+  readonly known: boolean;
 }
 
 const UNKNOWN: FolderState = "unknown";
@@ -43,7 +45,8 @@ export async function findRemains(context: Context<ApiEnv>, id: string): Promise
   if (!state.ok) return state;
   if (state.value === "in-use") return ok(null);
   if (!finished && recorded === null && state.value === "unknown") return ok(null);
-  return ok({ folder, databaseId, anything: finished || claim.value !== null });
+  const known = recorded !== null || state.value === "committed";
+  return ok({ folder, databaseId, anything: finished || claim.value !== null, known });
 }
 
 /** The response for a backup without a manifest. */
@@ -51,15 +54,16 @@ export async function withoutManifest(context: Context<ApiEnv>, id: string): Pro
   const remains = await findRemains(context, id);
   if (!remains.ok) return failureProblem(remains.failure);
   if (remains.value === null) return noSuchBackup(id);
-  return remains.value.anything ? damaged(id) : nothingLeft(id);
+  return remains.value.anything ? damaged(id, remains.value.known) : nothingLeft(id);
 }
 
-function damaged(id: string): Response {
+/** What nobody knows is not a backup, though its manifest can perhaps be made anew. */
+function damaged(id: string, known: boolean): Response {
   const path = `/api/backups/${encodeURIComponent(id)}`;
   return problem({
-    title: "The backup is damaged",
-    status: 409,
-    code: "backup-damaged",
+    title: known ? "The backup is damaged" : "No such backup",
+    status: known ? 409 : 404,
+    code: known ? "backup-damaged" : "backup-not-found",
     detail: `The manifest of backup ${id.slice(0, 200)} is gone from the bucket.`,
     hint: `POST ${path}/repair makes it anew, as far as that can be proven. POST ${path}/verify shows what is left. d1-nightly does not delete it by itself; DELETE ${path}?damaged=true does.`,
   });

@@ -38,8 +38,8 @@ import {
 
 const WATCHDOG_MS = 60_000;
 
-/** The free plan allows 50 subrequests an invocation; a step takes up to 13 of them. */
-const CALLS_AN_ALARM = 28;
+/** The free plan allows 50 subrequests an invocation; a step takes up to 23 of them. */
+const CALLS_AN_ALARM = 24;
 const STEPS_AN_ALARM = 40;
 
 /** A cursor that fails so often is taken to lead nowhere any more; and so often the walk begins anew. */

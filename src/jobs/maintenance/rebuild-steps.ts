@@ -3,7 +3,7 @@ import { type BackupRow, backupRow } from "../../core/backup/backup-row.ts";
 import { type Manifest, readSoundManifest } from "../../core/backup/manifest.ts";
 import { sha256Of } from "../../core/bucket/codecs.ts";
 import type { BucketFolder } from "../../core/bucket/folders.ts";
-import { DEFAULT_POLICY, recordKey } from "../../core/bucket/object-keys.ts";
+import { DEFAULT_POLICY, MANIFEST, PINNED, recordKey } from "../../core/bucket/object-keys.ts";
 import { TEXT_LIMIT } from "../../core/bucket/vault.ts";
 import { restoredDatabase } from "../../core/catalog/restored-database.ts";
 import { describeException, failed, ok, type Result } from "../../core/failure.ts";
@@ -17,8 +17,8 @@ import { lookAt } from "./damage-steps.ts";
 import { type MaintenanceJob, withUnreadable } from "./maintenance-job.ts";
 import type { MaintenanceStore, ToRead } from "./maintenance-store.ts";
 
-/** So many objects are read at a time, and no more of their bytes than this: they are held in memory. */
-const READS = 10;
+/** So many objects are read at a time, with two looks at each after that; and no more of their bytes, which are held in memory. */
+const READS = 5;
 const READ_BYTES = TEXT_LIMIT;
 
 const ROWS_COMPARED = 200;
@@ -61,22 +61,57 @@ export async function readBackups(
   const backups = reads.filter((read) => read.kind === "backup");
   const told = await platform.repair.saveBackups(backups.map(({ row }) => row));
   if (!told.ok) return told;
+  const standing = await checkWritten(backups, platform);
+  if (!standing.ok) return standing;
   const unreadable = reads.filter((read) => read.kind === "unreadable");
   const next: MaintenanceJob = {
     ...job,
     attempt: 0,
-    backups: job.backups + backups.length,
+    backups: job.backups + standing.value.length,
     unreadable: withUnreadable(
       job,
       unreadable.map(({ key, problem }) => ({ key, problem })),
     ),
   };
   const changes = (): void => {
-    for (const { manifest } of backups) store.foundBackup(manifest);
+    for (const { manifest } of standing.value) store.foundBackup(manifest);
     for (const read of reads) if (read.kind === "record") store.foundRecord(read.record);
     store.wasRead(entries.map(({ key }) => key));
   };
-  return ok({ job: next, calls: entries.length + 1, changes });
+  return ok({ job: next, calls: entries.length + 2 + 3 * backups.length, changes });
+}
+
+type ReadBackup = Extract<Read, { kind: "backup" }>;
+
+/**
+ * Looks at each backup once more, now that its row is written: one that was deleted since it was read has taken its row
+ * away before, and a pin may have come or gone. What happens behind this look is told to the catalogue behind it, too.
+ */
+async function checkWritten(
+  backups: readonly ReadBackup[],
+  { vault, catalog, repair }: Platform,
+): Promise<Result<ReadBackup[]>> {
+  const standing: ReadBackup[] = [];
+  const changed: BackupRow[] = [];
+  for (const backup of backups) {
+    const { row } = backup;
+    const [manifest, pin] = await Promise.all([
+      vault.head(row.folder + MANIFEST),
+      vault.head(row.folder + PINNED),
+    ]);
+    if (!manifest.ok) return manifest;
+    if (!pin.ok) return pin;
+    if (manifest.value === null) {
+      const removed = await catalog.removeBackup(row.id);
+      if (!removed.ok) return removed;
+      continue;
+    }
+    standing.push(backup);
+    const pinned = pin.value !== null;
+    if (pinned !== row.pinned) changed.push({ ...row, pinned });
+  }
+  const saved = changed.length === 0 ? ok(undefined) : await repair.saveBackups(changed);
+  return saved.ok ? ok(standing) : saved;
 }
 
 /** As many as may be held in memory at once, but one at least. */
@@ -135,7 +170,7 @@ export async function compareRows(
   let finished = rows.value.length < ROWS_COMPARED;
   for (const { id, folder } of rows.value) {
     if (!store.holdsBackup(folder)) {
-      if (calls > READS) {
+      if (calls > 2 * READS) {
         finished = false;
         break;
       }

@@ -110,7 +110,7 @@ export class DatabaseRetention {
 
   deletionOf(backupId: string): DeletionView | null {
     const deletion = this.deletions.all().find(({ folder }) => idOfFolder(folder) === backupId);
-    return deletion === undefined ? null : viewDeletion(deletion);
+    return deletion === undefined || deletion.withdrawn ? null : viewDeletion(deletion);
   }
 
   /** Whether this object deletes what lies in a folder, or has still to tell the catalogue that it has. */
@@ -168,7 +168,7 @@ export class DatabaseRetention {
     const now = platform.now();
     const decided = this.deletions
       .due(now)
-      .filter(({ by, manifestGone }) => by === "retention" && !manifestGone);
+      .filter(({ by, manifestGone, withdrawn }) => by === "retention" && !manifestGone && !withdrawn);
     const [first] = decided;
     if (first === undefined) return;
     const policy = await coordinator.policy(first.databaseId);
@@ -179,7 +179,8 @@ export class DatabaseRetention {
     }
     const { remove } = retain(this.backups.backupsOf(first.databaseId), policy.value.retention, now);
     const removed = new Set(remove.map(({ backupId }) => backupId));
-    for (const { folder } of decided) if (!removed.has(idOfFolder(folder))) this.deletions.drop(folder);
+    for (const { folder } of decided)
+      if (!removed.has(idOfFolder(folder))) this.deletions.withdraw(folder, now);
   }
 
   /** Begins a round when there is something to decide. */

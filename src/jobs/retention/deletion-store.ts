@@ -16,6 +16,8 @@ const deletionSchema = z.object({
   /** When retention has last decided so. */
   decidedAt: z.number().int(),
   manifestGone: z.boolean(),
+  /** It was tried and is not wanted any more: the manifest, which may be gone all the same, is looked for once more. */
+  withdrawn: z.boolean().default(false),
   attempt: z.number().int(),
   triedAt: z.number().int().nullable(),
   dueAt: z.number().int(),
@@ -57,6 +59,14 @@ export class DeletionStore {
     this.#storage.kv.delete(PREFIX + folder);
   }
 
+  /** It is not wanted any more. An answer that was an error tells nothing of what the bucket has deleted. */
+  withdraw(folder: string, now: number): void {
+    const deletion = this.get(folder);
+    if (deletion === null || deletion.manifestGone) return;
+    if (deletion.triedAt === null) this.drop(folder);
+    else this.put({ ...deletion, withdrawn: true, attempt: 0, dueAt: now });
+  }
+
   /** Somebody asks for it, now. */
   request(backup: Pick<Deletion, "databaseId" | "folder" | "etag">, now: number): Deletion {
     const deletion: Deletion = { ...newDeletion(backup, now), by: "request" };
@@ -74,8 +84,8 @@ export class DeletionStore {
       const backup = wanted.get(before.folder);
       wanted.delete(before.folder);
       if (before.by === "request" || before.manifestGone) continue;
-      if (backup === undefined) this.drop(before.folder);
-      else this.put({ ...before, etag: backup.etag, decidedAt: now });
+      if (backup === undefined) this.withdraw(before.folder, now);
+      else this.put({ ...before, etag: backup.etag, decidedAt: now, withdrawn: false });
     }
     if (!more) return;
     for (const { folder, etag } of wanted.values()) this.put(newDeletion({ databaseId, folder, etag }, now));
@@ -117,7 +127,7 @@ export class DeletionStore {
 
   /** For health: what the bucket refuses to delete, and what has failed several times. */
   notices(): Notice[] {
-    const all = this.all();
+    const all = this.all().filter(({ withdrawn }) => !withdrawn);
     const refused = all.filter((deletion) => deletion.refused);
     const failing = all.filter((deletion) => !deletion.refused && deletion.attempt >= TOLD_AFTER);
     return [
@@ -141,6 +151,7 @@ function newDeletion(backup: Pick<Deletion, "databaseId" | "folder" | "etag">, n
     by: "retention",
     decidedAt: now,
     manifestGone: false,
+    withdrawn: false,
     attempt: 0,
     triedAt: null,
     dueAt: now,
@@ -154,8 +165,8 @@ function newDeletion(backup: Pick<Deletion, "databaseId" | "folder" | "etag">, n
  * A backup is not deleted by a decision of yesterday: the policy may have been widened since. What is no backup any
  * more, and what somebody has asked for, needs no decision.
  */
-function isStale({ by, manifestGone, triedAt, decidedAt }: Deletion, now: number): boolean {
-  if (by === "request" || manifestGone) return false;
+function isStale({ by, manifestGone, withdrawn, triedAt, decidedAt }: Deletion, now: number): boolean {
+  if (by === "request" || manifestGone || withdrawn) return false;
   return now - decidedAt > DECISION_HOLDS_MS || (triedAt !== null && triedAt >= decidedAt);
 }
 

@@ -6,7 +6,7 @@ import type { Platform } from "../../core/platform.ts";
 import type { Deletion } from "./deletion-store.ts";
 
 /** `pinned` and `altered`: it is not what was decided about any more, and nothing was deleted. */
-export type Removal = "removed" | "pinned" | "altered";
+export type Removal = "removed" | "pinned" | "altered" | "kept";
 
 /**
  * Deletes a backup: its manifest first, so that what is left is none, whatever comes between; the claim last, so that
@@ -14,13 +14,14 @@ export type Removal = "removed" | "pinned" | "altered";
  * when the manifest is gone, before anything else is deleted.
  */
 export async function removeBackup(
-  { folder, etag, manifestGone }: Deletion,
+  { folder, etag, manifestGone, withdrawn }: Deletion,
   { vault }: Platform,
   gone: () => void,
 ): Promise<Result<Removal>> {
   const manifest = await vault.head(folder + MANIFEST);
   if (!manifest.ok) return manifest;
   if (manifest.value !== null) {
+    if (withdrawn) return ok("kept");
     if (manifestGone || manifest.value.etag !== etag) return ok("altered");
     const pinned = await vault.head(folder + PINNED);
     if (!pinned.ok) return pinned;

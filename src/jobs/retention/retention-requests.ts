@@ -82,7 +82,7 @@ async function carryOut(
   if (removed.failure.code !== "stored-object-locked" || left.manifestGone)
     return ok({ kind: "begun", deletion: viewDeletion(left) });
   // Nothing was deleted, and who asked is told so: nothing is done behind their back on a later day.
-  if (before === null) retention.deletions.drop(folder);
+  if (before === null) retention.deletions.withdraw(folder, platform.now());
   else retention.deletions.put(before);
   return ok({ kind: "refused", detail: removed.failure.detail });
 }

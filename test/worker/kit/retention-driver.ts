@@ -84,16 +84,22 @@ export function lock(locked: (key: string) => boolean): () => void {
   return refuse(locked, "delete: The object is locked by the bucket policy. (10069)");
 }
 
-/** R2 as it fails to delete these keys. Returns what ends that. */
-export function refuse(refused: (key: string) => boolean, says: string): () => void {
+/** R2 as it deletes these keys and answers with an error all the same. Returns what ends that. */
+export function deleteUntold(untold: (key: string) => boolean): () => void {
+  return refuse(untold, "delete: We encountered an internal error. (10001)", true);
+}
+
+/** R2 as it fails to delete these keys, or only says so. Returns what ends that. */
+export function refuse(refused: (key: string) => boolean, says: string, deletes = false): () => void {
   const { remove } = R2Vault.prototype;
   const spy = vi.spyOn(R2Vault.prototype, "remove");
   const bucket = new Proxy(env.BACKUPS, {
     get(target, property) {
       if (property !== "delete") return Reflect.get(target, property) as unknown;
       return async (keys: string | string[]): Promise<void> => {
-        if ([keys].flat().some(refused)) throw new Error(says);
-        await target.delete(keys);
+        const fails = [keys].flat().some(refused);
+        if (!fails || deletes) await target.delete(keys);
+        if (fails) throw new Error(says);
       };
     },
   });

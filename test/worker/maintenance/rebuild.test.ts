@@ -260,6 +260,25 @@ describe("a rebuild of the catalogue", { timeout: 30_000 }, () => {
     expect(gone).toEqual({ fresh_at: null, last_backup_id: null });
   });
 
+  it("leaves no row of a backup that is deleted while it reads it, and takes a pin along that comes meanwhile", async () => {
+    for (const name of ["gone", "kept", "pinned"]) await putBackup(name, "20261121T030000Z");
+    await withBucket((bucket) =>
+      bucketWith(bucket, "get", async (get, key, ...more) => {
+        const object = await get(key, ...more);
+        // Behind the walk's back: one is deleted and its row taken away, and another one is pinned.
+        if (key === "d1/gone/20261121T030000Z/manifest.json") await env.BACKUPS.delete(key);
+        if (key === "d1/pinned/20261121T030000Z/manifest.json")
+          await env.BACKUPS.put("d1/pinned/20261121T030000Z/PINNED", "");
+        return object;
+      }),
+    );
+    expect(await rebuildNow()).toMatchObject({ state: "complete", progress: { backups: 2 } });
+    expect((await backupRows()).map(({ id, pinned }) => [id, pinned])).toEqual([
+      ["kept.20261121T030000Z", 0],
+      ["pinned.20261121T030000Z", 1],
+    ]);
+  });
+
   it("lets freshness go back to the backup that is left, but for what was told since it began", async () => {
     await putBackup("shop", "20261119T030000Z", { startedAt: "2026-11-19T03:00:00.000Z" });
     await putBackup("wiki", "20261119T030000Z", { startedAt: "2026-11-19T03:00:00.000Z" });

@@ -7,6 +7,7 @@ import { AccountCoordinator } from "../../../src/index.ts";
 import {
   copyBackup,
   databaseWith,
+  deleteUntold,
   DAY_MS,
   folderOf,
   foldersOf,
@@ -73,6 +74,41 @@ describe("when the bucket or the account does not answer", () => {
     await rest(kept.database.id, 2 * 60 * 60_000);
     expect(await foldersOf(kept.database.name)).toHaveLength(1);
     expect(await noticesOf(kept.database.id)).toEqual([]);
+  });
+
+  it.each([
+    ["at once", 0],
+    ["after its decision has grown old", 2 * 60 * 60_000],
+  ])(
+    "a deletion that the bucket carried out and answered with an error leaves no row behind, though the policy is widened %s",
+    async (_, waitMs) => {
+      const kept = await databaseWith(3);
+      await setPolicy(kept.database.id, only({ keepLast: 1 }));
+      const end = deleteUntold((key) => key.endsWith("/manifest.json"));
+      const latest = await nextNight(kept);
+      await setPolicy(kept.database.id, only({}));
+      end();
+      await rest(kept.database.id, waitMs);
+      await rest(kept.database.id, 2 * 60 * 60_000);
+      expect((await listed(kept.database.id)).map(({ id }) => id)).toEqual([latest]);
+      expect(await foldersOf(kept.database.name)).toEqual(stampsOf([latest]));
+      expect(await noticesOf(kept.database.id)).toEqual([]);
+    },
+  );
+
+  it("a deletion that failed and is not wanted any more deletes nothing", async () => {
+    const kept = await databaseWith(3);
+    await setPolicy(kept.database.id, only({ keepLast: 1 }));
+    const end = refuse(
+      (key) => key.endsWith("/manifest.json"),
+      "delete: We encountered an internal error. (10001)",
+    );
+    const latest = await nextNight(kept);
+    await setPolicy(kept.database.id, only({}));
+    end();
+    await rest(kept.database.id, 2 * 60 * 60_000);
+    expect(await foldersOf(kept.database.name)).toEqual(stampsOf([...kept.ids, latest]));
+    expect(await viewOfBackup(kept.ids[0] ?? "")).toMatchObject({ deletion: null });
   });
 
   it("nothing is deleted by a list that lacks the backup that was just made", async () => {
