@@ -17,7 +17,9 @@ const DETAIL: Record<Scanned["marks"][number][0], string> = {
   nul: "Rows with a NUL character in text, at which loading the dump into D1 or sqlite3 stops or cuts the text short.",
   infinity: "Rows with an infinite number, which some readers of SQL do not take.",
   rounded:
-    "Rows with a whole number beyond 2^53. As an integer it was rounded by D1's dump; as a floating-point number it is what it was.",
+    "Rows with a whole number beyond 2^53. If it was an integer, D1's dump may have rounded it; a floating-point number is unchanged. An examination of the database finds out which.",
+  replaced:
+    "Rows with the replacement character U+FFFD. Either the text contained it, or it was not UTF-8 (such as half of an emoji) and D1's dump has U+FFFD in its place. An examination of the database finds out which.",
 };
 
 /** What the scanner has marked, as the manifest tells it. */
@@ -32,7 +34,7 @@ export function notScanned(): Hazard {
     table: null,
     count: null,
     detail:
-      "A lean backup is not looked into: whether it holds what D1 does not take back, and how many rows, was not counted.",
+      "A lean backup is not scanned: its rows were not counted, and nobody has looked for what D1 refuses to load, nor for text that is not UTF-8.",
   };
 }
 

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { LONGEST_STATEMENT } from "../d1/limits.ts";
 import type { StatementKind } from "../sql/statement-head.ts";
 import { type StatementSink, UNENDED_MARK } from "../sql/statements.ts";
-import { INFINITY_MARK, NUL_MARK, ROUNDED_MARK } from "../sql/value-marks.ts";
+import { INFINITY_MARK, NUL_MARK, REPLACED_MARK, ROUNDED_MARK } from "../sql/value-marks.ts";
 
 const count = z.number().int().nonnegative();
 
@@ -11,7 +11,11 @@ export const scannedSchema = z.object({
   /** Rows per table, in the order in which the dump creates the tables. */
   rows: z.array(z.tuple([z.string(), count])),
   /** Statements per kind of hazard and table. */
-  marks: z.array(z.tuple([z.enum(["oversize", "nul", "infinity", "rounded"]), z.string().nullable(), count])),
+  marks: z.array(
+    z.tuple([z.enum(["oversize", "nul", "infinity", "rounded", "replaced"]), z.string().nullable(), count]),
+  ),
+  /** Replacement characters (U+FFFD) per table, where there are any in its rows. */
+  replacements: z.array(z.tuple([z.string(), count])),
   /** Where the first statement of each part stands in the dump; null when there is none so far. */
   starts: z.object({
     indexes: count.nullable(),
@@ -26,6 +30,7 @@ export type Scanned = z.infer<typeof scannedSchema>;
 export const NOTHING_SCANNED: Scanned = {
   rows: [],
   marks: [],
+  replacements: [],
   starts: { indexes: null, triggers: null, views: null },
   missingSemicolons: [],
 };
@@ -36,6 +41,7 @@ const VALUE_MARKS = [
   [NUL_MARK, "nul"],
   [INFINITY_MARK, "infinity"],
   [ROUNDED_MARK, "rounded"],
+  [REPLACED_MARK, "replaced"],
 ] as const satisfies [number, MarkKind][];
 
 const SECTION_OF: Partial<Record<StatementKind, keyof Scanned["starts"]>> = {
@@ -50,6 +56,7 @@ export class Tally {
   readonly #startsAt: number;
   readonly #rows: Map<string, { rows: number }>;
   readonly #marks = new Map<MarkKind, Map<string | null, number>>();
+  readonly #replacements: Map<string, number>;
   readonly #starts: Scanned["starts"];
   readonly #missingSemicolons: number[];
   /** The table of the last row, which is most often that of the next one. */
@@ -61,15 +68,18 @@ export class Tally {
     this.#startsAt = startsAt;
     this.#rows = new Map(before.rows.map(([table, rows]) => [table, { rows }]));
     for (const [kind, table, rows] of before.marks) this.#mark(kind, table, rows);
+    this.#replacements = new Map(before.replacements);
     this.#starts = { ...before.starts };
     this.#missingSemicolons = [...before.missingSemicolons];
   }
 
-  readonly count: StatementSink = (kind, table, start, bytes, marks) => {
+  readonly count: StatementSink = (kind, table, start, bytes, marks, replacements) => {
     this.statements++;
     if (bytes > LONGEST_STATEMENT) this.#mark("oversize", kind === "insert" ? table : null, 1);
     if (marks !== 0) {
       for (const [mark, name] of VALUE_MARKS) if ((marks & mark) !== 0) this.#mark(name, table, 1);
+      if ((marks & REPLACED_MARK) !== 0 && table !== null)
+        this.#replacements.set(table, (this.#replacements.get(table) ?? 0) + replacements);
       if ((marks & UNENDED_MARK) !== 0) this.#missingSemicolons.push(this.#startsAt + start + bytes);
     }
     if (kind === "insert" || kind === "create-table") {
@@ -87,6 +97,7 @@ export class Tally {
       marks: [...this.#marks].flatMap(([kind, tables]) =>
         [...tables].map(([table, rows]): Scanned["marks"][number] => [kind, table, rows]),
       ),
+      replacements: [...this.#replacements],
       starts: { ...this.#starts },
       missingSemicolons: [...this.#missingSemicolons],
     };

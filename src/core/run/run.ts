@@ -6,6 +6,7 @@ import { hazardSchema } from "../dump/hazards.ts";
 import { partNotExportedSchema } from "../dump/partial-export.ts";
 import { SECTIONS } from "../dump/sections.ts";
 import { scannedSchema } from "../dump/tally.ts";
+import { countedSchema } from "../examination/replaced-text.ts";
 import { FAILURE_CODES } from "../failure.ts";
 import { type BackupOptions, backupOptionsSchema } from "../policy/backup-options.ts";
 import type { BackupRequest } from "./request.ts";
@@ -15,7 +16,7 @@ import type { BackupRequest } from "./request.ts";
  * anywhere. Times are milliseconds since the epoch. Change the shape, change the number: a deploy in the
  * middle of a run that does not know its state begins that run anew.
  */
-export const STATE_VERSION = 3;
+export const STATE_VERSION = 4;
 
 const at = z.number().int();
 const count = z.number().int().nonnegative();
@@ -80,7 +81,7 @@ const phaseSchema = z.discriminatedUnion("at", [
     pace: z.object({ tables: count, suspectsEnd: count }),
     rowsRead: count,
     found: z.array(hazardSchema),
-    rows: z.array(z.tuple([z.string(), count])),
+    counted: countedSchema,
   }),
   z.object({
     at: z.literal("copying"),
@@ -159,7 +160,6 @@ export const runSchema = z.object({
       at: z.string().nullable(),
       tables: count,
       rowsRead: count,
-      rows: z.array(z.tuple([z.string(), count])),
     })
     .nullable(),
   exportsStarted: count,

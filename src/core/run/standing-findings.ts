@@ -1,7 +1,8 @@
 import { z } from "zod";
 import { type ExportOptions, sameSet } from "../d1/export-options.ts";
-import { NOT_EXAMINED, withFindings } from "../dump/examine.ts";
 import { type Hazard, hazardSchema } from "../dump/hazards.ts";
+import { NOT_EXAMINED, withFindings } from "../examination/findings.ts";
+import { type Counted, countedSchema, NOT_COUNTED } from "../examination/replaced-text.ts";
 import { isDue } from "../schedule/spread.ts";
 import { DAY_MS, iso } from "../time.ts";
 
@@ -21,6 +22,8 @@ export const examinationSchema = z.object({
   tables: z.array(z.string()),
   /** Each with the time of its examination. */
   findings: z.array(hazardSchema),
+  /** What was counted in the state of the bookmark. */
+  counted: countedSchema.default(NOT_COUNTED),
 });
 export type Examination = z.infer<typeof examinationSchema>;
 
@@ -52,21 +55,22 @@ export interface Outcome {
   readonly answered: boolean;
   /** The one state in which all answers were given; null when the database was written to meanwhile. */
   readonly bookmark: string | null;
-  /** The tables that were to be examined, and those of them of which the database has told something. */
+  /** The tables that were to be examined. */
   readonly tables: readonly string[];
-  readonly examined: readonly string[];
   readonly found: readonly Hazard[];
+  /** What was counted of those tables of which the database has told something. */
+  readonly counted: Counted;
 }
 
 /** What is known after an examination: what it has found, and of tables that it did not examine what stood before. */
 export function afterExamination(
   before: Examination | null,
-  { answered, bookmark, tables, examined, found }: Outcome,
+  { answered, bookmark, tables, found, counted }: Outcome,
   exportOptions: Pick<ExportOptions, "tables">,
   now: number,
 ): Examination {
   const dated = found.map((hazard) => ({ ...hazard, examinedAt: iso(now) }));
-  const told = new Set(examined);
+  const told = new Set(counted.rows.map(([table]) => table));
   const untold = new Set(tables.filter((table) => !told.has(table)));
   const stands = ({ kind, table }: Hazard): boolean =>
     // That nobody could tell is told anew by whoever cannot tell.
@@ -80,6 +84,8 @@ export function afterExamination(
     bookmark,
     tables: [...exportOptions.tables],
     findings: withFindings(dated, sameState ? older : older.map(ofAnotherState)),
+    // Counted in no known state, it proves nothing about any dump.
+    counted: bookmark === null ? NOT_COUNTED : counted,
   };
 }
 
@@ -95,6 +101,20 @@ export function standingFindings(
   const dumped = new Set(tables);
   const findings = known.findings.filter(({ table }) => table === null || dumped.has(table));
   return known.bookmark === bookmark ? findings : findings.map(ofAnotherState);
+}
+
+/** What an examination has counted of these tables in the very state that was dumped. */
+export function countedInState(
+  known: Examination | null,
+  { tables, bookmark }: { tables: readonly string[]; bookmark: string },
+): Counted {
+  if (known === null || known.bookmark !== bookmark) return NOT_COUNTED;
+  const dumped = new Set(tables);
+  const { rows, genuine } = known.counted;
+  return {
+    rows: rows.filter(([table]) => dumped.has(table)),
+    genuine: genuine.filter(([table]) => dumped.has(table)),
+  };
 }
 
 const FOUND_BY = "Found by the examination of";

@@ -6,7 +6,7 @@ import { ValueMarks } from "./value-marks.ts";
  * Called once at the end of each statement. `table` is null unless `kind` names one. The statement begins at
  * `start`, counted from the beginning of the stream, right behind the one before and its line feed, and goes on
  * for `bytes` to its semicolon, or to the next statement when it has none. `marks` are bits: those of
- * value-marks.ts, for INSERTs only, and UNENDED_MARK.
+ * value-marks.ts, for INSERTs only, and UNENDED_MARK. `replacements`: how many replacement characters (U+FFFD) it holds.
  */
 export type StatementSink = (
   kind: StatementKind,
@@ -14,6 +14,7 @@ export type StatementSink = (
   start: number,
   bytes: number,
   marks: number,
+  replacements: number,
 ) => void;
 
 /** The statement's semicolon stands in its own comment, and the next statement, or the end, follows all the same. */
@@ -170,7 +171,8 @@ export class StatementScanner {
     }
     if (undecided) this.#held = chunk.slice(end);
     if (this.#form !== "none" && !this.#headIsKnown) this.#head = this.#headAt(chunk, headStart, end);
-    this.#marks.passNuls(chunk, end);
+    this.#marks.passCharacters(chunk, end);
+    this.#marks.leave(chunk.subarray(0, end));
     this.#base += end;
     this.#lastByte = chunk[end - 1] ?? this.#lastByte;
     return null;
@@ -298,11 +300,11 @@ export class StatementScanner {
 
   /** Tells of the statement that ends before `end` in this chunk, and of which its head begins at `headStart` or earlier. */
   #finish(chunk: Uint8Array, headStart: number, end: number, unended = 0): void {
-    this.#marks.passNuls(chunk, end);
-    const marks = this.#marks.take();
+    this.#marks.passCharacters(chunk, end);
+    const { marks, replacements } = this.#marks.take();
     const bytes = this.#base + end - this.#start;
     if (this.#headIsKnown) {
-      this.#sink("insert", this.#knownTable, this.#start, bytes, marks | unended);
+      this.#sink("insert", this.#knownTable, this.#start, bytes, marks | unended, replacements);
     } else {
       const head = this.#headAt(chunk, headStart, end);
       const { kind, table, length } = readHead(head);
@@ -310,7 +312,8 @@ export class StatementScanner {
         this.#knownHead = head.slice(0, length);
         this.#knownTable = table;
       }
-      this.#sink(kind, table, this.#start, bytes, kind === "insert" ? marks | unended : unended);
+      const all = kind === "insert" ? marks | unended : unended;
+      this.#sink(kind, table, this.#start, bytes, all, replacements);
       this.#head = NOTHING;
     }
     this.#headIsKnown = false;

@@ -1,9 +1,10 @@
 import { byteSet, bytesOf, concat, indexOfNul, NOTHING } from "./sql-bytes.ts";
 
-/** What a row's INSERT may hold that does not come back as it was, one bit each. */
+/** What a row's INSERT may hold that does not come back as it was, one bit each; statements.ts has another one, 8. */
 export const NUL_MARK = 1;
 export const INFINITY_MARK = 2;
 export const ROUNDED_MARK = 4;
+export const REPLACED_MARK = 16;
 
 /** Of a byte outside quotes and comments: counts as a digit of a row of up to 31. */
 const DIGIT = 31;
@@ -30,6 +31,9 @@ const LARGEST_INTEGER = bytesOf("9223372036854776000");
 /** No longer word is looked at: nobody writes a number like that. */
 const LONGEST_WORD = 64;
 
+/** U+FFFD, the replacement character, in UTF-8. */
+const REPLACEMENT = [0xef, 0xbf, 0xbd] as const;
+
 const ZERO = 48;
 const NINE = 57;
 const PLUS = 43;
@@ -40,19 +44,42 @@ export class ValueMarks {
   #marks = 0;
   /** Where the next NUL stands in the chunk; below 0 when there is none. */
   #nul = -1;
+  /** Where the next replacement character ends in the chunk; below 0 when none does. */
+  #replacement = -1;
+  #replacements = 0;
+  /** How many bytes of a replacement character end the chunk before. */
+  #replacementBegun = 0;
   /** A bare word that the chunk before has begun. */
   #begun: Uint8Array = NOTHING;
 
   /** To be called with each chunk first. */
   enter(chunk: Uint8Array): void {
     this.#nul = indexOfNul(chunk, 0);
+    this.#replacement = this.#endOfBegunReplacement(chunk);
+    if (this.#replacement < 0) this.#replacement = endOfReplacement(chunk, 0);
   }
 
   /** What stands before `end`, and has not been passed, belongs to the statement under way. */
-  passNuls(chunk: Uint8Array, end: number): void {
-    if (this.#nul < 0 || this.#nul >= end) return;
-    this.#marks |= NUL_MARK;
-    this.#nul = indexOfNul(chunk, end);
+  passCharacters(chunk: Uint8Array, end: number): void {
+    if (this.#nul >= 0 && this.#nul < end) {
+      this.#marks |= NUL_MARK;
+      this.#nul = indexOfNul(chunk, end);
+    }
+    while (this.#replacement >= 0 && this.#replacement < end) {
+      this.#replacements++;
+      this.#replacement = endOfReplacement(chunk, this.#replacement + 1);
+    }
+  }
+
+  /** To be called with each chunk last: a character may go on in the next one. */
+  leave(chunk: Uint8Array): void {
+    if (chunk.length === 0) return;
+    const begun = this.#replacementBegun;
+    // A chunk of one byte goes on with what the one before has begun.
+    if (chunk.length === 1 && begun > 0 && chunk[0] === REPLACEMENT[begun])
+      this.#replacementBegun = begun + 1;
+    else this.#replacementBegun = begunReplacement(chunk);
+    if (this.#replacementBegun === REPLACEMENT.length) this.#replacementBegun = 0;
   }
 
   /** Moves through bare words outside quotes and comments; returns where something special stands, or the chunk's end. */
@@ -92,10 +119,19 @@ export class ValueMarks {
   }
 
   /** The statement's marks; the next one has none. */
-  take(): number {
-    const marks = this.#marks;
+  take(): { marks: number; replacements: number } {
+    const replacements = this.#replacements;
+    const marks = replacements > 0 ? this.#marks | REPLACED_MARK : this.#marks;
     this.#marks = 0;
-    return marks;
+    this.#replacements = 0;
+    return { marks, replacements };
+  }
+
+  #endOfBegunReplacement(chunk: Uint8Array): number {
+    const begun = this.#replacementBegun;
+    if (begun === 0) return -1;
+    for (let i = begun; i < REPLACEMENT.length; i++) if (chunk[i - begun] !== REPLACEMENT[i]) return -1;
+    return REPLACEMENT.length - begun - 1;
   }
 
   /** Takes the rest of a word, or all of the chunk when that has no end of it. */
@@ -110,6 +146,21 @@ export class ValueMarks {
     }
     return end;
   }
+}
+
+/** Where the next replacement character ends of those that begin at `from` or later; below 0 when there is none. */
+function endOfReplacement(chunk: Uint8Array, from: number): number {
+  const [first, second, third] = REPLACEMENT;
+  for (let i = chunk.indexOf(first, from); i >= 0; i = chunk.indexOf(first, i + 1))
+    if (chunk[i + 1] === second && chunk[i + 2] === third) return i + 2;
+  return -1;
+}
+
+/** How many bytes of a replacement character, and not all of them, end the chunk. */
+function begunReplacement(chunk: Uint8Array): number {
+  const [first, second] = REPLACEMENT;
+  if (chunk.at(-1) === first) return 1;
+  return chunk.at(-2) === first && chunk.at(-1) === second ? 2 : 0;
 }
 
 function wordStart(chunk: Uint8Array, from: number, to: number): number {

@@ -5,8 +5,16 @@ import {
   describable,
   type Question,
   questionsOf,
-} from "../../core/dump/examine-batches.ts";
-import { alteredHazards, columnsQuestion, notExamined, withFindings } from "../../core/dump/examine.ts";
+} from "../../core/examination/batches.ts";
+import { alteredHazards, notExamined, withFindings } from "../../core/examination/findings.ts";
+import { countsSchema } from "../../core/examination/question.ts";
+import { type Counted, genuineReplacements } from "../../core/examination/replaced-text.ts";
+import {
+  columnSchema,
+  columnsQuestion,
+  type ExaminedTable,
+  examinedTables,
+} from "../../core/examination/table-columns.ts";
 import type { Hazard } from "../../core/dump/hazards.ts";
 import { failed, type Failure, type FailureCode, ok, type Result } from "../../core/failure.ts";
 import type { Platform } from "../../core/platform.ts";
@@ -22,9 +30,6 @@ const EXAMINE_LIMIT_MS = 10 * 60_000;
 /** A call that fails is made so often, when it is no table's fault; one about a single table as often as that. */
 const TRIES = 3;
 const TRIES_OF_ONE = 2;
-
-const columnSchema = z.object({ table: z.string(), name: z.string() });
-const countsSchema = z.object({ total: z.number(), text: z.number(), integers: z.number() });
 
 /**
  * Asks the database about the next tables: for their columns in one call, and for all of their rows in another. Right
@@ -53,7 +58,7 @@ export async function examining(
   const answered = await ask(run, batch.questions, platform);
   if (!answered.ok)
     return unanswered(run, phase, described.slice(0, batch.tables), answered.failure, context);
-  const { hazards, rows, rowsRead } = answered.value;
+  const { hazards, counted, rowsRead } = answered.value;
   const now = platform.now();
   const asked = phase.asked + batch.tables;
   const grown: PhaseOf<"examining"> = {
@@ -62,44 +67,40 @@ export async function examining(
     pace: afterAnswer(phase.pace, asked, batch.tables, now - startedAt),
     rowsRead: phase.rowsRead + rowsRead,
     found: withFindings(phase.found, hazards),
-    rows: [...phase.rows, ...rows],
+    counted: {
+      rows: [...phase.counted.rows, ...counted.rows],
+      genuine: [...phase.counted.genuine, ...counted.genuine],
+    },
   };
   return ok({ run: advance(run, grown, now) });
 }
 
 const TOO_LONG = "the question about it would be longer than D1 takes.";
 
-/** The names of the tables' columns, in one question. A table that was dropped meanwhile has none. */
+/** What the questions have to know of the tables, in one question. A table that was dropped meanwhile is not among them. */
 async function columnsOf(
   run: Run,
   tables: readonly string[],
   { api }: Platform,
-): Promise<Result<Map<string, string[]>>> {
-  const columns = new Map<string, string[]>();
-  if (tables.length === 0) return ok(columns);
+): Promise<Result<Map<string, ExaminedTable>>> {
+  if (tables.length === 0) return ok(new Map());
   const described = await api.query(run.databaseId, columnsQuestion(tables));
   if (!described.ok) return described;
-  const rows = z.array(columnSchema).safeParse(described.value.rows);
-  if (!rows.success) return failed(notUnderstood());
-  for (const { table, name } of rows.data) {
-    const names = columns.get(table);
-    if (names === undefined) columns.set(table, [name]);
-    else names.push(name);
-  }
-  return ok(columns);
+  const columns = z.array(columnSchema).safeParse(described.value.rows);
+  return columns.success ? ok(examinedTables(columns.data)) : failed(notUnderstood());
 }
 
-async function ask(
-  run: Run,
-  questions: readonly Question[],
-  { api }: Platform,
-): Promise<Result<{ hazards: Hazard[]; rows: [string, number][]; rowsRead: number }>> {
-  const found: { hazards: Hazard[]; rows: [string, number][]; rowsRead: number } = {
-    hazards: [],
-    rows: [],
-    rowsRead: 0,
-  };
-  if (questions.length === 0) return ok(found);
+interface Answers {
+  readonly hazards: Hazard[];
+  readonly counted: Counted;
+  readonly rowsRead: number;
+}
+
+async function ask(run: Run, questions: readonly Question[], { api }: Platform): Promise<Result<Answers>> {
+  const hazards: Hazard[] = [];
+  const counted: Counted = { rows: [], genuine: [] };
+  let rowsRead = 0;
+  if (questions.length === 0) return ok({ hazards, counted, rowsRead });
   const answered = await api.queryAll(
     run.databaseId,
     questions.map(({ sql }) => sql),
@@ -109,11 +110,13 @@ async function ask(
     const answer = answered.value[index];
     const counts = countsSchema.safeParse(answer?.rows[0]);
     if (!counts.success) return failed(notUnderstood());
-    found.hazards.push(...alteredHazards(table, counts.data));
-    found.rows.push([table, counts.data.total]);
-    found.rowsRead += answer?.rowsRead ?? 0;
+    hazards.push(...alteredHazards(table.name, counts.data));
+    counted.rows.push([table.name, counts.data.total]);
+    const genuine = genuineReplacements(table, counts.data);
+    if (genuine !== null) counted.genuine.push(genuine);
+    rowsRead += answer?.rowsRead ?? 0;
   }
-  return ok(found);
+  return ok({ hazards, counted, rowsRead });
 }
 
 /** These failures say nothing of the tables that were asked about. */
@@ -187,24 +190,12 @@ function copyOn(
   { platform, record }: StepContext,
 ): StepOutcome {
   const now = platform.now();
-  const { dump, copy, rows, rowsRead } = phase;
+  const { dump, copy, counted, rowsRead } = phase;
   const { exportOptions } = optionsOf(run);
   const answered = bookmark !== null;
   const same = bookmark === dump.bookmark;
-  const outcome = {
-    answered,
-    bookmark: same ? bookmark : null,
-    tables: run.tables ?? [],
-    examined: rows.map(([table]) => table),
-    found,
-  };
-  const examined = {
-    at: answered ? iso(now) : null,
-    tables: rows.length,
-    rowsRead,
-    // Counted in another state than the dump's, they prove nothing about its rows.
-    rows: same ? rows : [],
-  };
+  const outcome = { answered, bookmark: same ? bookmark : null, tables: run.tables ?? [], found, counted };
+  const examined = { at: answered ? iso(now) : null, tables: counted.rows.length, rowsRead };
   return {
     run: advance({ ...run, examined }, { at: "copying", dump, copy, waiting: false }, now),
     record: { examination: afterExamination(record.examination, outcome, exportOptions, now) },

@@ -1,6 +1,7 @@
 import { backoffMs, BUSY_LIMIT_MS, busyDelayMs, EXPORT_LIMIT, pollDelayMs } from "../../core/backoff.ts";
 import type { ExportAnswer } from "../../core/d1/api.ts";
-import { firstPace } from "../../core/dump/examine-batches.ts";
+import { firstPace } from "../../core/examination/batches.ts";
+import { NOT_COUNTED } from "../../core/examination/replaced-text.ts";
 import { virtualTablesFailure } from "../../core/dump/schema.ts";
 import { type Failure, ok, type Result } from "../../core/failure.ts";
 import { optionsOf, type PhaseOf, type Run } from "../../core/run/run.ts";
@@ -65,7 +66,7 @@ function afterAnswer(
       if (!run.examine || run.examined !== null || copy.volumes.length > 0)
         return advance(run, { at: "copying", dump, copy, waiting: false }, now);
       const pace = firstPace(run.fileSize, run.tables?.length ?? 0);
-      const nothing = { startedAt: now, asked: 0, pace, rowsRead: 0, found: [], rows: [] };
+      const nothing = { startedAt: now, asked: 0, pace, rowsRead: 0, found: [], counted: NOT_COUNTED };
       return advance(run, { at: "examining", dump, copy, ...nothing }, now);
     }
     case "busy": {

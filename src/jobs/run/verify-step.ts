@@ -1,18 +1,13 @@
 import { emptiedTables, encryptionEnded } from "../../core/backup/since-last.ts";
 import { opensAsAge } from "../../core/bucket/age-file.ts";
-import {
-  miscountedTables,
-  missingParts,
-  missingTables,
-  notScanned,
-  scanHazards,
-} from "../../core/dump/hazards.ts";
+import { miscountedTables, missingParts, missingTables, notScanned } from "../../core/dump/hazards.ts";
 import { exportedSchema, rowsOfDump } from "../../core/dump/partial-export.ts";
 import { dumpedParts, dumpedTables } from "../../core/dump/schema.ts";
+import { type Counted, dumpHazards, NOT_COUNTED } from "../../core/examination/replaced-text.ts";
 import { failed, type Failure, ok, type Result } from "../../core/failure.ts";
 import type { Platform } from "../../core/platform.ts";
 import { type Copy, optionsOf, type PhaseOf, type Run } from "../../core/run/run.ts";
-import { standingFindings } from "../../core/run/standing-findings.ts";
+import { countedInState, standingFindings } from "../../core/run/standing-findings.ts";
 import { advance } from "../../core/run/transitions.ts";
 import { standingBackup } from "../database/standing-backup.ts";
 import { restartExport } from "./export-step.ts";
@@ -36,24 +31,29 @@ export async function judge(
   const { lean, recipients, exportOptions } = optionsOf(run);
   const lost = encryptionEnded(before.value, recipients);
   // Without rows there is nothing that the dump could alter.
-  const found = exportOptions.noData
-    ? []
-    : standingFindings(record.examination, { tables: run.tables ?? [], bookmark: dump.bookmark });
+  const state = { tables: run.tables ?? [], bookmark: dump.bookmark };
+  const found = exportOptions.noData ? [] : standingFindings(record.examination, state);
+  const counted = exportOptions.noData ? NOT_COUNTED : countedInState(record.examination, state);
   const known = [...run.hazards, ...found, ...lost];
   if (lean) return ok({ sound: true, run: { ...run, hazards: [...known, notScanned()] } });
-  const lacking = await lackingParts(run, copy, platform);
+  const lacking = await lackingParts(run, copy, counted, platform);
   if (!lacking.ok) return lacking;
   if (lacking.value.length > 0)
     return ok({ sound: false, run: restartExport(run, incomplete(lacking.value), platform, 2) });
   const emptied = emptiedTables(before.value, rowsOf(run, copy), exportOptions);
-  const hazards = [...known, ...scanHazards(copy.scanned), ...emptied];
+  const hazards = [...known, ...dumpHazards(copy.scanned, counted), ...emptied];
   return ok({ sound: true, run: { ...run, hazards } });
 }
 
 /** What the database has and the dump lacks, in words. */
-async function lackingParts(run: Run, copy: Copy, { api }: Platform): Promise<Result<string[]>> {
+async function lackingParts(
+  run: Run,
+  copy: Copy,
+  counted: Counted,
+  { api }: Platform,
+): Promise<Result<string[]>> {
   const { exportOptions } = optionsOf(run);
-  const miscounted = miscountedTables(run.examined?.rows ?? [], rowsOf(run, copy));
+  const miscounted = miscountedTables(counted.rows, rowsOf(run, copy));
   const rows = miscounted.map((table) => `rows of ${table}`);
   // Without CREATE statements a table that is empty stands nowhere.
   const tables = exportOptions.noSchema ? [] : missingTables(run.tables ?? [], copy.scanned);

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { LONGEST_STATEMENT } from "../../../src/core/d1/limits.ts";
 import { NOTHING_SCANNED, type Scanned, Tally } from "../../../src/core/dump/tally.ts";
 import { UNENDED_MARK } from "../../../src/core/sql/statements.ts";
-import { INFINITY_MARK, NUL_MARK, ROUNDED_MARK } from "../../../src/core/sql/value-marks.ts";
+import { INFINITY_MARK, NUL_MARK, REPLACED_MARK, ROUNDED_MARK } from "../../../src/core/sql/value-marks.ts";
 import { chunkSizes, type DumpedStatement, joined, randomDump } from "../kit/random-dumps.ts";
 import { scanVolumes } from "../kit/scan-dump.ts";
 import fc from "fast-check";
@@ -91,19 +91,28 @@ INSERT INTO "sqlite_sequence" ("name","seq") VALUES('b',1);\nINSERT INTO "b" ("x
     const before: Scanned = {
       rows: [["t", 3]],
       marks: [["nul", "t", 2]],
+      replacements: [["u", 4]],
       starts: { indexes: 50, triggers: null, views: null },
       missingSemicolons: [70],
     };
     const copy = structuredClone(before);
     const tally = new Tally(before, 100);
-    tally.count("insert", "t", 0, 10, NUL_MARK);
-    tally.count("index", null, 10, 10, 0);
-    tally.count("view", null, 20, 15, UNENDED_MARK);
+    tally.count("insert", "t", 0, 10, NUL_MARK, 0);
+    tally.count("insert", "u", 10, 10, REPLACED_MARK, 3);
+    tally.count("index", null, 20, 10, 0, 0);
+    tally.count("view", null, 30, 15, UNENDED_MARK, 1);
     expect(tally.scanned).toEqual({
-      rows: [["t", 4]],
-      marks: [["nul", "t", 3]],
-      starts: { indexes: 50, triggers: null, views: 120 },
-      missingSemicolons: [70, 135],
+      rows: [
+        ["t", 4],
+        ["u", 1],
+      ],
+      marks: [
+        ["nul", "t", 3],
+        ["replaced", "u", 1],
+      ],
+      replacements: [["u", 7]],
+      starts: { indexes: 50, triggers: null, views: 130 },
+      missingSemicolons: [70, 145],
     });
     expect(before).toEqual(copy);
   });
@@ -137,18 +146,22 @@ function expectedOf(statements: readonly DumpedStatement[], ends: readonly numbe
   const starts: Scanned["starts"] = { indexes: null, triggers: null, views: null };
   const missingSemicolons: number[] = [];
   const sections = { index: "indexes", trigger: "triggers", view: "views" } as const;
-  for (const [index, { kind, table, marks: bits }] of statements.entries()) {
+  const replacements = new Map<string, number>();
+  for (const [index, { sql, kind, table, marks: bits }] of statements.entries()) {
     if (table !== null) rows.set(table, (rows.get(table) ?? 0) + (kind === "insert" ? 1 : 0));
     for (const [bit, mark] of [
       [NUL_MARK, "nul"],
       [INFINITY_MARK, "infinity"],
       [ROUNDED_MARK, "rounded"],
+      [REPLACED_MARK, "replaced"],
     ] as const) {
       if ((bits & bit) === 0) continue;
       const known = marks.find((entry) => entry[0] === mark && entry[1] === table);
       if (known === undefined) marks.push([mark, table, 1]);
       else known[2]++;
     }
+    if ((bits & REPLACED_MARK) !== 0 && table !== null)
+      replacements.set(table, (replacements.get(table) ?? 0) + sql.split("\uFFFD").length - 1);
     if (kind === "index" || kind === "trigger" || kind === "view")
       starts[sections[kind]] ??= ends[index - 1] ?? 0;
     if ((bits & UNENDED_MARK) !== 0) missingSemicolons.push(ends[index] ?? 0);
@@ -157,6 +170,7 @@ function expectedOf(statements: readonly DumpedStatement[], ends: readonly numbe
   return {
     rows: [...rows],
     marks: kinds.flatMap((kind) => marks.filter((mark) => mark[0] === kind)),
+    replacements: [...replacements],
     starts,
     missingSemicolons,
   };

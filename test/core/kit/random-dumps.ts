@@ -1,6 +1,6 @@
 import type { StatementKind } from "../../../src/core/sql/statement-head.ts";
 import { UNENDED_MARK } from "../../../src/core/sql/statements.ts";
-import { INFINITY_MARK, NUL_MARK, ROUNDED_MARK } from "../../../src/core/sql/value-marks.ts";
+import { INFINITY_MARK, NUL_MARK, REPLACED_MARK, ROUNDED_MARK } from "../../../src/core/sql/value-marks.ts";
 import fc from "fast-check";
 
 /** A statement as D1 writes it, its semicolon included, and what a scanner must say of it. */
@@ -18,7 +18,7 @@ export const name = (value: string): string => `"${value.replaceAll('"', '""')}"
 export const unkindText = fc.oneof(
   fc.string({
     unit: fc.constantFrom(
-      ..."'\";\n\r[]`\0é ()",
+      ..."'\";\n\r[]`\0é\uFFFD，\uFFFE ()",
       ..."-- /* */ END BEGIN CREATE ;\nCREATE INSERT 9e999 Infinity 9007199254740993 🚀 \\n".split(" "),
     ),
   }),
@@ -78,12 +78,11 @@ const insert = fc
     columns: fc.array(tableName, { minLength: 1, maxLength: 3 }),
     values: fc.array(value, { minLength: 1 }),
   })
-  .map(({ table, columns, values }): DumpedStatement => ({
-    sql: `INSERT INTO ${name(table)} (${columns.map(name).join(",")}) VALUES(${values.map(([text]) => text).join(",")});`,
-    kind: "insert",
-    table,
-    marks: values.reduce((marks, [, more]) => marks | more, 0),
-  }));
+  .map(({ table, columns, values }): DumpedStatement => {
+    const sql = `INSERT INTO ${name(table)} (${columns.map(name).join(",")}) VALUES(${values.map(([text]) => text).join(",")});`;
+    const replaced = sql.includes("\uFFFD") ? REPLACED_MARK : 0;
+    return { sql, kind: "insert", table, marks: values.reduce((marks, [, more]) => marks | more, replaced) };
+  });
 
 const createTable = fc
   .tuple(

@@ -1,8 +1,10 @@
 import { describe, expect, it } from "vitest";
-import { alteredHazards, notExamined } from "../../../src/core/dump/examine.ts";
 import type { Hazard } from "../../../src/core/dump/hazards.ts";
+import { alteredHazards, notExamined } from "../../../src/core/examination/findings.ts";
+import type { Counted } from "../../../src/core/examination/replaced-text.ts";
 import {
   afterExamination,
+  countedInState,
   type Examination,
   examinationDue,
   type Outcome,
@@ -14,14 +16,22 @@ const NIGHT = Date.UTC(2026, 10, 21, 3);
 const FIRST = "2026-11-21T03:00:00.000Z";
 const ALL = { tables: [] };
 
-const text = (table: string, rows: number): Hazard[] => alteredHazards(table, { text: rows, integers: 0 });
+const UNALTERED = { integers: 0, reals: 0, renumbered: 0, replacementRows: 0, replacements: 0, rules: null };
+const text = (table: string, rows: number): Hazard[] =>
+  alteredHazards(table, { ...UNALTERED, total: rows, text: rows });
+
+/** These tables have answered. */
+const countedIn = (...tables: string[]): Counted => ({
+  rows: tables.map((table) => [table, 9]),
+  genuine: tables.map((table) => [table, 1, 2]),
+});
 
 function examination(before: Examination | null, outcome: Partial<Outcome>, now = NIGHT): Examination {
   const whole: Outcome = {
     answered: true,
     bookmark: "b1",
     tables: ["a", "b"],
-    examined: ["a", "b"],
+    counted: countedIn("a", "b"),
     found: [],
   };
   return afterExamination(before, { ...whole, ...outcome }, ALL, now);
@@ -86,7 +96,7 @@ describe("what an examination has found", () => {
     ["by one that finds something else", { found: text("b", 9) }, [["altered-text", "b", 9, "2026-11-28"]]],
     [
       "but for tables of which it got no answer, whose counts are of then",
-      { examined: ["a"], found: [notExamined("it failed.", "b")] },
+      { counted: countedIn("a"), found: [notExamined("it failed.", "b")] },
       [
         ["not-examined", "b", null, "2026-11-28"],
         ["altered-text", "b", null, "2026-11-21"],
@@ -94,7 +104,7 @@ describe("what an examination has found", () => {
     ],
     [
       "but not by one that comes to nothing",
-      { answered: false, bookmark: null, examined: [], found: [notExamined("it failed.")] },
+      { answered: false, bookmark: null, counted: countedIn(), found: [notExamined("it failed.")] },
       [
         ["not-examined", null, null, "2026-11-28"],
         ["altered-text", "a", null, "2026-11-21"],
@@ -103,7 +113,7 @@ describe("what an examination has found", () => {
     ],
     [
       "but for tables that are gone",
-      { tables: ["b"], examined: [] },
+      { tables: ["b"], counted: countedIn() },
       [["altered-text", "b", null, "2026-11-21"]],
     ],
   ])("is replaced by the next examination: %s", (_, outcome, expected) => {
@@ -116,7 +126,11 @@ describe("what an examination has found", () => {
   });
 
   it("keeps its counts when the next examination sees the same state and gets no answer", () => {
-    const known = examination(before, { examined: ["a"], found: [notExamined("it failed.", "b")] }, later);
+    const known = examination(
+      before,
+      { counted: countedIn("a"), found: [notExamined("it failed.", "b")] },
+      later,
+    );
     expect(shown(standingFindings(known, dump))).toEqual([
       ["not-examined", "b", null, "2026-11-28"],
       ["altered-text", "b", 1, "2026-11-21"],
@@ -124,10 +138,28 @@ describe("what an examination has found", () => {
   });
 
   it("counts failures in a row, and says when the database last answered", () => {
-    const nothing = { answered: false, bookmark: null, examined: [] };
+    const nothing = { answered: false, bookmark: null, counted: countedIn() };
     const once = examination(before, nothing, later);
     const twice = examination(once, nothing, later + DAY_MS);
     expect(twice).toMatchObject({ failures: 2, answeredAt: NIGHT, triedAt: later + DAY_MS });
     expect(examination(twice, {}, later + 2 * DAY_MS)).toMatchObject({ failures: 0 });
+  });
+});
+
+describe("what an examination has counted", () => {
+  const dump = { tables: ["a", "b"], bookmark: "b1" };
+
+  it("is known of each later dump of the same state, and of the tables that it holds", () => {
+    const known = examination(null, {});
+    expect(countedInState(known, dump)).toEqual(countedIn("a", "b"));
+    expect(countedInState(known, { ...dump, tables: ["b", "c"] })).toEqual(countedIn("b"));
+  });
+
+  it.each<[string, Examination | null]>([
+    ["nobody has asked", null],
+    ["it was asked in another state", examination(null, { bookmark: "b0" })],
+    ["the database was written to meanwhile", examination(null, { bookmark: null })],
+  ])("is not known when %s", (_, known) => {
+    expect(countedInState(known, dump)).toEqual({ rows: [], genuine: [] });
   });
 });

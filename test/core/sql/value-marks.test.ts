@@ -1,6 +1,12 @@
 import { describe, expect, it } from "vitest";
 import { indexOfNul } from "../../../src/core/sql/sql-bytes.ts";
-import { INFINITY_MARK, NUL_MARK, ROUNDED_MARK, ValueMarks } from "../../../src/core/sql/value-marks.ts";
+import {
+  INFINITY_MARK,
+  NUL_MARK,
+  REPLACED_MARK,
+  ROUNDED_MARK,
+  ValueMarks,
+} from "../../../src/core/sql/value-marks.ts";
 import { scanStatements } from "../kit/scan-dump.ts";
 import fc from "fast-check";
 
@@ -50,7 +56,13 @@ describe("a row is marked", () => {
     ["a word like infinity", "Infinity1", 0],
     ["a function", "replace('Infinity','e',char(10))", 0],
     ["a NUL", "'a\0b'", NUL_MARK],
-    ["all of them", "'\0',9e999,9007199254740993", NUL_MARK | INFINITY_MARK | ROUNDED_MARK],
+    ["a replacement character", "'a\uFFFDb'", REPLACED_MARK],
+    ["its neighbours", "'\uFFFC\uFFFE\uEFFD，'", 0],
+    [
+      "all of them",
+      "'\0\uFFFD',9e999,9007199254740993",
+      NUL_MARK | INFINITY_MARK | ROUNDED_MARK | REPLACED_MARK,
+    ],
     ["a word as long as you like", "1".repeat(200), 0],
     ["zeros as many as you like", "0".repeat(200), 0],
     ["a number behind more zeros than anybody writes", `${"0".repeat(100)}9007199254740993`, 0],
@@ -102,7 +114,7 @@ it("passes words as a reader with all of the text would mark them", () => {
           for (let at = 0; at < chunk.length; at++) at = marks.passWords(chunk, at);
           from += size;
         }
-        expect(marks.take()).toBe(words.reduce((all, one) => all | markOf(one), 0));
+        expect(marks.take().marks).toBe(words.reduce((all, one) => all | markOf(one), 0));
       },
     ),
     { numRuns: 2_000 },

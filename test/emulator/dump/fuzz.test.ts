@@ -2,7 +2,12 @@ import { reset } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { alteredQuestion } from "../../../src/core/dump/examine.ts";
+import { alteredQuestion } from "../../../src/core/examination/question.ts";
+import {
+  columnSchema,
+  columnsQuestion,
+  examinedTables,
+} from "../../../src/core/examination/table-columns.ts";
 import type { Scanned } from "../../../src/core/dump/tally.ts";
 import { UNENDED_MARK } from "../../../src/core/sql/statements.ts";
 import { scanStatements, scanVolumes, type SeenStatement } from "../../core/kit/scan-dump.ts";
@@ -75,7 +80,7 @@ async function tryDump(database: RandomDatabase, { sizes, volumeShare, options }
   );
   const unended = await unendedStatements(database, parts);
   const expected = {
-    ...expectedScan(statements, tables, starts, lengths),
+    ...expectedScan(statements, tables, starts, parts),
     missingSemicolons: unended.map((index) => starts[index + 1] ?? bytes.length),
   };
 
@@ -186,7 +191,9 @@ async function contents(): Promise<Map<string, { rows: string[]; altered: number
     const columns = await storedColumns(name);
     const select = `SELECT ${columns.map(identifier).join(", ")} FROM ${identifier(name)}`;
     const rows = await reference().prepare(select).raw();
-    const [counts] = await rowsOf<{ text: number }>(alteredQuestion(name, columns));
+    const described = (await rowsOf(columnsQuestion([name]))).map((column) => columnSchema.parse(column));
+    const examined = examinedTables(described).get(name);
+    const [counts] = examined === undefined ? [] : await rowsOf<{ text: number }>(alteredQuestion(examined));
     found.set(name, { rows: rows.map((row) => JSON.stringify(row)).toSorted(), altered: counts?.text ?? 0 });
   }
   return found;

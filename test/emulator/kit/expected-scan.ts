@@ -83,29 +83,41 @@ async function countTable(name: string): Promise<CountedTable> {
   return { name, rows: counts?.["rows"] ?? 0, marked: marked.filter(([, , count]) => count > 0) };
 }
 
-/** All that must have been seen of a dump, whose statements are given as their lengths. */
+/** All that must have been seen of a dump with these parts. */
 export function expectedScan(
   statements: readonly ExpectedStatement[],
   tables: readonly CountedTable[],
   starts: readonly number[],
-  lengths: readonly number[],
+  parts: readonly string[],
 ): Omit<Scanned, "missingSemicolons"> {
   const startOf = (kind: StatementKind): number | null =>
     starts[statements.findIndex((statement) => statement.kind === kind)] ?? null;
   const oversize = new Map<string | null, number>();
+  const replaced = new Map<string, number>();
+  const characters = new Map<string, number>();
   for (const [index, { kind, table }] of statements.entries()) {
-    if ((lengths[index] ?? 0) <= LONGEST_STATEMENT) continue;
+    const part = parts[index] ?? "";
     const owner = kind === "insert" ? table : null;
-    oversize.set(owner, (oversize.get(owner) ?? 0) + 1);
+    if (new TextEncoder().encode(part).length > LONGEST_STATEMENT) countMore(oversize, owner, 1);
+    const replacements = part.split("\uFFFD").length - 1;
+    if (owner === null || replacements === 0) continue;
+    countMore(replaced, owner, 1);
+    countMore(characters, owner, replacements);
   }
   return {
     rows: tables.filter(({ name }) => !name.startsWith("sqlite_")).map(({ name, rows }) => [name, rows]),
     marks: [
       ...[...oversize].map(([table, count]): Mark => ["oversize", table, count]),
+      ...[...replaced].map(([table, rows]): Mark => ["replaced", table, rows]),
       ...tables.flatMap(({ marked }) => marked),
     ],
+    replacements: [...characters],
     starts: { indexes: startOf("index"), triggers: startOf("trigger"), views: startOf("view") },
   };
+}
+
+function countMore<Key>(counts: Map<Key, number>, key: Key, more: number): void {
+  counts.set(key, (counts.get(key) ?? 0) + more);
 }
 
 export async function rowsOf<T extends object>(sql: string): Promise<T[]> {

@@ -51,7 +51,6 @@ it("the manifest says where the parts of a dump in several volumes begin, and wh
   expect(manifest.dump.statements).toBe(2 + 20_001 + 1 + 1 + 31);
   expect(manifest.hazards.filter(({ kind }) => kind !== "commented-semicolon")).toMatchObject([
     { kind: "oversize", table: "t", count: 1 },
-    { kind: "rounded", table: "t", count: 1 },
     { kind: "infinity", table: "t", count: 5 },
   ]);
 });

@@ -1,5 +1,6 @@
 import { LONGEST_STATEMENT } from "../d1/limits.ts";
-import { alteredQuestion, columnsQuestion } from "./examine.ts";
+import { alteredQuestion } from "./question.ts";
+import { columnsQuestion, type ExaminedTable } from "./table-columns.ts";
 
 /**
  * How many tables one call asks about. D1 takes many statements in one call and answers all of them or none, within
@@ -47,7 +48,7 @@ export function afterFailure(first: number, asked: number): Pace {
 const LONGEST_BATCH = 400_000;
 
 export interface Question {
-  readonly table: string;
+  readonly table: ExaminedTable;
   readonly sql: string;
 }
 
@@ -64,14 +65,14 @@ export function describable(tables: readonly string[]): readonly string[] {
  */
 export function questionsOf(
   tables: readonly string[],
-  columns: ReadonlyMap<string, readonly string[]>,
+  columns: ReadonlyMap<string, ExaminedTable>,
 ): { tables: number; questions: Question[] } {
   const questions: Question[] = [];
   let bytes = 0;
-  for (const [index, table] of tables.entries()) {
-    const names = columns.get(table) ?? [];
-    if (names.length === 0) continue;
-    const sql = alteredQuestion(table, names);
+  for (const [index, name] of tables.entries()) {
+    const table = columns.get(name);
+    if (table === undefined) continue;
+    const sql = alteredQuestion(table);
     const more = bytesOf(sql);
     bytes += more;
     if (more > LONGEST_STATEMENT || (bytes > LONGEST_BATCH && questions.length > 0))

@@ -7,8 +7,8 @@ import {
   firstPace,
   MOST_TABLES,
   questionsOf,
-} from "../../../src/core/dump/examine-batches.ts";
-import { columnsQuestion } from "../../../src/core/dump/examine.ts";
+} from "../../../src/core/examination/batches.ts";
+import { columnsQuestion, type ExaminedTable } from "../../../src/core/examination/table-columns.ts";
 
 const GB = 1024 ** 3;
 
@@ -89,7 +89,13 @@ describe("tables are asked about together", () => {
 
 describe("a call holds no more than D1 takes", () => {
   const columnsOf = (tables: readonly string[], columns: readonly string[]) =>
-    new Map(tables.map((table) => [table, columns]));
+    new Map(
+      tables.map((name): [string, ExaminedTable] => [
+        name,
+        { name, columns: columns.map(untyped), rowid: "rowid" },
+      ]),
+    );
+  const untyped = (name: string) => ({ name, affinity: "BLOB" as const });
 
   it("of names", () => {
     const tables = Array.from({ length: MOST_TABLES }, (_, i) => `${"t".repeat(5_000)}${i}`);
@@ -106,15 +112,18 @@ describe("a call holds no more than D1 takes", () => {
     const batch = questionsOf(tables, columnsOf(tables, wide));
     expect(batch.tables).toBeGreaterThan(3);
     expect(batch.tables).toBeLessThan(50);
-    expect(batch.questions.map(({ table }) => table)).toEqual(tables.slice(0, batch.tables));
+    expect(batch.questions.map(({ table }) => table.name)).toEqual(tables.slice(0, batch.tables));
     expect(batch.questions.reduce((sum, { sql }) => sum + sql.length, 0)).toBeLessThanOrEqual(400_000);
-    const long = wide.map((name) => name.repeat(20));
+    const long = wide.map((name) => name.repeat(100));
     const mixed = new Map([
       ...columnsOf(["a"], ["c"]),
       ...columnsOf(["b"], long),
       ...columnsOf(["c"], ["c"]),
     ]);
-    expect(questionsOf(["a", "b", "c"], mixed)).toMatchObject({ tables: 1, questions: [{ table: "a" }] });
+    expect(questionsOf(["a", "b", "c"], mixed)).toMatchObject({
+      tables: 1,
+      questions: [{ table: { name: "a" } }],
+    });
     expect(questionsOf(["b", "c"], mixed)).toEqual({ tables: 0, questions: [] });
   });
 
@@ -122,7 +131,7 @@ describe("a call holds no more than D1 takes", () => {
     const columns = columnsOf(["a", "c"], ["x"]);
     expect(questionsOf(["a", "b", "c"], columns)).toMatchObject({
       tables: 3,
-      questions: [{ table: "a" }, { table: "c" }],
+      questions: [{ table: { name: "a" } }, { table: { name: "c" } }],
     });
     expect(questionsOf(["b"], columns)).toEqual({ tables: 1, questions: [] });
   });
