@@ -129,6 +129,26 @@ describe.each<[string, Policy]>([
   });
 });
 
+/** Where in a manifest something stands that looks like a hash: `files.0.sha256` is told as `files.*.sha256`. */
+function hashesIn(value: unknown, path: readonly string[] = []): string[] {
+  if (typeof value === "string") return /^[0-9a-f]{16,}$/i.test(value) ? [path.join(".")] : [];
+  if (typeof value !== "object" || value === null) return [];
+  return Object.entries(value).flatMap(([key, inner]) =>
+    hashesIn(inner, [...path, Array.isArray(value) ? "*" : key]),
+  );
+}
+
+it("the manifest of an encrypted backup holds hashes of what is stored, and no other", async () => {
+  const { database } = await backedUp({ exportOptions: NAMED });
+  const { backupId } = await backUp(database, { force: true, examine: true });
+  expect([...new Set(hashesIn(await manifestOf(backupId)))].toSorted()).toEqual([
+    "checksum",
+    "files.*.sha256",
+    "previous.manifestSha256",
+    "volumes.*.sha256",
+  ]);
+});
+
 describe("what an encrypted backup leaves out", () => {
   it("can be made anew by who has the key", async () => {
     const { folder, run } = await backedUp({ exportOptions: NAMED });

@@ -89,6 +89,33 @@ describe("a database of five volumes and more", () => {
   });
 });
 
+describe("a database whose volumes are small", () => {
+  let killings: Killings;
+
+  beforeAll(async () => {
+    killings = await startKillings(IN_FIVE_VOLUMES, { sql: FIVE_MEBIBYTES_OF_ROWS });
+  });
+  afterAll(() => endKillings(killings));
+
+  test("dying three times at the same volume makes the run lean, and later ones begin so", async () => {
+    const { rig, database, backups } = killings;
+    const moment = "before saving that shop.0003.sql.gz was written";
+    let standingStill = rig.killSwitch.standStillAt(moment);
+    const runId = await rig.requestBackup(database);
+    for (let death = 1; death <= 3; death++) {
+      await standingStill;
+      await rig.kill("everything");
+      if (death < 3) standingStill = rig.killSwitch.standStillAt(moment);
+      await rig.bringBack();
+    }
+    const manifest = await backups.expectOneMore(runId);
+    expect(manifest).toMatchObject({ lean: true, compression: "none" });
+    expect(manifest.hazards.map(({ kind }) => kind)).toEqual(["copy-cut-off", "not-scanned"]);
+    const later = await backups.expectOneMore(await rig.requestBackup(database));
+    expect(later.lean).toBe(true);
+  });
+});
+
 describe("a database whose volumes go through multipart uploads", () => {
   let killings: Killings;
   let moments: string[];
