@@ -1,6 +1,7 @@
 import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-pool-workers";
 import { generateHybridIdentity, generateX25519Identity, identityToRecipient } from "age-encryption";
 import { build } from "esbuild";
+import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 
 /** The emulator runs as a second Worker beside the one under test and answers all that it fetches. */
@@ -107,6 +108,8 @@ const report = process.env["VITEST_JSON"];
 export default defineConfig({
   test: {
     globalSetup: ["test/kit/temporary-folder.ts", "test/kit/runtime-noise.ts"],
+    // Vitest would leave one core to itself, and on two run one file after the other.
+    maxWorkers: Math.max(2, availableParallelism() - 1),
     reporters: report === undefined ? [reporter] : [reporter, ["json", { outputFile: report }]],
     projects: [
       // Pure: nothing to keep apart.

@@ -8,6 +8,7 @@ import type { Policy } from "../../src/core/policy/policy.ts";
 import { createDatabase } from "../worker/kit/emulated-account.ts";
 import { backUp, call, driveAccount, holdTheClock, manifestOf, setPolicy } from "../worker/kit/run-driver.ts";
 import { blamedIn, verify } from "../worker/kit/verification-driver.ts";
+import { expectLog } from "../worker/kit/worker-log.ts";
 
 // What whoever reads the bucket, the catalogue or the API comes to know of an encrypted backup.
 
@@ -161,6 +162,7 @@ describe("what an encrypted backup leaves out", () => {
   });
 
   it("is a file that the manifest names, that can be fetched, and of which damage is found", async () => {
+    expectLog("backup-damaged");
     const { folder, run } = await backedUp({ exportOptions: NAMED });
     const [name, id] = ["not-exported.sql.age", run.backupId ?? ""];
     const bytes = await bytesOf(folder + name);

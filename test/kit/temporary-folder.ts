@@ -10,6 +10,8 @@ export default function setup(): () => void {
   const folder = mkdtempSync(join(tmpdir(), "d1-nightly-tests-"));
   const remove = (): void => rmSync(folder, { recursive: true, force: true, maxRetries: 10 });
   process.once("exit", remove);
+  process.once("SIGTERM", () => process.exit(143));
+  process.once("SIGHUP", () => process.exit(129));
   process.env["TMPDIR"] = folder;
   // wrangler looks for a newer release before it prints its name, and keeps the answer in the temporary folder.
   process.env["WRANGLER_HIDE_BANNER"] = "true";

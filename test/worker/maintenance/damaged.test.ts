@@ -74,7 +74,7 @@ async function forgetObject(databaseId: string): Promise<void> {
   const gone = runInDurableObject(env.DATABASE_BACKUPS.getByName(databaseId), async (_, state) => {
     await state.storage.deleteAll();
     await state.storage.sync();
-    state.abort("the object is forgotten");
+    state.abort("the object is forgotten (by the test)");
   });
   await expect(gone).rejects.toThrow("the object is forgotten");
 }

@@ -288,7 +288,7 @@ describe("making a manifest anew", { timeout: 30_000 }, () => {
     for (let deaths = 0; (await repairOf(made.id)).state === "running"; deaths++) {
       if (deaths > 20) throw new Error("it never ends");
       await runDurableObjectAlarm(object());
-      const died = runInDurableObject(object(), (_, state) => state.abort("it died"));
+      const died = runInDurableObject(object(), (_, state) => state.abort("it died (by the test)"));
       await expect(died).rejects.toThrow("it died");
     }
     expect(await repairOf(made.id)).toMatchObject({ state: "complete", proven: true });
@@ -306,7 +306,7 @@ describe("making a manifest anew", { timeout: 30_000 }, () => {
       text,
     ) {
       await create.call(this, key, text);
-      throw new Error("it died");
+      throw new Error("it died (by the test)");
     });
     await runDurableObjectAlarm(env.DATABASE_BACKUPS.getByName(made.database.id));
     await runDurableObjectAlarm(env.DATABASE_BACKUPS.getByName(made.database.id));
