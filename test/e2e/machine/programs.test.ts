@@ -27,19 +27,22 @@ const ON_EACH_DEBIAN = ["awk", "gunzip", "perl", "sed", "sha256sum"];
 
 describe("the programs that tests call", () => {
   it("are left alone where all of them are there", () => {
-    const machine = machineWith([...ON_EACH_DEBIAN, "age", "sqlite3", "zstd"], []);
+    const machine = machineWith([...ON_EACH_DEBIAN, "age", "curl", "jq", "sqlite3", "zstd"], []);
     expect(whatToInstall(machine)).toBeNull();
     expect(machine.asked).toEqual([]);
   });
 
   it("are installed by the names of Debian's packages where one is missing", () => {
-    const machine = machineWith(["age", "sed", "sha256sum", "awk"], ["gunzip", "perl", "sqlite3", "zstd"]);
+    const machine = machineWith(
+      ["age", "curl", "sed", "sha256sum", "awk"],
+      ["gunzip", "jq", "perl", "sqlite3", "zstd"],
+    );
     expect(whatToInstall(machine)).toBeNull();
-    expect(machine.asked).toEqual([["gzip", "perl-base", "sqlite3", "zstd"]]);
+    expect(machine.asked).toEqual([["gzip", "jq", "perl-base", "sqlite3", "zstd"]]);
   });
 
   it("are named in one line, for each system, where they cannot be installed", () => {
-    const machine = machineWith(ON_EACH_DEBIAN, ["zstd"], "only root may install them");
+    const machine = machineWith([...ON_EACH_DEBIAN, "curl", "jq"], ["zstd"], "only root may install them");
     expect(whatToInstall(machine)).toBe(
       "The tests need age, sqlite3 (only root may install them). Debian, Ubuntu: `sudo apt-get install age sqlite3`. macOS: `brew install age sqlite`. Elsewhere: the packages that hold these programs.",
     );
