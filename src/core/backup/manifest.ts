@@ -7,7 +7,7 @@ import { hazardSchema } from "../dump/hazards.ts";
 import { loadingSchema } from "../dump/loading.ts";
 import { SECTIONS } from "../dump/sections.ts";
 
-/** The version of the format that this code writes, and the highest that it reads. */
+/** The version of the format that this code writes, and the highest one that it reads. */
 export const FORMAT_VERSION = 1;
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
@@ -54,19 +54,19 @@ const writtenSchema = z.object({
   tables: z.array(z.object({ name: z.string(), rows: count.nullable() })),
   notExported: z.array(partNotExportedSchema),
   hazards: z.array(hazardSchema),
-  /** Where in the joined dump (bytes) each part begins that is not empty. */
+  /** Where each non-empty part begins in the joined dump, in bytes. */
   sections: z.array(z.object({ kind: z.enum(SECTIONS), offset: count, bytes: count })).nullable(),
   /** Offsets in the joined dump at which a semicolon is missing. */
   missingSemicolons: z.array(count).nullable(),
-  /** What loading the dump asks for, by its schema; null where nobody has looked. */
+  /** What loading the dump requires, judging by its schema; null if nobody has looked. */
   loading: loadingSchema.nullable().default(null),
-  /** The database itself was asked for values that its dump alters. */
+  /** When and how the database itself was asked for values that its dump alters. */
   examined: z.object({ at: moment, tables: count, rowsRead: count }).nullable(),
-  /** The other objects of the folder, as they must be. */
+  /** The other objects of the folder, as they were written. */
   files: z.array(z.object({ name: z.string(), bytes: count, sha256 })),
   timings: z.object({ exportMs: count, copyMs: count, verifyMs: count }),
   previous: z.object({ backupId: z.string(), manifestSha256: sha256 }).nullable(),
-  /** SHA-256 of this file as it is with 64 zeros in this place. */
+  /** SHA-256 of this file with 64 zeros in place of this value. */
   checksum: sha256,
 });
 
@@ -103,7 +103,7 @@ export type ManifestReading =
   | { readonly kind: "newer"; readonly formatVersion: number }
   | { readonly kind: "invalid"; readonly problem: string };
 
-/** Reads a stored manifest. Fields that it does not know are ignored, a higher format version is refused. */
+/** Reads a stored manifest. Ignores unknown fields, and refuses a higher format version. */
 export function readManifest(text: string): ManifestReading {
   let json: unknown;
   try {
@@ -123,13 +123,13 @@ export function readManifest(text: string): ManifestReading {
 
 const ZEROS = "0".repeat(64);
 
-/** The text of manifest.json, its own checksum filled in. */
+/** The text of manifest.json, including its own checksum. */
 export function manifestText(manifest: Omit<Manifest, "checksum">, codecs: Pick<Codecs, "digest">): string {
   const text = (checksum: string): string => `${JSON.stringify({ ...manifest, checksum }, null, 2)}\n`;
   return text(sha256Of(text(ZEROS), codecs));
 }
 
-/** Whether a manifest's text is what was written, by the checksum in it. */
+/** Whether a manifest's text is unchanged, by the checksum in it. */
 export function checksumHolds(text: string, { checksum }: Manifest, codecs: Pick<Codecs, "digest">): boolean {
   const at = text.lastIndexOf(checksum);
   const unsealed = text.slice(0, at) + ZEROS + text.slice(at + ZEROS.length);
@@ -137,8 +137,8 @@ export function checksumHolds(text: string, { checksum }: Manifest, codecs: Pick
 }
 
 /**
- * The manifest of a backup as far as it may be acted upon: it is of this format, lies in its own folder, and is as it
- * was written. Whoever counts, lists or deletes backups goes by this; any other reading is for showing alone.
+ * Reads a manifest that code may act on: it has this format, is in its own folder, and is unchanged. Everything that
+ * counts, lists or deletes backups must use this; any other reading is only for display.
  */
 export function readSoundManifest(
   text: string,
@@ -149,9 +149,9 @@ export function readSoundManifest(
   if (reading.kind !== "manifest") return reading;
   const { manifest } = reading;
   if (manifest.backupId !== backupId)
-    return invalid(`it is that of ${manifest.backupId.slice(0, 200)}, which has another folder`);
+    return invalid(`it belongs to ${manifest.backupId.slice(0, 200)}, which has another folder`);
   if (!checksumHolds(text, manifest, codecs))
-    return invalid("it is not as it was written: its own checksum does not hold");
+    return invalid("it was altered: its own checksum does not match");
   return reading;
 }
 

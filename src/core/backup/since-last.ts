@@ -18,7 +18,7 @@ export function emptiedTables(
       kind: "emptied-table",
       table: table.name,
       count: table.rows,
-      detail: `The table is empty; the backup before this one (${before.backupId}) holds so many rows of it.`,
+      detail: `The table is empty; in the previous backup (${before.backupId}) it had this many rows.`,
     }));
 }
 
@@ -29,7 +29,7 @@ export function encryptionEnded(before: Manifest | null, recipients: readonly st
       kind: "encryption-ended",
       table: null,
       count: null,
-      detail: `The backup before this one (${before.backupId}) is encrypted, this one is not: AGE_RECIPIENTS is no longer set. Was it lost in a deploy?`,
+      detail: `The previous backup (${before.backupId}) is encrypted, but this one is not, because AGE_RECIPIENTS is no longer set. Check whether a deployment has removed it.`,
     },
   ];
 }

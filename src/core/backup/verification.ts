@@ -80,8 +80,7 @@ export function checkManifest(
   const { text } = stored;
   if (stored.bytes === 0) return damaged("It is empty.", null, "stored-object-resized");
   // Read as text, a damaged byte may turn into the very character that was there before it was damaged.
-  if (text === null || sha256Of(text, codecs) !== stored.sha256)
-    return damaged("It is not the text of a manifest.");
+  if (text === null || sha256Of(text, codecs) !== stored.sha256) return damaged("It is not a manifest.");
   const reading = readManifest(text);
   const manifest = readAnyFormat(text);
   const sealed = manifest !== null && checksumHolds(text, manifest, codecs);
@@ -94,14 +93,14 @@ export function checkManifest(
     return damaged(`It cannot be read: ${why}.`);
   }
   if (!sealed)
-    return damaged("Its own checksum does not hold: it was altered after it was written.", manifest);
+    return damaged("Its own checksum does not match: it was altered after it was written.", manifest);
   if (manifest.backupId !== known.backupId)
     return damaged(`It is the manifest of another backup, ${manifest.backupId.slice(0, 200)}.`);
   if (known.sha256 !== null && known.sha256 !== stored.sha256)
-    return damaged("It is another one than the catalogue knows of this backup.", manifest);
+    return damaged("It differs from the one that the catalogue has recorded for this backup.", manifest);
   const listed = manifest.files.find(({ name }) => name === CHECKSUMS);
   if (listed !== undefined && listed.sha256 !== sha256Of(checksumsText(manifest.volumes), codecs))
-    return damaged("It contradicts itself: its SHA256SUMS is not that of its volumes.", manifest);
+    return damaged("It contradicts itself: its SHA256SUMS does not match its volumes.", manifest);
   return { kind: "sound", manifest };
 }
 
@@ -119,7 +118,7 @@ function damaged(
   code: FailureCode = "stored-object-altered",
 ): ManifestFinding {
   const hint =
-    "The volumes that SHA256SUMS vouches for can still be restored, as RESTORE.md says. Make a new backup, and find out what else writes to the bucket.";
+    "You can still restore the volumes that match SHA256SUMS, as RESTORE.md says. Make a new backup, and find out what else writes to the bucket.";
   return { kind: "damaged", verdict: blamed(code, detail, hint), witness };
 }
 
@@ -212,7 +211,7 @@ export function checkFile(
   );
   const wanted = check.written.find(({ bytes }) => bytes !== null)?.bytes ?? null;
   if (!matches && (check.certain || stored.bytes === 0)) {
-    const holds = owner === null ? "" : ` It holds what was written as ${owner}.`;
+    const holds = owner === null ? "" : ` It has the content of ${owner}.`;
     if (wanted !== null && wanted !== stored.bytes)
       return blamed(
         "stored-object-resized",
@@ -220,15 +219,15 @@ export function checkFile(
         hint,
       );
     if (stored.bytes === 0) return blamed("stored-object-resized", "It is empty.", hint);
-    return blamed("stored-object-altered", `Its SHA-256 is not that of what was written.${holds}`, hint);
+    return blamed("stored-object-altered", `Its SHA-256 differs from what was written.${holds}`, hint);
   }
   const malformed = malformation(check, stored, backupId);
   if (malformed !== null) return blamed("stored-object-altered", malformed, hint);
   if (check.encrypted && !opensAsAge(stored.opening)) {
     return blamed(
       "stored-object-readable",
-      "It was to be encrypted, but is no age file.",
-      "Who reads the bucket may read the dump: see to who can, and delete the object when another backup is there. If d1-nightly wrote it so, that is a defect; please report it.",
+      "It should be encrypted, but is not an age file.",
+      "Anybody who can read the bucket may be able to read the dump. Check who can, and delete the object when you have another backup. If d1-nightly wrote it like this, that is a bug; please report it.",
     );
   }
   return { sound: matches ? true : null, problem: null };
@@ -238,12 +237,12 @@ export function checkFile(
 function malformation({ kind, run }: FileCheck, { text }: StoredFile, backupId: string): string | null {
   if (kind === "claim") {
     const named = readClaim(text);
-    if (named === null) return "It does not name a run, as it should.";
+    if (named === null) return "It should name a run, but does not.";
     const another = run !== null && (named.runId !== run.runId || named.databaseId !== run.databaseId);
-    return another ? "It names another run than the manifest." : null;
+    return another ? "It names a different run from the manifest." : null;
   }
   const sums = kind !== "checksums" || (text !== null && readChecksums(text, backupId) !== null);
-  return sums ? null : "It is no list of this backup's volumes and their checksums.";
+  return sums ? null : "It is not a list of this backup's volumes and their checksums.";
 }
 
 /** What all the verdicts come to: null when nothing is wrong and not everything could be compared. */
@@ -253,9 +252,9 @@ export function soundness(verdicts: readonly Verdict[]): boolean | null {
 }
 
 const VOLUME_HINT =
-  "The dump is not whole without it. If a copy exists elsewhere, put it back under this name and verify again; else make a new backup. Does a lifecycle rule or another tool change the bucket?";
+  "The dump is incomplete without it. If you have a copy, put it back under this name and verify again; otherwise make a new backup. Check whether a lifecycle rule or another tool changes the bucket.";
 const BESIDE_HINT =
-  "The volumes are judged by themselves: when they are sound, so is the dump. Does a lifecycle rule or another tool change the bucket?";
+  "This file does not affect the dump: if all volumes are sound, so is the dump. Check whether a lifecycle rule or another tool changes the bucket.";
 
 function blamed(code: FailureCode, detail: string, hint: string): Verdict {
   return { sound: false, problem: { code, detail, hint } };

@@ -115,12 +115,12 @@ function uniqueIndex(tokens: readonly Token[]): { table: string; columns: string
 export function lostParentHazards(lost: readonly LostParent[]): Hazard[] {
   return lost.map(({ child, parent, columns, parentExists }) => {
     const key = typeof columns === "number" ? "its primary key" : columns.join(", ");
-    const why = parentExists ? `in which nothing makes ${key} unique` : "which is not there";
+    const why = parentExists ? `in which ${key} is not unique` : "which does not exist";
     return {
       kind: "lost-parent",
       table: child,
       count: null,
-      detail: `A foreign key of this table refers to ${parent}, ${why}: D1 refuses to import any row of it, sqlite3 does not. The commands in RESTORE.md make a placeholder first and drop it at the end; rows that do refer to something there are refused all the same.`,
+      detail: `A foreign key of this table refers to ${parent}, ${why}. D1 refuses to import any row of this table; sqlite3 does not. The commands in RESTORE.md create a placeholder first and drop it at the end. Rows that do refer to something there are still refused.`,
     };
   });
 }

@@ -8,26 +8,26 @@ export const hazardSchema = z.object({
   table: z.string().nullable(),
   count: z.number().int().nonnegative().nullable(),
   detail: z.string(),
-  /** Of what the database itself was asked for: when that was. It may be long before the dump. */
+  /** When the database itself was asked, for hazards found that way. It may be long before the dump. */
   examinedAt: z.iso.datetime().optional(),
 });
 
 const DETAIL: Record<Scanned["marks"][number][0], string> = {
   oversize: `Statements of more than ${LONGEST_STATEMENT} bytes, which D1 refuses to load; sqlite3 loads them.`,
   nul: "Rows with a NUL character in text, at which loading the dump into D1 or sqlite3 stops or cuts the text short.",
-  infinity: "Rows with an infinite number, which some readers of SQL do not take.",
+  infinity: "Rows with an infinite number, which some readers of SQL do not accept.",
   rounded:
     "Rows with a whole number beyond 2^53. If it was an integer, D1's dump may have rounded it; a floating-point number is unchanged. An examination of the database finds out which.",
   replaced:
     "Rows with the replacement character U+FFFD. Either the text contained it, or it was not UTF-8 (such as half of an emoji) and D1's dump has U+FFFD in its place. An examination of the database finds out which.",
 };
 
-/** What the scanner has marked, as the manifest tells it. */
+/** The scanner's marks as hazards of the manifest. */
 export function scanHazards({ marks }: Scanned): Hazard[] {
   return marks.map(([kind, table, count]) => ({ kind, table, count, detail: DETAIL[kind] }));
 }
 
-/** A lean backup has hazards that nobody has looked for: that is not none. */
+/** The hazard that says that nobody has looked for hazards: a lean backup may have some. */
 export function notScanned(): Hazard {
   return {
     kind: "not-scanned",
@@ -38,18 +38,18 @@ export function notScanned(): Hazard {
   };
 }
 
-/** Tables that were expected and are not in the dump. SQLite's names of tables know no case. */
+/** Expected tables that are missing from the dump. SQLite's table names ignore case. */
 export function missingTables(expected: readonly string[], { rows }: Scanned): string[] {
   const seen = new Set(rows.map(([name]) => name.toLowerCase()));
   return expected.filter((name) => !seen.has(name.toLowerCase()));
 }
 
-/** Parts behind the tables that were expected and are not in the dump: they come last, so a dump cut short lacks them. */
+/** Expected parts after the tables that are missing from the dump: they come last, so a truncated dump lacks them. */
 export function missingParts(expected: readonly SectionKind[], { starts }: Scanned): SectionKind[] {
   return expected.filter((kind) => kind !== "tables" && starts[kind] === null);
 }
 
-/** Tables of which the dump holds another number of rows than the database counted in the same state. */
+/** Tables whose number of rows in the dump differs from what the database counted in the same state. */
 export function miscountedTables(
   counted: readonly (readonly [string, number])[],
   rows: readonly (readonly [string, number | null])[],

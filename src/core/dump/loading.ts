@@ -61,7 +61,7 @@ function lostSequence(exported: readonly SchemaEntry[]): Hazard[] {
       table: "sqlite_sequence",
       count: null,
       detail:
-        "The dump empties sqlite_sequence, and no table in it has the AUTOINCREMENT that would make it: neither sqlite3 nor D1 loads the dump as it is. The commands in RESTORE.md make such a table first and drop it again.",
+        "The dump empties sqlite_sequence, but no table in it has the AUTOINCREMENT that would create it, so neither sqlite3 nor D1 can load the dump directly. The commands in RESTORE.md create such a table first and drop it again.",
     },
   ];
 }

@@ -48,8 +48,8 @@ export function exportOptionsFailure(
   if (alone === undefined) return null;
   return {
     ...NOT_FOUND,
-    detail: `exportOptions.tables names ${alone.name}, but not ${alone.table}, to which it belongs: such a dump could not be loaded. No export was started.`,
-    hint: "Name both in the database's policy, or neither.",
+    detail: `exportOptions.tables lists ${alone.name}, but not ${alone.table}, to which it belongs. Such a dump could not be loaded, so no export was started.`,
+    hint: "List both in the database's policy, or neither.",
   };
 }
 
@@ -73,11 +73,11 @@ function tablesNotFound(
   const what = noSchema ? "tables" : "tables, indexes, triggers and views";
   return {
     ...NOT_FOUND,
-    detail: `exportOptions.tables names what D1 would not dump: ${missing.slice(0, 5).join(", ")}${others}. No export was started.`,
+    detail: `exportOptions.tables lists names that D1 cannot dump: ${missing.slice(0, 5).join(", ")}${others}. No export was started.`,
     hint:
       alike === undefined
-        ? `Correct the database's policy: the names of its ${what}, as they stand in its schema.`
-        : `Correct the database's policy: upper and lower case count, and its schema has ${alike.name}.`,
+        ? `Correct the database's policy: list its ${what} by their exact names in the schema.`
+        : `Correct the database's policy: names are case-sensitive, and the schema has ${alike.name}.`,
   };
 }
 
@@ -86,7 +86,7 @@ function nothingLeft(): Failure {
     code: "configuration",
     detail:
       "The database's policy leaves out both rows (noData) and schema (noSchema). No export was started.",
-    hint: "Set one of the two to false in the database's policy, or in the default one that it follows.",
+    hint: "Set one of the two to false in the database's policy, or in the default policy that it follows.",
     retryable: false,
   };
 }
@@ -94,45 +94,43 @@ function nothingLeft(): Failure {
 /** A manifest is read whole, and a run's state is stored whole: SQL that is longer in all is not kept in them. */
 const SQL_KEPT = 256 * 1024;
 
-/** What the database holds and `tables` does not name. */
+/** The parts of the database that `tables` does not list. */
 export function leftOut(schema: readonly SchemaEntry[], options: ExportOptions): PartNotExported[] {
   const exported = new Set(exportedSchema(schema, options));
   let kept = 0;
   return schema
     .filter((entry) => isDumped(entry, options) && !exported.has(entry))
     .map(({ type, name, sql }) => {
-      const reason = "exportOptions.tables does not name it";
+      const reason = "exportOptions.tables does not list it";
       kept += sql?.length ?? 0;
       if (kept <= SQL_KEPT) return { name, kind: type, sql: sql ?? "", reason };
-      return { name, kind: type, sql: "", reason: `${reason}; its SQL is too long to be kept here` };
+      return { name, kind: type, sql: "", reason: `${reason}; its SQL is too long to keep here` };
     });
 }
 
 export const PARTIAL = "partial";
 
-/** A partial backup must never pass for a whole one. */
+/** The hazard that marks a partial backup, so that nobody mistakes it for a complete one. */
 export function partialHazards(options: ExportOptions, notExported: PartNotExported[]): Hazard[] {
   const said = partsLeftOut(options, notExported.length);
   if (said.length === 0) return [];
-  const detail = `Not a whole backup, by the database's policy (exportOptions): ${said.join("; ")}.`;
+  const detail = `Partial backup, as the database's policy (exportOptions) says: ${said.join("; ")}.`;
   return [{ kind: PARTIAL, table: null, count: null, detail }];
 }
 
-/** What a backup with these options does not hold, in words; empty for a whole one. */
+/** What a backup with these options lacks, in words; empty for a complete backup. */
 export function partsLeftOut({ noData, noSchema, tables }: ExportOptions, notExported: number): string[] {
   const others = notExported === 1 ? "1 other is" : `${notExported} others are`;
   return [
-    ...(noData ? ["it holds no rows"] : []),
-    ...(noSchema ? ["it holds rows only, and no table to put them into, no index, trigger or view"] : []),
+    ...(noData ? ["it has no rows"] : []),
+    ...(noSchema ? ["it has only rows, and no tables, indexes, triggers or views"] : []),
     ...(tables.length > 0
-      ? [
-          `of the database's tables, indexes, triggers and views it holds those that were named; ${others} not in it`,
-        ]
+      ? [`it has only the listed tables, indexes, triggers and views; ${others} not in it`]
       : []),
   ];
 }
 
-/** Rows per table as the manifest tells them. Without CREATE statements, a table without rows stands nowhere in the dump. */
+/** Rows per table for the manifest. Without CREATE statements, a table without rows does not appear in the dump. */
 export function rowsOfDump(
   scanned: readonly (readonly [string, number])[],
   tables: readonly string[],

@@ -19,8 +19,8 @@ export class PreambleCheck {
     if (!this.#wrong && (!atEnd || this.#seen === FIRST_LINE.length)) return null;
     return {
       code: "dump-not-from-d1",
-      detail: "What the address gave does not begin as D1's dumps do.",
-      hint: "Is a proxy or an error page in between? The bytes were not stored.",
+      detail: "The downloaded data does not begin like D1's dumps.",
+      hint: "Check whether a proxy or an error page is in between. The data was not stored.",
       retryable: true,
     };
   }
@@ -30,7 +30,7 @@ export function incompleteStatement(): Failure {
   return {
     code: "dump-incomplete-statement",
     detail: "The dump has the stated size but ends inside a statement.",
-    hint: "D1 wrote it short. Try again; if it stays, tell Cloudflare's support.",
+    hint: "D1 wrote an incomplete dump. Try again; if this persists, contact Cloudflare's support.",
     retryable: true,
   };
 }

@@ -35,7 +35,7 @@ export function virtualTablesFailure(names: readonly string[]): Failure {
     names.length > 5 ? `${names.slice(0, 5).join(", ")} and ${names.length - 5} more` : names.join(", ");
   return {
     code: "virtual-tables",
-    detail: `D1 cannot export a database with virtual tables (such as FTS5 search); here: ${listed}. No export was started.`,
+    detail: `D1 cannot export a database with virtual tables (such as FTS5 search). This one has: ${listed}. No export was started.`,
     hint: "This release does not back up virtual tables. To back up the rest, list it in the database's policy under exportOptions.tables: sqlite_sequence and every table, index, trigger and view, except virtual tables, their shadow tables and triggers that write to them. The backup then states what it leaves out.",
     retryable: false,
   };
@@ -51,8 +51,8 @@ export function openComments(schema: readonly SchemaEntry[]): string[] {
 export function openCommentsFailure(entries: readonly string[]): Failure {
   return {
     code: "open-comment",
-    detail: `The SQL of ${entries.slice(0, 5).join(", ")} ends in a "/*" comment that is not closed: in D1's dump it swallows what follows. No export was started.`,
-    hint: "Create it anew without the comment, or with a */ at its end.",
+    detail: `The SQL of ${entries.slice(0, 5).join(", ")} ends in an unclosed "/*" comment, which would swallow what follows it in D1's dump. No export was started.`,
+    hint: "Recreate it without the comment, or with a */ at its end.",
     retryable: false,
   };
 }
@@ -68,7 +68,7 @@ export function schemaHazards(schema: readonly SchemaEntry[]): Hazard[] {
       kind: "commented-semicolon",
       table: name,
       count: 1,
-      detail: `The ${type}'s SQL ends in a "--" comment, which swallows its semicolon in D1's dump. The commands in RESTORE.md put it back; without them, this statement and the next fail when the dump is loaded.`,
+      detail: `The ${type}'s SQL ends in a "--" comment, which swallows its semicolon in D1's dump. The commands in RESTORE.md restore it; without them, this statement and the next fail to load.`,
     }));
 }
 

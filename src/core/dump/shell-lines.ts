@@ -66,11 +66,11 @@ export function shellHazards(schema: readonly SchemaEntry[]): Hazard[] {
     return [
       ...hazard(
         ends,
-        "a line that holds only `/` or `go`, which the sqlite3 program takes for the end of the statement: it cannot load the dump as it is. The commands in RESTORE.md put that line behind the one before.",
+        "a line with only `/` or `go`, which the sqlite3 program takes for the end of the statement, so it cannot load the dump directly. The commands in RESTORE.md join that line to the one before.",
       ),
       ...hazard(
         returnsInQuotes,
-        "a text or a name with a carriage return before a line break, which the sqlite3 program leaves out when it reads the dump as it is. The commands in RESTORE.md keep it.",
+        "a text or a name with a carriage return before a line break, which the sqlite3 program drops if it reads the dump directly. The commands in RESTORE.md keep it.",
       ),
     ];
   });

@@ -146,6 +146,6 @@ export function newerSqliteHazards(features: readonly Feature[]): Hazard[] {
       kind: "newer-sqlite",
       table: usedBy.length === 1 ? (usedBy[0] ?? null) : null,
       count: usedBy.length,
-      detail: `${feature} is used, which the sqlite3 program knows from ${since} on. An older one does not load the schema, or cannot use what it has loaded; D1 can.`,
+      detail: `The schema uses ${feature}, which the sqlite3 program supports since ${since}. An older one cannot load the schema, or cannot use it afterwards; D1 can.`,
     }));
 }

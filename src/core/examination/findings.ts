@@ -16,7 +16,7 @@ const ALTERED = [
   ],
 ] as const satisfies [keyof AlteredCounts, string, string][];
 
-/** What the answer about a table says of its dump. Names, counts and kinds of rules: nothing of what its rows hold. */
+/** The hazards that the answer about a table reveals. They have names, counts and kinds of rules, but no row's content. */
 export function alteredHazards(table: string, counts: AlteredCounts): Hazard[] {
   const rules = counts.rules === null ? [] : tableRules(counts.rules);
   const altered = ALTERED.map(([key, kind, detail]) => ({
@@ -39,21 +39,21 @@ function mayBreak(rules: readonly string[]): string {
 
 export const NOT_EXAMINED = "not-examined";
 
-/** Of one table, or of all that were not asked about. */
+/** For one table, or for all tables that were not asked about. */
 export function notExamined(why: string, table: string | null = null): Hazard {
   const what = table === null ? "" : " in this table";
   return {
     kind: NOT_EXAMINED,
     table,
     count: null,
-    detail: `The database was to be asked for values that D1's dumps alter${what}, but ${why} The backup itself is whole.`,
+    detail: `d1-nightly could not ask the database for values that D1's dumps alter${what}: ${why} The backup itself is complete.`,
   };
 }
 
-/** So many findings name their table. Those beyond are told in one for each kind: a run's state has to stay small. */
+/** So many findings name their table. Further ones are summed up by kind, because a run's state must stay small. */
 const MOST_NAMED = 500;
 
-/** What was found so far, and more of it. */
+/** Adds more findings to those so far. */
 export function withFindings(found: readonly Hazard[], more: readonly Hazard[]): Hazard[] {
   const all = [...found];
   for (const hazard of more) {
@@ -61,7 +61,7 @@ export function withFindings(found: readonly Hazard[], more: readonly Hazard[]):
       all.push(hazard);
       continue;
     }
-    const further = `In further tables, which are too many to be named: so many ${hazard.count === null ? "tables" : "rows"} of them.`;
+    const further = `In further tables, too many to list; the count is of ${hazard.count === null ? "tables" : "rows"}.`;
     const at = all.findIndex(({ kind, detail }) => kind === hazard.kind && detail.startsWith(further));
     const count = (all[at]?.count ?? 0) + (hazard.count ?? 1);
     const detail = all[at]?.detail ?? `${further} ${hazard.detail}`;

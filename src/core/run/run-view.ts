@@ -95,7 +95,7 @@ function progressOf(run: Run, live: LiveProgress | null): RunView["progress"] {
         step: "queued",
         bytesDone: null,
         bytesTotal: null,
-        message: waiting ?? "Waiting for its turn.",
+        message: waiting ?? "Waiting for a free lease.",
       };
     case "preflight":
       return { step: "preflight", bytesDone: null, bytesTotal: run.fileSize, message: waiting };
@@ -112,7 +112,7 @@ function progressOf(run: Run, live: LiveProgress | null): RunView["progress"] {
       const cutOff = run.hazards.some(({ kind }) => kind === COPY_CUT_OFF);
       const lean = cutOff ? ", lean, because copying was cut off" : "";
       const doing = phase.waiting
-        ? "Waiting for a slot to copy."
+        ? "Waiting for a lease to copy."
         : `Copying volume ${phase.copy.volumes.length + 1}${lean}.`;
       const message = waiting ?? doing;
       return { step: "copying", bytesDone: done, bytesTotal: total, message };
@@ -134,7 +134,7 @@ function progressOf(run: Run, live: LiveProgress | null): RunView["progress"] {
       return { step: "complete", bytesDone: null, bytesTotal: null, message: hazardsMessage(run.hazards) };
     case "unchanged": {
       const message =
-        "Nothing was written since the last backup, which is still there: no export was needed.";
+        "Nothing has been written since the last backup, which still exists, so no export was needed.";
       return { step: "unchanged", bytesDone: null, bytesTotal: null, message };
     }
     case "failed":

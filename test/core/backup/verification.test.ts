@@ -149,7 +149,7 @@ describe("of a damaged file", () => {
     if (first === undefined) throw new Error("there is no volume");
     const verdict = checkFile(first, stored("second one"), ID, "shop.0002.sql.gz");
     expect(verdict.problem?.detail).toBe(
-      "It has 10 bytes instead of 12. It holds what was written as shop.0002.sql.gz.",
+      "It has 10 bytes instead of 12. It has the content of shop.0002.sql.gz.",
     );
   });
 });
@@ -184,15 +184,15 @@ describe("a file beside the volumes that was to be encrypted", () => {
 
 describe("RUN.json", () => {
   it.each<[string, string, string]>([
-    ["names another run", claim(`${DATABASE}.mh000000`), "It names another run than the manifest."],
+    ["names another run", claim(`${DATABASE}.mh000000`), "It names a different run from the manifest."],
     [
       "names another database",
       claim(RUN.replace("a", "b"), DATABASE.replace("a", "b")),
-      "It names another run than the manifest.",
+      "It names a different run from the manifest.",
     ],
-    ["names a run of another database", claim(RUN, "x"), "It does not name a run, as it should."],
-    ["names no run", "{}", "It does not name a run, as it should."],
-    ["is no JSON", "{", "It does not name a run, as it should."],
+    ["names a run of another database", claim(RUN, "x"), "It should name a run, but does not."],
+    ["names no run", "{}", "It should name a run, but does not."],
+    ["is no JSON", "{", "It should name a run, but does not."],
   ])("that %s is blamed, whatever hash the manifest gives it", (_, content, detail) => {
     const { manifest, objects } = backup();
     const files = [written("RUN.json", content), ...manifest.files.slice(1)];
@@ -215,9 +215,9 @@ describe("a damaged manifest", () => {
     ["emptied", "", "It is empty."],
     ["cut", text.slice(0, -3), "It cannot be read: it is not JSON."],
     ["turned into other JSON", "{}", "It cannot be read: formatVersion:"],
-    ["no text", bytesOf(text).map((byte) => (byte === 0xef ? 0xff : byte)), "It is not the text of"],
-    ["begun with a byte order mark", new Uint8Array([0xef, 0xbb, 0xbf, ...bytesOf(text)]), "not the text"],
-    ["edited", text.replace('"rows": 0', '"rows": 1'), "Its own checksum does not hold"],
+    ["no text", bytesOf(text).map((byte) => (byte === 0xef ? 0xff : byte)), "It is not a manifest"],
+    ["begun with a byte order mark", new Uint8Array([0xef, 0xbb, 0xbf, ...bytesOf(text)]), "not a manifest"],
+    ["edited", text.replace('"rows": 0', '"rows": 1'), "Its own checksum does not match"],
     ["of another backup", foreign, "It is the manifest of another backup, shop.20261122T030000Z."],
     [
       "edited, and sealed again, with another checksum of a volume",

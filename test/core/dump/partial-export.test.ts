@@ -43,7 +43,7 @@ describe("what is named is held against the schema", () => {
     ],
     ["AUTOINCREMENT's counters", named("orders", "sqlite_sequence"), null, null],
     ["no such table", named("orders", "invoices"), "table-not-found", "invoices"],
-    ["a table in other letters", named("Orders"), "table-not-found", "its schema has orders"],
+    ["a table in other letters", named("Orders"), "table-not-found", "the schema has orders"],
     ["a table of D1's own", named("_cf_KV"), "table-not-found", "_cf_KV"],
     ["what SQLite makes by itself", named("sqlite_autoindex_users_1"), "table-not-found", "sqlite_autoindex"],
     ["an index without its table", named("users", "orders_by_item"), "table-not-found", "not orders"],
@@ -100,7 +100,7 @@ describe("what is left out", () => {
 
   it.each([
     ["rows", { ...EVERYTHING, noData: true }, "no rows"],
-    ["the schema", { ...EVERYTHING, noSchema: true }, "rows only"],
+    ["the schema", { ...EVERYTHING, noSchema: true }, "only rows"],
   ])("makes a backup without %s a partial one", (_, options, said) => {
     expect(partialHazards(options, [])).toMatchObject([
       { kind: "partial", detail: expect.stringContaining(said) },

@@ -43,6 +43,6 @@ describe("the table of what became of each database", () => {
     const hazards = partialHazards(exportOptions, [{ name: "v", kind: "table", sql: "", reason: "" }]);
     const partial: Outcome = { ...STORED, backup: { manifest: { ...manifest, hazards }, folder: "shop" } };
     expect(outcomeTable([STORED])).not.toContain("partial");
-    expect(outcomeTable([partial])).toContain("\n\n  shop: partial\n    Not a whole backup");
+    expect(outcomeTable([partial])).toContain("\n\n  shop: partial\n    Partial backup");
   });
 });

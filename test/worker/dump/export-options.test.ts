@@ -64,7 +64,7 @@ function expectPartial({ run, manifest, guide }: Backup, said: string): void {
   const partial = { kind: "partial", table: null, count: null, detail: expect.stringContaining(said) };
   expect(run.hazards).toContainEqual(partial);
   expect(manifest.hazards).toContainEqual(partial);
-  expect(guide.split("\n")[2]).toMatch(/^\*\*This is not a whole backup\*\*/);
+  expect(guide.split("\n")[2]).toMatch(/^\*\*This is a partial backup\*\*/);
   expect(guide.split("\n")[2]).toContain(said);
 }
 
@@ -81,7 +81,7 @@ describe("a backup without rows", () => {
       // There is no value in it that D1 could have altered.
       examined: null,
     });
-    expectPartial(backup, "it holds no rows");
+    expectPartial(backup, "it has no rows");
     expect(backup.guide).toContain("3 tables, no rows.");
   });
 });
@@ -102,7 +102,7 @@ describe("a backup without schema", () => {
       ],
       examined: { tables: 3 },
     });
-    expectPartial(backup, "rows only");
+    expectPartial(backup, "only rows");
   });
 
   it("that lacks rows is found out when the database was asked in the same state (failure mode 4)", async () => {
@@ -154,7 +154,7 @@ describe("a backup of named tables", () => {
       }),
     );
     expectPartial(backup, "6 others are not in it");
-    expect(backup.guide).toContain("\n- view latest: exportOptions.tables does not name it\n");
+    expect(backup.guide).toContain("\n- view latest: exportOptions.tables does not list it\n");
   });
 
   it("is examined as to these", async () => {
@@ -201,7 +201,7 @@ describe("a backup of named tables", () => {
 
   it.each<[string, string[], string]>([
     ["a table that is not there", ["orders", "invoices"], "invoices"],
-    ["a table whose letters are of another case", ["Orders"], "its schema has orders"],
+    ["a table whose letters are of another case", ["Orders"], "the schema has orders"],
     ["an index whose table is not named", ["users", "orders_by_item"], "not orders"],
     ["a trigger whose table is not named", ["users", "logs"], "not orders"],
   ])("is refused before any export when it names %s", async (_, tables, said) => {
@@ -248,7 +248,7 @@ describe("a database whose export options change", () => {
     const database = await createDatabase(SHOP);
     const backup = await backedUp(database, {});
     expect(backup.dump.join("\n")).toBe(await dumpOf(database.id));
-    expect(backup.guide).not.toContain("not a whole backup");
+    expect(backup.guide).not.toContain("partial backup");
     expect(backup.manifest).toMatchObject({ notExported: [], hazards: [] });
   });
 });

@@ -219,7 +219,7 @@ describe("a rebuild of the catalogue", { timeout: 30_000 }, () => {
       shared,
     ]);
     expect(rebuilt.unreadable.items.map(({ problem }) => problem).join("\n")).toMatch(
-      /databaseId.*\n.*checksum does not hold\n.*not JSON\n.*another folder\n.*formatVersion 2/,
+      /databaseId.*\n.*checksum does not match\n.*not JSON\n.*another folder\n.*formatVersion 2/,
     );
     expect((await backupRows()).map((row) => row["id"])).toEqual([
       "altered.20261121T030000Z",
