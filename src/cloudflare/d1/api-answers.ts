@@ -7,19 +7,37 @@ import { redacted } from "../../core/redaction.ts";
 
 /** The shapes of Cloudflare's answers, as far as this product reads them. */
 
+/** Read as far as it goes: a refusal in another form is one all the same. */
+const errorSchema = z
+  .union([
+    z.string().transform((message) => ({ code: undefined, message })),
+    z.object({
+      code: z
+        .union([z.number(), z.string().regex(/^\d+$/).transform(Number)])
+        .optional()
+        .catch(undefined),
+      message: z.string().catch(""),
+    }),
+  ])
+  .catch({ message: "" });
+
 const envelopeSchema = z.object({
   success: z.boolean(),
-  errors: z.array(z.object({ code: z.number().optional(), message: z.string() })).nullish(),
-  result: z.unknown(),
-  result_info: z.object({ total_count: z.number().int().optional() }).nullish(),
+  errors: z.array(errorSchema).nullish().catch(null),
+  result: z.unknown().optional(),
+  // A total that is no number of databases counts as none: the list is then read to an empty page.
+  result_info: z
+    .object({ total_count: z.number().int().nonnegative().nullish().catch(null) })
+    .nullish()
+    .catch(null),
 });
 export type Envelope = z.infer<typeof envelopeSchema>;
 
 export const databaseSchema = z.object({
-  // It becomes a part of addresses and of keys.
-  uuid: z.string().refine(isUuid),
+  // It becomes a part of addresses and of keys, and names the object that is the database's lock.
+  uuid: z.string().toLowerCase().refine(isUuid),
   name: z.string().min(1),
-  created_at: z.string().nullish(),
+  created_at: z.string().nullish().catch(null),
   // For information alone: a size that no database has counts as one that is not told.
   file_size: z.number().int().nonnegative().max(LARGEST_DUMP).nullish().catch(null),
 });
@@ -118,8 +136,10 @@ export function openEnvelope(
       retryable: true,
     });
   }
-  if (status < 400 && envelope?.success === true) return ok(envelope);
-  if (envelope === null && status < 400) {
+  if (status < 300 && envelope?.success === true) return ok(envelope);
+  // Only Cloudflare's own no is final: a proxy's page, whatever its status, says nothing of a token or a database.
+  const isRefusal = envelope?.success === false && (status >= 400 || (status < 300 && first !== undefined));
+  if (!isRefusal) {
     return failed({
       code: "api-answer-invalid",
       detail: `Cloudflare's API answered ${status} without its usual JSON (${what}).`,
@@ -159,6 +179,14 @@ function refusal(status: number, code: number | undefined, message: string, aske
       retryable: true,
     };
   }
+  if (signalOf(message) === "lost") {
+    return {
+      code: "export-lost",
+      detail: "D1 no longer knows of the export.",
+      hint: "Nothing to do: a new one is started, a few times.",
+      retryable: true,
+    };
+  }
   if (code === 7500) {
     return {
       code: "sql-error",
@@ -187,9 +215,11 @@ const addressText = z.string().max(16_000);
 
 const exportSchema = z.object({
   success: z.boolean().optional(),
-  at_bookmark: bookmarkText.nullish(),
+  // An empty one could not be polled with.
+  at_bookmark: bookmarkText.transform((text) => text || null).nullish(),
   status: z.string().optional(),
-  messages: z.array(z.string()).nullish(),
+  // They are shown and nothing else.
+  messages: z.array(z.string()).nullish().catch(null),
   error: z.string().nullish(),
   signed_url: addressText.nullish(),
   result: z.object({ signed_url: addressText.nullish() }).nullish(),
@@ -204,7 +234,9 @@ export function readExport(result: unknown, asked: Asked): Result<ExportAnswer> 
   const error = answer.error ?? "";
   const signal = signalOf(error);
   if (signal === "busy" || signal === "lost") return ok({ kind: signal });
-  if (answer.success === false || answer.status === "error")
+  // A complete export that tells of an error is none.
+  const hasFailed = answer.success === false || answer.status === "error";
+  if (hasFailed || (answer.status === "complete" && error !== ""))
     return ok({ kind: "error", virtualTables: signal === "virtual-tables", message: said(error, asked) });
   const bookmark = answer.at_bookmark ?? null;
   if (answer.status === "complete") {
@@ -219,11 +251,13 @@ export function readExport(result: unknown, asked: Asked): Result<ExportAnswer> 
 
 /**
  * Whether a dump may lie at this address: by https; by http on this machine, or on the host of an API that is itself
- * spoken to by http, as an emulator's. A `data:` or `file:` is no address of a dump.
+ * spoken to by http, as an emulator's. A `data:` or `file:` is no address of a dump, and D1's hold no password, which
+ * would have to be kept out of what is told.
  */
 function mayBeFetched(address: string, baseUrl: string): boolean {
   if (!URL.canParse(address)) return false;
-  const { protocol, hostname } = new URL(address);
+  const { protocol, hostname, username, password } = new URL(address);
+  if (username !== "" || password !== "") return false;
   if (protocol !== "http:") return protocol === "https:";
   const api = new URL(baseUrl);
   return LOOPBACK.test(hostname) || (api.protocol === "http:" && api.hostname === hostname);
@@ -235,7 +269,7 @@ const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])$/;
 function unsafeAddress(what: string): Failure {
   return {
     code: "api-answer-invalid",
-    detail: `Cloudflare's API gave a URL of the dump that is not https (${what}).`,
+    detail: `Cloudflare's API gave a URL of the dump that is not one of D1's (${what}).`,
     hint: "Check CLOUDFLARE_API_BASE_URL, and whether there is a proxy in between.",
     retryable: true,
   };

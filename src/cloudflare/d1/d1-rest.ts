@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { isUuid } from "../../core/bucket/object-keys.ts";
 import type {
   D1Api,
   DatabasePage,
@@ -68,6 +69,8 @@ export class D1Rest implements D1Api {
     if (!answer.ok) return answer;
     const row = databaseSchema.safeParse(answer.value.result);
     if (!row.success) return failed(unreadable(what));
+    // What is asked by UUID and answered for another database would be taken for what is true of this one.
+    if (isUuid(idOrName) && row.data.uuid !== idOrName.toLowerCase()) return failed(unreadable(what));
     return ok({ ...summary(row.data), fileSize: row.data.file_size ?? null });
   }
 
@@ -133,7 +136,10 @@ export class D1Rest implements D1Api {
       ...(bookmark === null ? {} : { current_bookmark: bookmark }),
     };
     const answer = await this.#call("POST", `/${encodeURIComponent(databaseId)}/export`, body, what);
-    return answer.ok ? readExport(answer.value.result, this.#asked(what)) : answer;
+    if (answer.ok) return readExport(answer.value.result, this.#asked(what));
+    // Some refusals come with an HTTP status, some with 200; they mean the same.
+    if (answer.failure.code === "database-busy") return ok({ kind: "busy" });
+    return answer.failure.code === "export-lost" ? ok({ kind: "lost" }) : answer;
   }
 
   #asked(what: string): Asked {
@@ -142,12 +148,9 @@ export class D1Rest implements D1Api {
   }
 
   async #call(method: string, path: string, body: unknown, what: string): Promise<Result<Envelope>> {
-    let status: number;
-    let retryAfter: string | null;
-    let rate: RateSeen | null;
-    let text: string;
+    let response: Response;
     try {
-      const response = await fetch(`${this.#base}${path}`, {
+      response = await fetch(`${this.#base}${path}`, {
         method,
         headers: { Authorization: `Bearer ${this.#account[2]}`, "Content-Type": "application/json" },
         // never follow: the token must not travel to another host
@@ -155,22 +158,31 @@ export class D1Rest implements D1Api {
         signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS),
         ...(body === null ? {} : { body: JSON.stringify(body) }),
       });
-      status = response.status;
-      retryAfter = response.headers.get("retry-after");
-      rate = readRate(response.headers.get("ratelimit"), response.headers.get("ratelimit-policy"));
-      const read = await textWithin(response, ANSWER_LIMIT);
-      if (read === null) return failed(oversized(what));
-      text = read;
     } catch (error) {
-      return failed({
-        code: "api-unreachable",
-        detail: `Cloudflare's API could not be reached (${what}): ${describeException(error, [this.#account[2]])}`,
-        hint: "This usually resolves itself. If it persists, check CLOUDFLARE_API_BASE_URL.",
-        retryable: true,
-      });
+      return failed(this.#unreachable(error, what));
     }
+    const { status, headers } = response;
+    const rate = readRate(headers.get("ratelimit"), headers.get("ratelimit-policy"));
     if (rate !== null) this.#observer?.(rate);
-    return openEnvelope(status, retryAfter, text, this.#asked(what));
+    let text: string | null;
+    try {
+      text = await textWithin(response, ANSWER_LIMIT);
+    } catch (error) {
+      // These two say all by their status: how long to wait would get lost with a body that cannot be read.
+      if (status !== 429 && status < 500) return failed(this.#unreachable(error, what));
+      text = "";
+    }
+    if (text === null) return failed(oversized(what));
+    return openEnvelope(status, headers.get("retry-after"), text, this.#asked(what));
+  }
+
+  #unreachable(error: unknown, what: string): Failure {
+    return {
+      code: "api-unreachable",
+      detail: `Cloudflare's API could not be reached (${what}): ${describeException(error, [this.#account[2]])}`,
+      hint: "This usually resolves itself. If it persists, check CLOUDFLARE_API_BASE_URL.",
+      retryable: true,
+    };
   }
 }
 

@@ -81,14 +81,18 @@ function judge(
   if (status !== 200 && status !== 206) return failed(unreachable(`the server answered ${status}`));
   if (status === 206 && range?.[1] !== String(offset))
     return failed(unreachable("the server sent a different range"));
+  // What is read then is not what the length counts.
+  if (!["identity", ""].includes(response.headers.get("Content-Encoding") ?? ""))
+    return failed(
+      sizeUnknown("The dump arrives compressed, so the response does not state the dump's own size."),
+    );
   const stated = status === 206 ? range?.[3] : response.headers.get("Content-Length");
   if (stated === undefined || stated === null || !/^\d+$/.test(stated)) {
-    return failed({
-      code: "dump-size-unknown",
-      detail: "The response does not state the dump's total size, so a truncated dump could go unnoticed.",
-      hint: "Check whether there is a proxy between the Worker and the storage. The response must have Content-Length or Content-Range.",
-      retryable: true,
-    });
+    return failed(
+      sizeUnknown(
+        "The response does not state the dump's total size, so a truncated dump could go unnoticed.",
+      ),
+    );
   }
   const totalBytes = Number(stated);
   if (totalBytes === 0) return failed(empty());
@@ -188,6 +192,15 @@ function changed(why: string): Failure {
     code: "dump-changed",
     detail: `The dump behind the URL has changed since the copy began: ${why}.`,
     hint: "There is nothing to do: the run discards what it copied and makes a new export.",
+    retryable: true,
+  };
+}
+
+function sizeUnknown(detail: string): Failure {
+  return {
+    code: "dump-size-unknown",
+    detail,
+    hint: "Check whether there is a proxy between the Worker and the storage. The response must have Content-Length or Content-Range.",
     retryable: true,
   };
 }

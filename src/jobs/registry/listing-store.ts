@@ -33,7 +33,11 @@ const failureSchema = z.object({ at: z.number(), code: z.string(), detail: z.str
 export type ListingFailure = z.infer<typeof failureSchema>;
 
 /** The steps by which its table comes to be: see `upgradeTables`. */
-export const LISTING_TABLES = ["CREATE TABLE listed (database_id TEXT PRIMARY KEY, name TEXT NOT NULL)"];
+export const LISTING_TABLES = [
+  "CREATE TABLE listed (database_id TEXT PRIMARY KEY, name TEXT NOT NULL)",
+  // The pass of the reading that has seen it last.
+  "ALTER TABLE listed ADD COLUMN pass INTEGER NOT NULL DEFAULT 0",
+];
 
 /** The reading under way and what it has found so far, and how the latest ones ended, in the account object's SQLite. */
 export class ListingStore {
@@ -72,13 +76,25 @@ export class ListingStore {
     this.#storage.kv.put("listing-under-way", listing);
   }
 
-  /** Remembers the databases of one page together with what comes next. Those known already stay as they are. */
-  savePage(databases: readonly DatabaseSummary[], listing: ListingUnderWay): void {
-    this.#storage.transactionSync(() => {
+  /**
+   * Remembers the databases of one page together with what comes next; those known already stay as they are. Tells how
+   * many of them no page of this pass has held before.
+   */
+  savePage(databases: readonly DatabaseSummary[], listing: ListingUnderWay): number {
+    return this.#storage.transactionSync(() => {
+      let added = 0;
       for (const { id, name } of databases) {
-        this.#sql.exec("INSERT OR IGNORE INTO listed (database_id, name) VALUES (?, ?)", id, name);
+        const { rowsWritten } = this.#sql.exec(
+          `INSERT INTO listed (database_id, name, pass) VALUES (?, ?, ?)
+           ON CONFLICT (database_id) DO UPDATE SET pass = excluded.pass WHERE pass <> excluded.pass`,
+          id,
+          name,
+          listing.passes,
+        );
+        if (rowsWritten > 0) added += 1;
       }
       this.save(listing);
+      return added;
     });
   }
 

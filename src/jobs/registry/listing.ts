@@ -12,7 +12,10 @@ const PAGES_AT_ONCE = 10;
 /** So many rows that cannot be read are remembered. */
 const ODD_ROWS = 1_000;
 
-/** `short`: read to its end, but fewer than it says that there are, or with rows that cannot be read: who is not on it may be there all the same. */
+/**
+ * `short`: read to its end, and yet not known to be all, or with rows that cannot be read: who is not on it may be there
+ * all the same.
+ */
 export type Reading = "whole" | "short" | "more";
 
 /**
@@ -31,18 +34,23 @@ export async function readPages(
     const { databases, unreadable, total } = page.value;
     const rows = databases.length + unreadable.length;
     const seen = listing.seen + rows;
-    const odd = [...listing.unreadable, ...unreadable];
+    const known = listing.unreadable;
+    const odd = [...known, ...unreadable];
     listing = { ...listing, page: listing.page + 1, seen, unreadable: odd.slice(0, ODD_ROWS), attempt: 0 };
-    store.savePage(databases, listing);
-    // A page may be shorter than asked for: only the total, or an empty one, tells the end.
+    const added = store.savePage(databases, listing);
+    // A page may be shorter than asked for: only the total, or an empty one, tells the end. One that brings nothing new
+    // ends it too, or a list that goes in a circle would be read for ever.
     const all = total !== null && seen >= total;
-    if (rows > 0 && !all) continue;
+    const hasNew = added > 0 || (known.length < ODD_ROWS && unreadable.some((row) => !known.includes(row)));
+    if (hasNew && !all) continue;
     const readable = store.count();
     if (readable === 0 && odd.length > 0) return failed(nothingReadable(odd.length));
     // A database deleted meanwhile moves the others up by one place, past the page that was read: look again.
     const short = total !== null && readable + odd.length < total;
-    // One that cannot be read may be any that is known: nobody is gone by such a list.
-    if (!short || listing.passes > 0) return ok(short || odd.length > 0 ? "short" : "whole");
+    // One that cannot be read may be any that is known, and so may one that a circle leaves out: nobody is gone by such
+    // a list.
+    const isUnsure = short || odd.length > 0 || (total === null && rows > 0);
+    if (!short || listing.passes > 0) return ok(isUnsure ? "short" : "whole");
     listing = { ...listing, page: 1, passes: 1, seen: 0, unreadable: [] };
     store.save(listing);
   }

@@ -48,6 +48,7 @@ function afterAnswer(
   switch (answer.kind) {
     case "active": {
       const bookmark = phase.bookmark ?? answer.bookmark;
+      if (bookmark === null) return restartExport(run, noBookmark(), platform, EXPORT_LIMIT, REFUSED_WAIT_MS);
       const message = answer.message ?? phase.message;
       const polls = phase.bookmark === null ? 0 : phase.polls;
       return advance(run, { ...phase, bookmark, message, polls: polls + 1 }, now, pollDelayMs(polls));
@@ -130,6 +131,11 @@ function lost(): Failure {
     hint: "D1 cancels an export that is not polled for 15 seconds, and forgets one that it has reported as complete. The run starts a new one, a few times.",
     retryable: true,
   };
+}
+
+/** Without one it cannot be polled, and keeps the database busy until it is cancelled. */
+function noBookmark(): Failure {
+  return { ...lost(), detail: "D1 started an export and gave no bookmark to poll it with." };
 }
 
 function noFreshAddress(): Failure {

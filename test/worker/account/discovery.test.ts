@@ -259,6 +259,37 @@ describe("patterns on names", () => {
   });
 });
 
+describe("a list that goes in a circle", () => {
+  const ids = [0, 1, 2, 3].map((index) => `4d2318fa-0000-4000-8000-00000000002${index}`);
+  const pages = [ids.slice(0, 2), ids.slice(2, 4)].map((page) =>
+    page.map((id) => ({ id, name: `circle-${id.slice(-1)}`, createdAt: null })),
+  );
+
+  it.each<[string, number | null, number[]]>([
+    ["without a total", null, [1, 2, 3]],
+    // A second look, as for every list that is shorter than its total.
+    ["with a total that it never reaches", 1_000_000, [1, 2, 3, 1, 2, 3]],
+  ])(
+    "is read to the first page that brings nothing new, and proves of none that it is gone: %s",
+    async (_, total, read) => {
+      const database = await createDatabase(TABLE);
+      await nightly([database], night - DAY);
+      const asked = vi.spyOn(D1Rest.prototype, "listDatabases").mockImplementation(async (page) => ({
+        ok: true,
+        value: { databases: pages[(page - 1) % 2] ?? [], unreadable: [], total },
+      }));
+      for (let beats = 0; beats < 3; beats++) {
+        asked.mockClear();
+        await moveTo(Date.now() + 5 * MINUTE);
+        await beat();
+        expect(asked.mock.calls.map(([page]) => page)).toEqual(read);
+      }
+      asked.mockRestore();
+      expect(await listed("&gone=true")).toEqual([]);
+    },
+  );
+});
+
 describe("a list that does not say how many databases there are", () => {
   it("is read to an empty page, however few a page holds", async () => {
     const names = Array.from({ length: 49 }, (_, index) => `capped-${String(index).padStart(2, "0")}`);

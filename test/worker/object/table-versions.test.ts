@@ -75,7 +75,7 @@ const STORES: [name: string, steps: readonly string[], released: readonly string
   ["due-queue", DUE_TABLES, ["e26bcaa2912e5abd"]],
   ["registry", REGISTRY_TABLES, ["f0f76dc72f1306bb"]],
   ["key-proofs", KEY_PROOF_TABLES, ["9a3e1bf4cea47de8"]],
-  ["listing", LISTING_TABLES, ["b0090693ac2d8b44"]],
+  ["listing", LISTING_TABLES, ["b0090693ac2d8b44", "367b708dd5476157"]],
   ["account-outbox", ACCOUNT_OUTBOX_TABLES, ["a418a7bb62230583"]],
   ["maintenance", MAINTENANCE_TABLES, ["089bf80f9ef4e255"]],
   ["verification", VERIFICATION_TABLES, ["76508e890bfb6461"]],

@@ -1,5 +1,6 @@
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { D1Rest } from "../../../src/cloudflare/d1/d1-rest.ts";
 import {
   advanceEmulatorClock,
   createDatabase,
@@ -241,6 +242,18 @@ describe("a run completes although", () => {
     await drive(database.id, isOver);
     expect(await storedRun(database.id)).toMatchObject({ phase: { at: "complete" }, exportsStarted: 2 });
   });
+});
+
+it("an export without a bookmark cannot be polled: few are started, and not one after the other", async () => {
+  const database = await createDatabase(TABLE);
+  const started = vi
+    .spyOn(D1Rest.prototype, "startExport")
+    .mockResolvedValue({ ok: true, value: { kind: "active", bookmark: null, message: null } });
+  const begun = Date.now();
+  const run = await backUp(database).finally(() => started.mockRestore());
+  expect(run).toMatchObject({ state: "failed", error: { code: "export-lost" } });
+  expect(started.mock.calls.length).toBeLessThanOrEqual(5);
+  expect(Date.now() - begun).toBeGreaterThan(4 * 60_000);
 });
 
 describe("each export keeps the database from answering, so that", () => {
