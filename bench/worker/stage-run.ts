@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { Codecs } from "../../src/core/bucket/codecs.ts";
 import type { Compression } from "../../src/core/bucket/object-keys.ts";
+import { D1_FORMAT } from "../../src/core/dump/dump-format.ts";
 import { NOTHING_SCANNED, Tally } from "../../src/core/dump/tally.ts";
 import type { Platform } from "../../src/core/platform.ts";
 import { LEAN_ENCRYPTED_VOLUME_BYTES } from "../../src/core/policy/backup-options.ts";
@@ -88,5 +89,5 @@ function leanEncrypted(codecs: Codecs): (piece: Uint8Array) => Promise<void> {
 }
 
 function scannerOfNothing(): StatementScanner {
-  return new StatementScanner(new Tally(NOTHING_SCANNED, 0).count);
+  return new StatementScanner(new Tally(NOTHING_SCANNED, 0, true).count, D1_FORMAT);
 }

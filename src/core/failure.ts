@@ -44,6 +44,7 @@ export const FAILURE_CODES = [
   "dump-oversized",
   "dump-not-from-d1",
   "dump-incomplete-statement",
+  "dump-foreign-statement",
   "dump-changed",
   "dump-incomplete",
   // the bucket

@@ -62,6 +62,7 @@ const STATUS = {
   "dump-oversized": 500,
   "dump-not-from-d1": 500,
   "dump-incomplete-statement": 500,
+  "dump-foreign-statement": 500,
   "dump-changed": 500,
   "dump-incomplete": 500,
   "bucket-unavailable": 503,

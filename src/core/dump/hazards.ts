@@ -34,7 +34,7 @@ export function notScanned(): Hazard {
     table: null,
     count: null,
     detail:
-      "A lean backup is not scanned: its rows were not counted, and nobody has looked for what D1 refuses to load, nor for text that is not UTF-8.",
+      "A lean backup is not scanned, but for its first line and last byte: its rows were not counted, and nobody has looked for what D1 refuses to load, for text that is not UTF-8, nor for something that D1 never writes into a dump.",
   };
 }
 

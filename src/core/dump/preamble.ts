@@ -1,22 +1,25 @@
 import type { Failure } from "../failure.ts";
+import type { DumpFormat } from "./dump-format.ts";
 
-/** The first line of every dump that D1 makes. */
-export const FIRST_LINE = new TextEncoder().encode("PRAGMA defer_foreign_keys=TRUE;");
-
-/** Compares a dump's first bytes with D1's first line, whatever pieces they come in. */
+/** Compares a dump's first bytes with the first line of its format, whatever pieces they come in. */
 export class PreambleCheck {
+  readonly #firstLine: Uint8Array;
   #seen = 0;
   #wrong = false;
 
+  constructor({ firstLine }: Pick<DumpFormat, "firstLine">) {
+    this.#firstLine = firstLine;
+  }
+
   take(bytes: Uint8Array): void {
-    for (let i = 0; i < bytes.length && this.#seen < FIRST_LINE.length; i++, this.#seen++) {
-      if (bytes[i] !== FIRST_LINE[this.#seen]) this.#wrong = true;
+    for (let i = 0; i < bytes.length && this.#seen < this.#firstLine.length; i++, this.#seen++) {
+      if (bytes[i] !== this.#firstLine[this.#seen]) this.#wrong = true;
     }
   }
 
   /** A failure as soon as a byte differs, or when the dump ended before the line did. */
   failure(atEnd: boolean): Failure | null {
-    if (!this.#wrong && (!atEnd || this.#seen === FIRST_LINE.length)) return null;
+    if (!this.#wrong && (!atEnd || this.#seen === this.#firstLine.length)) return null;
     return {
       code: "dump-not-from-d1",
       detail: "The downloaded data does not begin like D1's dumps.",

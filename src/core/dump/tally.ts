@@ -1,8 +1,9 @@
 import { z } from "zod";
 import { LONGEST_STATEMENT } from "../d1/limits.ts";
 import type { StatementKind } from "../sql/statement-head.ts";
-import { type StatementSink, UNENDED_MARK } from "../sql/statements.ts";
+import { FOREIGN_MARK, type StatementSink, UNENDED_MARK } from "../sql/statements.ts";
 import { INFINITY_MARK, NUL_MARK, REPLACED_MARK, ROUNDED_MARK } from "../sql/value-marks.ts";
+import type { ForeignStatement } from "./dump-format.ts";
 
 const count = z.number().int().nonnegative();
 
@@ -53,24 +54,31 @@ const SECTION_OF: Partial<Record<StatementKind, keyof Scanned["starts"]>> = {
 /** Counts what the scanner sees of one volume, from where the volumes before have left off. */
 export class Tally {
   statements = 0;
+  /** The first statement that is none of the dump's format, or stands where none of its kind does. */
+  foreign: ForeignStatement | null = null;
   readonly #startsAt: number;
   readonly #rows: Map<string, { rows: number }>;
   readonly #marks = new Map<MarkKind, Map<string | null, number>>();
   readonly #replacements: Map<string, number>;
   readonly #starts: Scanned["starts"];
   readonly #missingSemicolons: number[];
+  readonly #createsTables: boolean;
+  /** Indexes, triggers and views come last. */
+  #behindTables: boolean;
   /** The table of the last row, which is most often that of the next one. */
   #table: string | null = null;
   #counter = { rows: 0 };
 
-  /** `startsAt`: where in the dump the volume begins. */
-  constructor(before: Scanned, startsAt: number) {
+  /** `startsAt`: where in the dump the volume begins. `createsTables`: the dump creates each table before its rows. */
+  constructor(before: Scanned, startsAt: number, createsTables = false) {
     this.#startsAt = startsAt;
     this.#rows = new Map(before.rows.map(([table, rows]) => [table, { rows }]));
     for (const [kind, table, rows] of before.marks) this.#mark(kind, table, rows);
     this.#replacements = new Map(before.replacements);
     this.#starts = { ...before.starts };
     this.#missingSemicolons = [...before.missingSemicolons];
+    this.#createsTables = createsTables;
+    this.#behindTables = Object.values(before.starts).some((start) => start !== null);
   }
 
   readonly count: StatementSink = (kind, table, start, bytes, marks, replacements) => {
@@ -80,15 +88,22 @@ export class Tally {
       for (const [mark, name] of VALUE_MARKS) if ((marks & mark) !== 0) this.#mark(name, table, 1);
       if ((marks & REPLACED_MARK) !== 0 && table !== null)
         this.#replacements.set(table, (this.#replacements.get(table) ?? 0) + replacements);
+      if ((marks & FOREIGN_MARK) !== 0) this.#noteForeign(start);
       if ((marks & UNENDED_MARK) !== 0) this.#missingSemicolons.push(this.#startsAt + start + bytes);
     }
-    if (kind === "insert" || kind === "create-table") {
-      if (table !== this.#table) this.#turnTo(table);
-      if (kind === "insert") this.#counter.rows++;
+    const section = SECTION_OF[kind];
+    if (section !== undefined) {
+      this.#starts[section] ??= this.#startsAt + start;
+      this.#behindTables = true;
       return;
     }
-    const section = SECTION_OF[kind];
-    if (section !== undefined) this.#starts[section] ??= this.#startsAt + start;
+    if (this.#behindTables) this.#noteForeign(start);
+    if (kind === "other") return;
+    if (table !== this.#table) {
+      if (kind === "insert" && this.#createsTables && !this.#isCreated(table)) this.#noteForeign(start);
+      this.#turnTo(table);
+    }
+    if (kind === "insert") this.#counter.rows++;
   };
 
   get scanned(): Scanned {
@@ -101,6 +116,15 @@ export class Tally {
       starts: { ...this.#starts },
       missingSemicolons: [...this.#missingSemicolons],
     };
+  }
+
+  #noteForeign(start: number): void {
+    this.foreign ??= { ordinal: this.statements, offset: this.#startsAt + start };
+  }
+
+  /** SQLite makes its own tables itself; a name that is longer than a head is not known. */
+  #isCreated(table: string | null): boolean {
+    return table === null || isInternal(table) || this.#rows.has(table);
   }
 
   #turnTo(table: string | null): void {

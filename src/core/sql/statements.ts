@@ -6,7 +6,8 @@ import { ValueMarks } from "./value-marks.ts";
  * Called once at the end of each statement. `table` is null unless `kind` names one. The statement begins at
  * `start`, counted from the beginning of the stream, right behind the one before and its line feed, and goes on
  * for `bytes` to its semicolon, or to the next statement when it has none. `marks` are bits: those of
- * value-marks.ts, for INSERTs only, and UNENDED_MARK. `replacements`: how many replacement characters (U+FFFD) it holds.
+ * value-marks.ts, for INSERTs only, UNENDED_MARK and FOREIGN_MARK. `replacements`: how many replacement characters
+ * (U+FFFD) it holds.
  */
 export type StatementSink = (
   kind: StatementKind,
@@ -19,6 +20,22 @@ export type StatementSink = (
 
 /** The statement's semicolon stands in its own comment, and the next statement, or the end, follows all the same. */
 export const UNENDED_MARK = 8;
+
+/** No dump of this kind holds the statement, or something stands between it and the one before. */
+export const FOREIGN_MARK = 32;
+
+/** The statements that a kind of dump may hold. */
+export interface StatementSet {
+  /**
+   * `head`: the statement's first HEAD_BYTES, or all of it, its semicolon included. `at`: where it begins in the stream.
+   * Not asked about a row that begins as the one before.
+   */
+  holds(kind: StatementKind, head: Uint8Array, at: number): boolean;
+  /** A row has no line feed outside quotes: behind one stands something that swallows the next statement. */
+  readonly rowsAreLines: boolean;
+}
+
+const ANYTHING: StatementSet = { holds: () => true, rowsAreLines: false };
 
 type Mode = "plain" | "'" | '"' | "`" | "]" | "line-comment" | "block-comment";
 
@@ -41,6 +58,7 @@ const LONGEST_KEYWORD = "TEMPORARY".length;
  */
 export class StatementScanner {
   readonly #sink: StatementSink;
+  readonly #set: StatementSet;
   #mode: Mode = "plain";
   #form: Form = "none";
   /** A statement just ended; a line feed directly behind it still belongs to it. */
@@ -57,18 +75,29 @@ export class StatementScanner {
   #starAt = -2;
   #lastByte = 0;
   #word = "";
+  /** Something that is no statement stands behind the last one. */
+  #stray = false;
+  /** The statement under way goes on behind a line feed outside quotes. */
+  #severalLines = false;
   #head: Uint8Array = NOTHING;
   #knownHead: Uint8Array = NOTHING;
   #knownTable: string | null = null;
   #headIsKnown = false;
 
-  constructor(sink: StatementSink) {
+  /** Statements that `set` does not hold are marked; so are those before which something else stands. */
+  constructor(sink: StatementSink, set: StatementSet = ANYTHING) {
     this.#sink = sink;
+    this.#set = set;
   }
 
   /** True when every statement seen so far is whole: nothing but white space or comments after the last. */
   get betweenStatements(): boolean {
     return this.#form === "none" && (this.#mode === "plain" || this.#mode === "line-comment");
+  }
+
+  /** True when something that is no statement stands behind the last one, such as a comment. */
+  get endsInStray(): boolean {
+    return this.#form === "none" && this.#stray;
   }
 
   /** True inside a block comment that is not closed so far. */
@@ -135,6 +164,7 @@ export class StatementScanner {
         if (lineEnd < 0) break;
         const before = lineEnd === 0 ? this.#lastByte : chunk[lineEnd - 1];
         undecided = this.#form === "ordinary" && before === SEMICOLON;
+        this.#severalLines = true;
         this.#mode = "plain";
         i = lineEnd + 1;
         continue;
@@ -148,6 +178,7 @@ export class StatementScanner {
         if (i >= end) break;
         const first = chunk[i] ?? 0;
         if (WORD[first] === 1) {
+          this.#stray ||= this.#base + i !== this.#start;
           headStart = i;
           const known = this.#knownHead.length;
           if (known > 0 && end - i > known && startsWith(chunk, i, this.#knownHead)) {
@@ -159,6 +190,7 @@ export class StatementScanner {
           }
           continue;
         }
+        this.#stray = true;
       } else if (this.#form === "ordinary") {
         i = this.#marks.passWords(chunk, i);
         if (i >= end) break;
@@ -224,7 +256,10 @@ export class StatementScanner {
         }
         return i + 1;
       default:
-        if (SPACE[byte] === 1) return i + 1;
+        if (SPACE[byte] === 1) {
+          this.#severalLines ||= byte === LF;
+          return i + 1;
+        }
     }
     // Something that is neither white space nor a comment: a statement is under way, and `; END` is no end.
     if (this.#form === "none" || this.#form === "create") this.#form = "ordinary";
@@ -303,19 +338,25 @@ export class StatementScanner {
     this.#marks.passCharacters(chunk, end);
     const { marks, replacements } = this.#marks.take();
     const bytes = this.#base + end - this.#start;
+    const stray = this.#stray ? FOREIGN_MARK : 0;
+    const row = this.#severalLines && this.#set.rowsAreLines ? FOREIGN_MARK : 0;
     if (this.#headIsKnown) {
-      this.#sink("insert", this.#knownTable, this.#start, bytes, marks | unended, replacements);
+      const all = marks | unended | stray | row;
+      this.#sink("insert", this.#knownTable, this.#start, bytes, all, replacements);
     } else {
       const head = this.#headAt(chunk, headStart, end);
       const { kind, table, length } = readHead(head);
+      const foreign = this.#set.holds(kind, head, this.#start) ? stray : FOREIGN_MARK;
       if (length > 0) {
         this.#knownHead = head.slice(0, length);
         this.#knownTable = table;
       }
-      const all = kind === "insert" ? marks | unended : unended;
-      this.#sink(kind, table, this.#start, bytes, all, replacements);
+      const ofRow = kind === "insert" ? marks | row : 0;
+      this.#sink(kind, table, this.#start, bytes, ofRow | unended | foreign, replacements);
       this.#head = NOTHING;
     }
+    this.#stray = false;
+    this.#severalLines = false;
     this.#headIsKnown = false;
     this.#form = "none";
   }

@@ -1,6 +1,6 @@
 import { byteSet, bytesOf, concat, indexOfNul, NOTHING } from "./sql-bytes.ts";
 
-/** What a row's INSERT may hold that does not come back as it was, one bit each; statements.ts has another one, 8. */
+/** What a row's INSERT may hold that does not come back as it was, one bit each; statements.ts has two more, 8 and 32. */
 export const NUL_MARK = 1;
 export const INFINITY_MARK = 2;
 export const ROUNDED_MARK = 4;
@@ -10,15 +10,15 @@ export const REPLACED_MARK = 16;
 const DIGIT = 31;
 /** Stands in a number that is infinite: 9e999, 9.0e+999, Infinity. */
 const LETTER = 32;
-/** Ends a word, and may begin a quote or a comment, or end the statement. */
+/** Ends a word, and may begin a quote or a comment, or end the statement or the line. */
 const SPECIAL = 64;
 /** Ends a word and does no more. */
 const GAP = 128;
 const MEANING = byteSet("0123456789", DIGIT);
 for (const [meaning, bytes] of [
   [LETTER, "eEI"],
-  [SPECIAL, "'\"`[;-/*"],
-  [GAP, " \t\n\f\r,()"],
+  [SPECIAL, "'\"`[;-/*\n"],
+  [GAP, " \t\f\r,()"],
 ] as const) {
   for (const byte of bytesOf(bytes)) MEANING[byte] = meaning;
 }

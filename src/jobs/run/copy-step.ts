@@ -161,6 +161,7 @@ function afterCopyFailure(
     case "dump-empty":
     case "dump-not-from-d1":
     case "dump-incomplete-statement":
+    case "dump-foreign-statement":
     case "dump-size-unknown":
       // Each export makes the database unavailable: one more is worth it, a row of them is not.
       return ok(restartExport(run, failure, platform, 2));

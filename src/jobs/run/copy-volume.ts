@@ -3,13 +3,14 @@ import type { Volume } from "../../core/backup/manifest.ts";
 import type { Digest, Encoder } from "../../core/bucket/codecs.ts";
 import type { Gauge, VolumeWriter } from "../../core/bucket/vault.ts";
 import type { DumpStream } from "../../core/d1/dump-source.ts";
+import { D1_FORMAT, type DumpFormat, foreignStatement, strayEnd } from "../../core/dump/dump-format.ts";
 import { incompleteStatement, PreambleCheck } from "../../core/dump/preamble.ts";
 import { type Scanned, Tally } from "../../core/dump/tally.ts";
-import { failed, ok, type Result } from "../../core/failure.ts";
+import { failed, type Failure, ok, type Result } from "../../core/failure.ts";
 import type { Platform } from "../../core/platform.ts";
 import type { BackupOptions } from "../../core/policy/backup-options.ts";
 import { bytesCopied, type Copy } from "../../core/run/run.ts";
-import { StatementScanner } from "../../core/sql/statements.ts";
+import { StatementScanner, type StatementSet } from "../../core/sql/statements.ts";
 
 /** A volume also ends after this long, so that a slow source fits into an alarm's 15 minutes. */
 export const VOLUME_MS = 4 * 60_000;
@@ -205,9 +206,11 @@ class VolumeUnderWay {
     this.#writer = writer;
     this.#observer = observer;
     this.#startsAt = bytesCopied(job.copy);
-    this.#tally = new Tally(job.copy.scanned, this.#startsAt);
-    this.#scanner = job.options.lean ? null : new StatementScanner(this.#tally.count);
-    this.#opening = this.#startsAt === 0 ? new PreambleCheck() : null;
+    this.#tally = new Tally(job.copy.scanned, this.#startsAt, !job.options.exportOptions.noSchema);
+    this.#scanner = job.options.lean
+      ? null
+      : new StatementScanner(this.#tally.count, this.#statementsOf(D1_FORMAT));
+    this.#opening = this.#startsAt === 0 ? new PreambleCheck(D1_FORMAT) : null;
     this.#dumpDigest = codecs.digest();
     const { compression, recipients } = job.options;
     this.#storedDigest = compression === "none" && recipients.length === 0 ? null : codecs.digest();
@@ -232,7 +235,7 @@ class VolumeUnderWay {
         : this.#scanner.scan(bytes, limit - this.dumpBytes - 1);
     const mine = bytes.subarray(0, boundary ?? bytes.length);
     this.#opening?.take(mine);
-    const wrong = this.#opening?.failure(false) ?? null;
+    const wrong = this.#opening?.failure(false) ?? this.#foreign();
     if (wrong !== null) return failed(wrong);
     this.dumpBytes += mine.length;
     if (mine.length > 1 || mine[0] !== LF) this.#lastByte = mine.at(mine.at(-1) === LF ? -2 : -1) ?? 0;
@@ -247,12 +250,25 @@ class VolumeUnderWay {
     return ok(boundary === null ? "all" : "boundary");
   }
 
+  /** The format's statements as they stand in this volume, which begins somewhere in the dump. */
+  #statementsOf(format: DumpFormat): StatementSet {
+    return { ...format, holds: (kind, head, at) => format.holds(kind, head, this.#startsAt + at) };
+  }
+
+  #foreign(): Failure | null {
+    const { foreign } = this.#tally;
+    return foreign === null ? null : foreignStatement(foreign, this.#firstStatement - 1);
+  }
+
   endOfDump(): Result<"end"> {
     const wrong = this.#opening?.failure(true) ?? null;
     if (wrong !== null) return failed(wrong);
     if (this.#scanner === null)
       return this.#lastByte === SEMICOLON ? ok("end") : failed(incompleteStatement());
     this.#scanner.end();
+    const foreign = this.#foreign();
+    if (foreign !== null) return failed(foreign);
+    if (this.#scanner.endsInStray) return failed(strayEnd());
     return this.#scanner.betweenStatements || this.#scanner.endsInCommentedSemicolon
       ? ok("end")
       : failed(incompleteStatement());

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { LONGEST_STATEMENT } from "../../../src/core/d1/limits.ts";
 import { NOTHING_SCANNED, type Scanned, Tally } from "../../../src/core/dump/tally.ts";
-import { UNENDED_MARK } from "../../../src/core/sql/statements.ts";
+import { StatementScanner, UNENDED_MARK } from "../../../src/core/sql/statements.ts";
 import { INFINITY_MARK, NUL_MARK, REPLACED_MARK, ROUNDED_MARK } from "../../../src/core/sql/value-marks.ts";
 import { chunkSizes, type DumpedStatement, joined, randomDump } from "../kit/random-dumps.ts";
 import { scanVolumes } from "../kit/scan-dump.ts";
@@ -184,3 +184,54 @@ function row(table: string, values: string): string {
 function text(bytes: number): string {
   return `'${"x".repeat(bytes - row("t", "''").length)}'`;
 }
+
+describe("a dump has its statements in D1's order", () => {
+  const [create, other] = ["CREATE TABLE t (a);", "CREATE TABLE u (a);"];
+  const [first, second] = ['INSERT INTO "t" ("a") VALUES(1);', 'INSERT INTO "u" ("a") VALUES(1);'];
+  const index = "CREATE INDEX i ON t (a);";
+
+  /** The number of the first statement that stands where none of its kind does; null when there is none. */
+  function misplaced(statements: readonly string[], createsTables = true): number | null {
+    const bytes = encode(statements.join("\n"));
+    const seen = [bytes.length, 1].map((volume) => {
+      let before = NOTHING_SCANNED;
+      let [start, ordinal] = [0, 0];
+      while (start < bytes.length) {
+        const tally = new Tally(before, start, createsTables);
+        const scanner = new StatementScanner(tally.count);
+        const end = start + (scanner.scan(bytes.subarray(start), volume - 1) ?? bytes.length - start);
+        if (tally.foreign !== null) return [ordinal + tally.foreign.ordinal, tally.foreign.offset];
+        ordinal += tally.statements;
+        [before, start] = [tally.scanned, end];
+      }
+      return null;
+    });
+    // However it is cut into volumes.
+    expect(seen[1]).toEqual(seen[0]);
+    const [ordinal = 0, offset] = seen[0] ?? [];
+    if (ordinal === 0) return null;
+    expect(offset).toBe(encode([...statements.slice(0, ordinal - 1), ""].join("\n")).length);
+    return ordinal;
+  }
+
+  it.each<[string, readonly string[], number | null]>([
+    ["tables with their rows, then all else", [create, first, other, second, index], null],
+    ["triggers and views in any order", ["CREATE VIEW v AS SELECT 1;", index], null],
+    [
+      "rows of SQLite's own tables, which it makes itself",
+      [create, 'INSERT INTO "sqlite_sequence" ("name","seq") VALUES(\'t\',1);'],
+      null,
+    ],
+    ["rows of a table that is not created", [create, second], 2],
+    ["rows of a table before it", [first, create], 1],
+    ["a table behind an index", [create, index, other], 3],
+    ["rows behind an index", [create, first, index, first], 4],
+    ["SQLite's sequences behind an index", [create, index, "DELETE FROM sqlite_sequence;"], 3],
+  ])("%s", (_, statements, expected) => {
+    expect(misplaced(statements)).toBe(expected);
+  });
+
+  it("rows alone, when the policy leaves the schema out", () => {
+    expect(misplaced([first, second], false)).toBeNull();
+  });
+});

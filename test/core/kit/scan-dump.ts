@@ -1,6 +1,7 @@
+import type { ForeignStatement } from "../../../src/core/dump/dump-format.ts";
 import { NOTHING_SCANNED, type Scanned, scannedSchema, Tally } from "../../../src/core/dump/tally.ts";
 import type { StatementKind } from "../../../src/core/sql/statement-head.ts";
-import { StatementScanner } from "../../../src/core/sql/statements.ts";
+import { StatementScanner, type StatementSet } from "../../../src/core/sql/statements.ts";
 
 export interface SeenStatement {
   readonly kind: StatementKind;
@@ -14,14 +15,16 @@ export interface SeenStatement {
 export function scanStatements(
   dump: Uint8Array,
   sizes: readonly number[] = [dump.length],
-): { statements: SeenStatement[]; whole: boolean } {
+  set?: StatementSet,
+): { statements: SeenStatement[]; whole: boolean; strayEnd: boolean } {
   const statements: SeenStatement[] = [];
-  const scanner = new StatementScanner((kind, table, start, bytes, marks) =>
-    statements.push({ kind, table, start, bytes, marks }),
+  const scanner = new StatementScanner(
+    (kind, table, start, bytes, marks) => statements.push({ kind, table, start, bytes, marks }),
+    set,
   );
   for (const chunk of chunksOf(dump, sizes)) scanner.scan(chunk);
   scanner.end();
-  return { statements, whole: scanner.betweenStatements };
+  return { statements, whole: scanner.betweenStatements, strayEnd: scanner.endsInStray };
 }
 
 export interface ScannedVolumes {
@@ -30,6 +33,8 @@ export interface ScannedVolumes {
   /** Where each volume but the last one ends. */
   readonly cuts: number[];
   readonly whole: boolean;
+  /** The first statement that stands where none of its kind does. */
+  readonly foreign: ForeignStatement | null;
 }
 
 /** Scans a dump as a run does: with a new scanner and a new tally for each volume of `volumeBytes` or more. */
@@ -37,13 +42,15 @@ export function scanVolumes(
   dump: Uint8Array,
   volumeBytes: number,
   sizes: readonly number[] = [dump.length],
+  createsTables = false,
 ): ScannedVolumes {
   let scanned = NOTHING_SCANNED;
   let statements = 0;
+  let foreign: ForeignStatement | null = null;
   const cuts: number[] = [];
   for (;;) {
     const startsAt = cuts.at(-1) ?? 0;
-    const tally = new Tally(scanned, startsAt);
+    const tally = new Tally(scanned, startsAt, createsTables);
     const scanner = new StatementScanner(tally.count);
     let bytes = 0;
     for (const chunk of chunksOf(dump.subarray(startsAt), sizes)) {
@@ -56,7 +63,8 @@ export function scanVolumes(
     // It is stored as JSON between two volumes.
     scanned = scannedSchema.parse(JSON.parse(JSON.stringify(tally.scanned)));
     statements += tally.statements;
-    if (isLast) return { statements, scanned, cuts, whole: scanner.betweenStatements };
+    foreign ??= tally.foreign;
+    if (isLast) return { statements, scanned, cuts, whole: scanner.betweenStatements, foreign };
     cuts.push(startsAt + bytes);
   }
 }

@@ -2,6 +2,7 @@ import { reset } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import fc from "fast-check";
 import { expect, it } from "vitest";
+import { D1_FORMAT } from "../../../src/core/dump/dump-format.ts";
 import { alteredQuestion } from "../../../src/core/examination/question.ts";
 import {
   columnSchema,
@@ -9,7 +10,7 @@ import {
   examinedTables,
 } from "../../../src/core/examination/table-columns.ts";
 import type { Scanned } from "../../../src/core/dump/tally.ts";
-import { UNENDED_MARK } from "../../../src/core/sql/statements.ts";
+import { FOREIGN_MARK, UNENDED_MARK } from "../../../src/core/sql/statements.ts";
 import { scanStatements, scanVolumes, type SeenStatement } from "../../core/kit/scan-dump.ts";
 import { reference } from "../kit/client.ts";
 import {
@@ -90,11 +91,16 @@ async function tryDump(database: RandomDatabase, { sizes, volumeShare, options }
 
   // The sizes are for small dumps; large ones come in as many chunks.
   const chunks = sizes.map((size) => size * Math.ceil(bytes.length / 5_000));
-  const volumes = scanVolumes(bytes, Math.ceil(bytes.length * volumeShare), chunks);
+  const limit = Math.ceil(bytes.length * volumeShare);
+  const volumes = scanVolumes(bytes, limit, chunks, !options.noSchema);
   expect(volumes).toMatchObject({ statements: statements.length, scanned: whole.scanned, whole: true });
   for (const cut of volumes.cuts) expect(starts).toContain(cut);
 
-  const seen = scanStatements(bytes, chunks).statements;
+  const { statements: seen, strayEnd } = scanStatements(bytes, chunks, D1_FORMAT);
+  // The statements of D1's format are a closed set in a fixed order, and it has all of them.
+  expect(volumes.foreign).toBeNull();
+  expect(seen.filter(({ marks }) => (marks & FOREIGN_MARK) !== 0)).toEqual([]);
+  expect(strayEnd).toBe(false);
   expect(seen.map(({ kind, table, start }) => ({ kind, table, start }))).toEqual(
     statements.map((statement, index) => ({ ...statement, start: starts[index] })),
   );

@@ -4,6 +4,7 @@ import { D1Rest } from "../../../src/cloudflare/d1/d1-rest.ts";
 import {
   advanceEmulatorClock,
   createDatabase,
+  dumpOf,
   type Fault,
   setFaults,
   stateOf,
@@ -16,6 +17,7 @@ import {
   isOver,
   keysOf,
   nextStep,
+  setPolicy,
   startBackup,
   storedRun,
 } from "../kit/run-driver.ts";
@@ -24,8 +26,8 @@ import { expectLog } from "../kit/worker-log.ts";
 beforeEach(holdTheClock);
 afterEach(() => vi.useRealTimers());
 
-const TABLE =
-  "CREATE TABLE t (a TEXT); INSERT INTO t VALUES ('one'), ('two'), ('three'), ('four; five'), ('six');";
+const TABLE = `CREATE TABLE t (a TEXT); INSERT INTO t VALUES ('one'), ('two'), ('three'), ('four; five'), ('six');
+  CREATE INDEX i ON t (a);`;
 
 /** What goes wrong with D1 or the download, for good: the run fails, says so, and leaves earlier backups alone. */
 describe("a run fails with a code, a detail and a hint when", () => {
@@ -66,6 +68,28 @@ describe("a run fails with a code, a detail and a hint when", () => {
       "the dump does not begin as D1's do (failure mode 1)",
       "dump-not-from-d1",
       [{ on: "download", fault: "not-a-dump" }],
+    ],
+    ...[
+      ["before a table", 2],
+      ["between a table and its rows", 3],
+      ["among its rows", 5],
+      ["before an index", 8],
+    ].map(([where, value]): [string, string, Fault[]] => [
+      `an error of the service stands in the dump ${where}, and swallows what follows`,
+      "dump-foreign-statement",
+      [
+        {
+          on: "export.start",
+          fault: "stray-line",
+          value: Number(value),
+          text: 'ERROR near "default": syntax error',
+        },
+      ],
+    ]),
+    [
+      "an error of the service stands at the end of the dump",
+      "dump-foreign-statement",
+      [{ on: "export.start", fault: "stray-line", value: 9, text: "-- out of memory" }],
     ],
     ["the download redirects", "dump-unreachable", [{ on: "download", fault: "redirect" }]],
     [
@@ -289,5 +313,35 @@ describe("each export keeps the database from answering, so that", () => {
       expect(wait).toBeGreaterThanOrEqual(15_000 * 2 ** index);
       expect(wait).toBeLessThanOrEqual(30_000 * 2 ** index);
     }
+  });
+});
+
+describe("a statement that D1 does not write into its dumps", () => {
+  const stray = { on: "export.start", fault: "stray-line", value: 8, text: "ERROR at secret-row" } as const;
+
+  it("is told by its number and place, and never by what it says", async () => {
+    const database = await createDatabase(TABLE);
+    const { error } = await backUp(database, { force: true }, [stray]);
+    expect(error?.detail).toMatch(/^Statement 8 of the dump, at byte \d+, /);
+    expect(JSON.stringify(error)).not.toContain("secret");
+  });
+
+  it("costs one more export, and nothing when that one has none", async () => {
+    const database = await createDatabase(TABLE);
+    const before = await stateOf(database.id);
+    const run = await backUp(database, { force: true }, [{ ...stray, times: 1 }]);
+    expect(run).toMatchObject({ state: "complete", hazards: [] });
+    expect((await stateOf(database.id)).exportsStarted).toBe(before.exportsStarted + 2);
+    expect(await dumpSql(run.backupId)).toBe(await dumpOf(database.id));
+  });
+
+  it("is not looked for by a lean backup, which says so", async () => {
+    const database = await createDatabase(TABLE);
+    await setPolicy(database.id, { lean: true });
+    const run = await backUp(database, { force: true }, [stray]);
+    expect(run.state).toBe("complete");
+    expect(run.hazards).toMatchObject([
+      { kind: "not-scanned", detail: expect.stringMatching(/something that D1 never writes/) },
+    ]);
   });
 });
