@@ -29,6 +29,11 @@ afterEach(() => vi.useRealTimers());
 const TABLE = `CREATE TABLE t (a TEXT); INSERT INTO t VALUES ('one'), ('two'), ('three'), ('four; five'), ('six');
   CREATE INDEX i ON t (a);`;
 
+/** This line stands in each dump of `TABLE`, before its statement of this number. */
+function strayLine(before: number, text = 'ERROR near "default": syntax error'): Fault[] {
+  return [{ on: "export.start", fault: "stray-line", value: before, text }];
+}
+
 /** What goes wrong with D1 or the download, for good: the run fails, says so, and leaves earlier backups alone. */
 describe("a run fails with a code, a detail and a hint when", () => {
   it.each<[string, string, Fault[]]>([
@@ -69,27 +74,14 @@ describe("a run fails with a code, a detail and a hint when", () => {
       "dump-not-from-d1",
       [{ on: "download", fault: "not-a-dump" }],
     ],
-    ...[
-      ["before a table", 2],
-      ["between a table and its rows", 3],
-      ["among its rows", 5],
-      ["before an index", 8],
-    ].map(([where, value]): [string, string, Fault[]] => [
-      `an error of the service stands in the dump ${where}, and swallows what follows`,
-      "dump-foreign-statement",
-      [
-        {
-          on: "export.start",
-          fault: "stray-line",
-          value: Number(value),
-          text: 'ERROR near "default": syntax error',
-        },
-      ],
-    ]),
+    ["an error of the service stands before a table", "dump-foreign-statement", strayLine(2)],
+    ["an error of the service stands before rows", "dump-foreign-statement", strayLine(3)],
+    ["an error of the service stands among rows", "dump-foreign-statement", strayLine(5)],
+    ["an error of the service stands before an index", "dump-foreign-statement", strayLine(8)],
     [
       "an error of the service stands at the end of the dump",
       "dump-foreign-statement",
-      [{ on: "export.start", fault: "stray-line", value: 9, text: "-- out of memory" }],
+      strayLine(9, "-- out of memory"),
     ],
     ["the download redirects", "dump-unreachable", [{ on: "download", fault: "redirect" }]],
     [
@@ -317,11 +309,11 @@ describe("each export keeps the database from answering, so that", () => {
 });
 
 describe("a statement that D1 does not write into its dumps", () => {
-  const stray = { on: "export.start", fault: "stray-line", value: 8, text: "ERROR at secret-row" } as const;
+  const stray = strayLine(8, "ERROR at secret-row");
 
   it("is told by its number and place, and never by what it says", async () => {
     const database = await createDatabase(TABLE);
-    const { error } = await backUp(database, { force: true }, [stray]);
+    const { error } = await backUp(database, { force: true }, stray);
     expect(error?.detail).toMatch(/^Statement 8 of the dump, at byte \d+, /);
     expect(JSON.stringify(error)).not.toContain("secret");
   });
@@ -329,7 +321,11 @@ describe("a statement that D1 does not write into its dumps", () => {
   it("costs one more export, and nothing when that one has none", async () => {
     const database = await createDatabase(TABLE);
     const before = await stateOf(database.id);
-    const run = await backUp(database, { force: true }, [{ ...stray, times: 1 }]);
+    const run = await backUp(
+      database,
+      { force: true },
+      stray.map((fault) => ({ ...fault, times: 1 })),
+    );
     expect(run).toMatchObject({ state: "complete", hazards: [] });
     expect((await stateOf(database.id)).exportsStarted).toBe(before.exportsStarted + 2);
     expect(await dumpSql(run.backupId)).toBe(await dumpOf(database.id));
@@ -338,7 +334,7 @@ describe("a statement that D1 does not write into its dumps", () => {
   it("is not looked for by a lean backup, which says so", async () => {
     const database = await createDatabase(TABLE);
     await setPolicy(database.id, { lean: true });
-    const run = await backUp(database, { force: true }, [stray]);
+    const run = await backUp(database, { force: true }, stray);
     expect(run.state).toBe("complete");
     expect(run.hazards).toMatchObject([
       { kind: "not-scanned", detail: expect.stringMatching(/something that D1 never writes/) },
