@@ -126,7 +126,8 @@ it("what is seen is the same for any volumes and any chunks, and no volume ends 
       fc.integer({ min: 1, max: 900 }),
       (statements, sizes, volumeBytes) => {
         const { bytes, ends } = joined(statements);
-        const { cuts, ...seen } = scanVolumes(bytes, volumeBytes, sizes);
+        const { cuts, foreign, ...seen } = scanVolumes(bytes, volumeBytes, sizes, true);
+        expect(foreign?.offset).toBe(scanVolumes(bytes, Infinity, [bytes.length], true).foreign?.offset);
         expect(seen).toEqual({
           statements: statements.length,
           scanned: expectedOf(statements, ends),
