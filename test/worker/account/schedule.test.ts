@@ -316,7 +316,9 @@ describe("the clock", () => {
     vi.setSystemTime(night + DAY);
     await fire(NIGHTLY);
     await settle([database]);
-    expect(await runsOf(database.id)).toHaveLength(3);
+    // The slot that the wrong clock has passed over is made up for, and the night that follows has nothing to add.
+    const states = (await runsOf(database.id)).map(({ state }) => state);
+    expect(states.toSorted()).toEqual(["complete", "complete", "complete", "unchanged"]);
   });
 });
 
