@@ -1,9 +1,10 @@
 import type { Context } from "hono";
 import { type Manifest, readManifest } from "../core/backup/manifest.ts";
 import { sha256Of } from "../core/bucket/codecs.ts";
-import { folderOfBackup, MANIFEST } from "../core/bucket/object-keys.ts";
+import { MANIFEST } from "../core/bucket/object-keys.ts";
 import type { ApiEnv } from "./dependencies.ts";
 import { findRemains, noSuchBackup, withoutManifest } from "./find-damaged.ts";
+import { placeOf } from "./place-of-backup.ts";
 import { failureProblem, problem } from "./problem.ts";
 
 export interface FoundBackup {
@@ -20,10 +21,13 @@ export type FoundFolder =
 /** Reads the backup's manifest from the bucket: a backup exists if and only if its manifest does. */
 export async function findBackup(context: Context<ApiEnv>, id: string): Promise<FoundBackup | Response> {
   const platform = context.get("platform");
-  const folder = folderOfBackup(platform.settings.keyPrefix, id);
-  const text = folder === null ? null : await platform.vault.readText(folder + MANIFEST);
-  if (text !== null && !text.ok) return failureProblem(text.failure);
-  if (folder === null || text === null || text.value === null) return withoutManifest(context, id);
+  const place = await placeOf(platform, id);
+  if (!place.ok) return failureProblem(place.failure);
+  if (place.value === null) return noSuchBackup(id);
+  const { folder } = place.value;
+  const text = await platform.vault.readText(folder + MANIFEST);
+  if (!text.ok) return failureProblem(text.failure);
+  if (text.value === null) return withoutManifest(context, id, folder);
   const reading = readManifest(text.value);
   if (reading.kind === "manifest") {
     const manifestSha256 = sha256Of(text.value, platform.codecs);
@@ -45,13 +49,12 @@ export async function findBackup(context: Context<ApiEnv>, id: string): Promise<
 
 /** The folder of a backup, even of one whose manifest is lost (`lost`); otherwise the response to send. */
 export async function findFolder(context: Context<ApiEnv>, id: string): Promise<FoundFolder | Response> {
-  const { settings, vault } = context.get("platform");
-  const folder = folderOfBackup(settings.keyPrefix, id);
-  const manifest = folder === null ? null : await vault.head(folder + MANIFEST);
-  if (manifest !== null && !manifest.ok) return failureProblem(manifest.failure);
-  if (folder === null || manifest === null) return noSuchBackup(id);
-  if (manifest.value !== null) return { folder, lost: false };
-  const remains = await findRemains(context, id);
+  const place = await placeOf(context.get("platform"), id);
+  if (!place.ok) return failureProblem(place.failure);
+  if (place.value === null) return noSuchBackup(id);
+  const { folder, standing } = place.value;
+  if (standing) return { folder, lost: false };
+  const remains = await findRemains(context, id, folder);
   if (!remains.ok) return failureProblem(remains.failure);
   if (remains.value?.anything !== true) return noSuchBackup(id);
   return { folder, lost: true, databaseId: remains.value.databaseId };

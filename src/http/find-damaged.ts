@@ -1,7 +1,7 @@
 import type { Context } from "hono";
 import { readClaim } from "../core/bucket/claim.ts";
 import type { FolderState } from "../core/bucket/damaged-backup.ts";
-import { CHECKSUMS, CLAIM, folderOfBackup, RESTORE_GUIDE } from "../core/bucket/object-keys.ts";
+import { CHECKSUMS, CLAIM, RESTORE_GUIDE } from "../core/bucket/object-keys.ts";
 import { ok, type Result } from "../core/failure.ts";
 import type { ApiEnv } from "./dependencies.ts";
 import { failureProblem, problem } from "./problem.ts";
@@ -24,10 +24,12 @@ const UNKNOWN: FolderState = "unknown";
  * catalogue (unless it is down), or by its database's object. Null for a run in progress, for a backup that is being
  * deleted, and for anything else.
  */
-export async function findRemains(context: Context<ApiEnv>, id: string): Promise<Result<Remains | null>> {
-  const { vault, catalog, settings } = context.get("platform");
-  const folder = folderOfBackup(settings.keyPrefix, id);
-  if (folder === null) return ok(null);
+export async function findRemains(
+  context: Context<ApiEnv>,
+  id: string,
+  folder: string,
+): Promise<Result<Remains | null>> {
+  const { vault, catalog } = context.get("platform");
   const [sums, guide, claim, row] = await Promise.all([
     vault.head(folder + CHECKSUMS),
     vault.head(folder + RESTORE_GUIDE),
@@ -50,8 +52,12 @@ export async function findRemains(context: Context<ApiEnv>, id: string): Promise
 }
 
 /** The response for a backup without a manifest. */
-export async function withoutManifest(context: Context<ApiEnv>, id: string): Promise<Response> {
-  const remains = await findRemains(context, id);
+export async function withoutManifest(
+  context: Context<ApiEnv>,
+  id: string,
+  folder: string,
+): Promise<Response> {
+  const remains = await findRemains(context, id, folder);
   if (!remains.ok) return failureProblem(remains.failure);
   if (remains.value === null) return noSuchBackup(id);
   return remains.value.anything ? damaged(id, remains.value.known) : nothingLeft(id);

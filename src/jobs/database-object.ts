@@ -171,12 +171,8 @@ export class DatabaseObject extends DurableObject implements DatabaseRuns {
     return connected.ok ? ok(folderState(folder, this.#store, this.#retention, connected.value)) : connected;
   }
 
-  async deleteBackup(
-    databaseId: string,
-    backupId: string,
-    evenLast: boolean,
-  ): Promise<Result<DeletionAnswer>> {
-    return this.#ask((asked) => deleteBackup(asked, databaseId, backupId, evenLast));
+  async deleteBackup(databaseId: string, folder: string, evenLast: boolean): Promise<Result<DeletionAnswer>> {
+    return this.#ask((asked) => deleteBackup(asked, databaseId, folder, evenLast));
   }
 
   async deleteRemains(databaseId: string, folder: string): Promise<Result<DeletionAnswer>> {
@@ -197,10 +193,10 @@ export class DatabaseObject extends DurableObject implements DatabaseRuns {
 
   async setPinned(
     databaseId: string,
-    backupId: string,
+    folder: string,
     pinned: boolean,
   ): Promise<Result<"done" | "not-there">> {
-    return this.#ask((asked) => setPinned(asked, databaseId, backupId, pinned));
+    return this.#ask((asked) => setPinned(asked, databaseId, folder, pinned));
   }
 
   async previewRetention(

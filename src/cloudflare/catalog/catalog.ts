@@ -110,6 +110,21 @@ export class D1Catalog implements Catalog {
     });
   }
 
+  folderOutside(prefix: string): Promise<Result<string | null>> {
+    return attempt(async () => {
+      // The first text behind all that begin with the prefix, whose last character is a slash.
+      const behind = `${prefix.slice(0, -1)}0`;
+      const folder = await this.#db
+        .prepare(
+          `SELECT coalesce((SELECT folder FROM backups WHERE folder < ?1 ORDER BY folder LIMIT 1),
+             (SELECT folder FROM backups WHERE folder >= ?2 ORDER BY folder LIMIT 1)) AS folder`,
+        )
+        .bind(prefix, behind)
+        .first("folder");
+      return z.string().nullable().parse(folder);
+    });
+  }
+
   removeBackup(id: string): Promise<Result<void>> {
     return attempt(async () => {
       await this.#db.prepare("DELETE FROM backups WHERE id = ?").bind(id).run();

@@ -16,6 +16,8 @@ export interface Catalog {
   ): Promise<Result<Page<RunView>>>;
   run(id: string): Promise<Result<RunView | null>>;
   backup(id: string): Promise<Result<BackupRow | null>>;
+  /** The folder of some backup that does not lie below this prefix; null when there is none. Reads two rows. */
+  folderOutside(prefix: string): Promise<Result<string | null>>;
   /** One that is gone already is fine. */
   removeBackup(id: string): Promise<Result<void>>;
   /** Forgets some of the runs that were created before then; false when there are more of them. */

@@ -36,3 +36,13 @@ export const MAINTENANCE_SILENT: HealthProblem = {
     "The object that searches the bucket did not answer, so backups without their manifest are not shown here.",
   hint: "If this persists, look for exceptions in the Worker's logs.",
 };
+
+/** KEY_PREFIX was changed, and the backups have stayed where they were. */
+export function elsewhereProblem(place: { folder: string; keyPrefix: string }): HealthProblem {
+  return {
+    code: "backups-elsewhere",
+    severity: "degraded",
+    detail: `KEY_PREFIX is ${place.keyPrefix}, but the catalogue lists backups outside of it, such as ${place.folder}. They can be read and deleted through the API, but retention neither counts nor deletes them.`,
+    hint: "Set KEY_PREFIX back, or move the backups: docs/operating.md says how.",
+  };
+}

@@ -43,7 +43,7 @@ export interface DatabaseRuns {
   /** What this object knows of a folder of its database that holds no manifest. */
   folderState(folder: string): Promise<Result<FolderState>>;
   /** Deletes a backup of this database, between two steps of its runs. */
-  deleteBackup(databaseId: string, backupId: string, evenLast: boolean): Promise<Result<DeletionAnswer>>;
+  deleteBackup(databaseId: string, folder: string, evenLast: boolean): Promise<Result<DeletionAnswer>>;
   /** Deletes what is left of a backup that has lost its manifest; fails where a manifest stands. */
   deleteRemains(databaseId: string, folder: string): Promise<Result<DeletionAnswer>>;
   /**
@@ -56,7 +56,7 @@ export interface DatabaseRuns {
   /** The backup's deletion, while it is to be deleted and is there still. */
   deletionOf(backupId: string): Promise<DeletionView | null>;
   /** Creates or removes the PINNED object; `not-there` without a manifest. A pin takes back what retention has decided. */
-  setPinned(databaseId: string, backupId: string, pinned: boolean): Promise<Result<"done" | "not-there">>;
+  setPinned(databaseId: string, folder: string, pinned: boolean): Promise<Result<"done" | "not-there">>;
   /**
    * What retention would keep and remove by these rules, of what lies in the bucket now. The name is null for a
    * database that is known by its UUID alone. Deletes nothing.

@@ -3,10 +3,11 @@ import { z } from "zod";
 import { backupRow, type BackupRow } from "../../core/backup/backup-row.ts";
 import type { DeletionAnswer, DeletionView } from "../../core/backup/deletion.ts";
 import { MANIFEST, PINNED } from "../../core/bucket/object-keys.ts";
-import type { Failure, Result } from "../../core/failure.ts";
+import { type Failure, ok, type Result } from "../../core/failure.ts";
 import type { ApiEnv, Dependencies } from "../dependencies.ts";
 import { findBackup, type FoundBackup } from "../find-backup.ts";
 import { databaseUnknown, findRemains, noSuchBackup } from "../find-damaged.ts";
+import { placeOf } from "../place-of-backup.ts";
 import { failureProblem, problem } from "../problem.ts";
 import { pageBody, paging, readBody, readQuery } from "../requests.ts";
 import { downloadDump, inWords } from "./dump-download.ts";
@@ -46,7 +47,7 @@ export const backups = new Hono<ApiEnv>()
     if (found instanceof Response) return found;
     const { pinned } = body.value;
     const databaseId = found.manifest.database.id;
-    const set = await context.env.databaseRuns(databaseId).setPinned(databaseId, id, pinned);
+    const set = await context.env.databaseRuns(databaseId).setPinned(databaseId, found.folder, pinned);
     if (!set.ok) return deletionProblem(set.failure);
     return set.value === "not-there"
       ? noSuchBackup(id)
@@ -63,7 +64,7 @@ export const backups = new Hono<ApiEnv>()
     const databaseId = found.manifest.database.id;
     const answer = await context.env
       .databaseRuns(databaseId)
-      .deleteBackup(databaseId, id, query.value.last === "true");
+      .deleteBackup(databaseId, found.folder, query.value.last === "true");
     return deletionAnswer(id, answer);
   })
   .get("/backups/:id/files/:name", async (context) => {
@@ -84,7 +85,9 @@ export const backups = new Hono<ApiEnv>()
 
 /** Deletes what is left of a backup that has lost its manifest; one that has it is deleted without being called damaged. */
 async function deleteDamaged(context: Context<ApiEnv>, id: string): Promise<Response> {
-  const remains = await findRemains(context, id);
+  const place = await placeOf(context.get("platform"), id);
+  if (!place.ok) return failureProblem(place.failure);
+  const remains = place.value === null ? ok(null) : await findRemains(context, id, place.value.folder);
   if (!remains.ok) return failureProblem(remains.failure);
   if (remains.value === null) return noSuchBackup(id);
   const { folder, databaseId } = remains.value;

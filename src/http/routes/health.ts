@@ -47,12 +47,17 @@ async function factsOf(dependencies: Dependencies, now: number, limit: number): 
   const { access, platform } = dependencies;
   if (!platform.ok) return platform;
   if (!access.ok) return access;
-  const [databases, account, damaged] = await Promise.all([
+  const { keyPrefix } = platform.value.settings;
+  const [databases, account, damaged, outside] = await Promise.all([
     platform.value.databases.troubled(iso(now), limit),
     accountOf(dependencies, platform.value.settings),
     damagedOf(dependencies, platform.value.settings, limit),
+    platform.value.catalog.folderOutside(keyPrefix),
   ]);
-  return ok({ databases, account, damaged });
+  // A catalogue that cannot be read is a problem by itself.
+  const folder = outside.ok ? outside.value : null;
+  const elsewhere = folder === null ? null : { folder, keyPrefix };
+  return ok({ databases, account, damaged, elsewhere });
 }
 
 /** Null when the object for the bucket's maintenance does not answer. */

@@ -1,12 +1,13 @@
 import { Hono } from "hono";
 import { z } from "zod";
 import { readClaim } from "../../core/bucket/claim.ts";
-import { CLAIM, folderOfBackup } from "../../core/bucket/object-keys.ts";
+import { CLAIM } from "../../core/bucket/object-keys.ts";
 import { type Failure, ok, type Result } from "../../core/failure.ts";
 import type { Platform } from "../../core/platform.ts";
 import type { ApiEnv } from "../dependencies.ts";
 import { findFolder } from "../find-backup.ts";
 import { databaseUnknown } from "../find-damaged.ts";
+import { placeOf } from "../place-of-backup.ts";
 import { failureProblem, problem } from "../problem.ts";
 import { readBody } from "../requests.ts";
 
@@ -55,13 +56,11 @@ export const repairs = new Hono<ApiEnv>()
   });
 
 /** Whose backup it is: by its RUN.json, else by the catalogue. */
-async function databaseOf(
-  { vault, catalog, settings }: Platform,
-  id: string,
-): Promise<Result<string | null>> {
-  const folder = folderOfBackup(settings.keyPrefix, id);
-  if (folder === null) return ok(null);
-  const claim = await vault.readText(folder + CLAIM);
+async function databaseOf(platform: Platform, id: string): Promise<Result<string | null>> {
+  const { vault, catalog } = platform;
+  const place = await placeOf(platform, id);
+  if (!place.ok || place.value === null) return place.ok ? ok(null) : place;
+  const claim = await vault.readText(place.value.folder + CLAIM);
   if (!claim.ok) return claim;
   const claimed = readClaim(claim.value)?.databaseId ?? null;
   if (claimed !== null) return ok(claimed);

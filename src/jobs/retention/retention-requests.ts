@@ -9,7 +9,7 @@ import {
   type RetentionPlan,
 } from "../../core/backup/retention.ts";
 import { sha256Of } from "../../core/bucket/codecs.ts";
-import { folderName, folderOfBackup, MANIFEST, PINNED } from "../../core/bucket/object-keys.ts";
+import { folderName, MANIFEST, PINNED } from "../../core/bucket/object-keys.ts";
 import { failed, type Failure, ok, type Result } from "../../core/failure.ts";
 import type { Platform } from "../../core/platform.ts";
 import { CatalogOutbox } from "../database/catalog-outbox.ts";
@@ -30,19 +30,19 @@ export interface Asked {
 export function deleteBackup(
   asked: Asked,
   databaseId: string,
-  backupId: string,
+  folder: string,
   evenLast: boolean,
 ): Promise<Result<DeletionAnswer>> {
   const { retention, platform } = asked;
   return retention.alone(async () => {
-    const found = await findStored(databaseId, backupId, platform);
+    const found = await findStored(databaseId, folder, platform);
     if (!found.ok) return found;
     if (found.value === null) return ok({ kind: "not-there" });
-    const { folder, etag, manifest } = found.value;
+    const { etag, manifest } = found.value;
     if (!evenLast) {
       const all = await everyBackup(asked, manifest.database);
       if (!all.ok) return all;
-      if (!all.value.some(({ id }) => id !== backupId)) return ok({ kind: "last" });
+      if (!all.value.some(({ id }) => id !== manifest.backupId)) return ok({ kind: "last" });
     }
     return carryOut(asked, { databaseId, folder, etag });
   });
@@ -90,14 +90,14 @@ async function carryOut(
 export function setPinned(
   { retention, store, platform }: Asked,
   databaseId: string,
-  backupId: string,
+  folder: string,
   pinned: boolean,
 ): Promise<Result<"done" | "not-there">> {
   return retention.alone(async () => {
-    const found = await findStored(databaseId, backupId, platform);
+    const found = await findStored(databaseId, folder, platform);
     if (!found.ok) return found;
     if (found.value === null) return ok("not-there");
-    const { folder, manifest, manifestSha256 } = found.value;
+    const { manifest, manifestSha256 } = found.value;
     const key = folder + PINNED;
     // Looked for first: a lock rule refuses to overwrite one that is there already.
     const standing = await platform.vault.head(key);
@@ -155,7 +155,6 @@ async function everyBackup(
 }
 
 interface StoredBackup {
-  readonly folder: string;
   readonly etag: string;
   readonly manifest: Manifest;
   readonly manifestSha256: string;
@@ -164,11 +163,9 @@ interface StoredBackup {
 /** A backup of this database, as it lies in the bucket. */
 async function findStored(
   databaseId: string,
-  backupId: string,
-  { settings, vault, codecs }: Platform,
+  folder: string,
+  { vault, codecs }: Platform,
 ): Promise<Result<StoredBackup | null>> {
-  const folder = folderOfBackup(settings.keyPrefix, backupId);
-  if (folder === null) return ok(null);
   const head = await vault.head(folder + MANIFEST);
   if (!head.ok) return head;
   const text = head.value === null ? ok(null) : await vault.readText(folder + MANIFEST);
@@ -179,9 +176,9 @@ async function findStored(
     reading.kind === "manifest" &&
     reading.manifest.database.id === databaseId &&
     reading.manifest.backupId === idOfFolder(folder);
-  if (!ours) return failed(notOfThisDatabase(backupId));
+  if (!ours) return failed(notOfThisDatabase(idOfFolder(folder)));
   const manifestSha256 = sha256Of(text.value, codecs);
-  return ok({ folder, etag: head.value.etag, manifest: reading.manifest, manifestSha256 });
+  return ok({ etag: head.value.etag, manifest: reading.manifest, manifestSha256 });
 }
 
 function stillReading(failure: Failure, unread: number): Failure {

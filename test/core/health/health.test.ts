@@ -57,6 +57,7 @@ function judged(changes: {
     databases: ok({ ...well, ...changes.databases }),
     account: changes.account === null ? null : { ...account, ...changes.account },
     damaged: changes.damaged === undefined ? NOTHING_DAMAGED : changes.damaged,
+    elsewhere: null,
   };
   const { status, problems } = evaluateHealth(ok(facts), now);
   return { status, problems: problems.map(({ severity, code }) => `${severity} ${code}`) };
@@ -169,6 +170,7 @@ describe("a database that is listed", () => {
       databases: ok({ ...well, databases: [database], problems: 1 }),
       account,
       damaged: NOTHING_DAMAGED,
+      elsewhere: null,
     };
     const [problem] = evaluateHealth(ok(facts), now).problems;
     expect(problem).toMatchObject({
@@ -298,6 +300,7 @@ describe("the account", () => {
         listingFailure,
       },
       damaged: NOTHING_DAMAGED,
+      elsewhere: null,
     };
     expect(evaluateHealth(ok(facts), now).problems).toMatchObject([
       { code: "key-unproven", detail: expect.stringContaining("age1a") },
@@ -308,39 +311,6 @@ describe("the account", () => {
         hint: "Make another.",
       },
     ]);
-  });
-});
-
-describe("a backup that has lost its manifest", () => {
-  const damaged = {
-    backupId: "shop.20261121T030000Z",
-    folder: "d1/shop/20261121T030000Z/",
-    databaseId: "uuid-of-shop",
-    databaseName: "shop",
-    objects: 4,
-    bytes: 9,
-    since: ago(9),
-    foundAt: ago(1),
-    knownBy: ["files"],
-  } as const;
-
-  it("is told, each by itself, and those that are not listed are counted", () => {
-    const lost = { ...damaged, databaseName: null, databaseId: null, objects: 0, since: null };
-    const facts = { databases: ok(well), account, damaged: { count: 7, items: [damaged, lost] } };
-    const { status, problems, moreProblems } = evaluateHealth(ok(facts), now);
-    expect({ status, moreProblems }).toEqual({ status: "degraded", moreProblems: 5 });
-    expect(problems).toMatchObject([
-      { code: "backup-damaged", database: "shop", databaseId: "uuid-of-shop" },
-      { code: "backup-damaged", detail: expect.stringContaining("nothing is left") },
-    ]);
-    expect(problems[1]).not.toHaveProperty("database");
-  });
-
-  it("is not taken for none when nobody can tell", () => {
-    expect(judged({ damaged: null })).toEqual({
-      status: "degraded",
-      problems: ["degraded maintenance-silent"],
-    });
   });
 });
 
@@ -359,6 +329,7 @@ describe("what cannot be read", () => {
       databases: failed({ ...failure, code: "catalog-unavailable" }),
       account: { ...account, unproven: ["age1x"] },
       damaged: NOTHING_DAMAGED,
+      elsewhere: null,
     };
     expect(evaluateHealth(ok(facts), now)).toMatchObject({
       status: "failing",
@@ -379,6 +350,7 @@ describe("many problems", () => {
       databases: ok({ ...well, databases: [...broken, ...stale], problems: 9_000 }),
       account: { ...account, unproven: ["age1x", "age1y"] },
       damaged: NOTHING_DAMAGED,
+      elsewhere: null,
     };
     const { problems, moreProblems } = evaluateHealth(ok(facts), now);
     expect(problems).toHaveLength(PROBLEMS_LISTED);
