@@ -34,8 +34,8 @@ export interface Machine {
 }
 
 /** Installs what is missing where that can be done unasked; else returns one line that says what to install. */
-export function whatToInstall(machine: Machine): string | null {
-  const missing = (): readonly Program[] => PROGRAMS.filter(({ name }) => !machine.has(name));
+export function whatToInstall(machine: Machine, programs: readonly Program[] = PROGRAMS): string | null {
+  const missing = (): readonly Program[] => programs.filter(({ name }) => !machine.has(name));
   const before = missing();
   if (before.length === 0) return null;
   const obstacle = machine.install(before.map(({ debian }) => debian));

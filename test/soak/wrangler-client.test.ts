@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
+import { pathOf } from "../kit/programs.ts";
 import { runWrangler, startWranglerDev, type WranglerDev } from "../../scripts/wrangler-dev.ts";
 
 // The emulator's judge is the client that Cloudflare ships: what it cannot do with the emulator is wrong here.
@@ -100,7 +101,7 @@ describe("real wrangler", () => {
     // A connection sees a virtual table only when it has opened the database anew.
     const restored = join(folder, "searchable.db");
     const sqlite3 = (input: string): string =>
-      execFileSync("sqlite3", ["-init", "/dev/null", "-bail", restored], { input, encoding: "utf8" });
+      execFileSync(pathOf("sqlite3"), ["-init", "/dev/null", "-bail", restored], { input, encoding: "utf8" });
     expect(sqlite3(readFileSync(file, "utf8"))).toBe("");
     const found = sqlite3("SELECT rowid, a FROM search('needle'); SELECT n FROM exact;");
     expect(found.split("\n")).toEqual(["1|needle", "9007199254740993", ""]);

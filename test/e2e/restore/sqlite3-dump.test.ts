@@ -8,6 +8,7 @@ import { afterAll, expect, it } from "vitest";
 import type { DumpedDatabase, Value } from "../../../emulator/src/dump/dump-statements.ts";
 import { sqlite3Dump } from "../../../emulator/src/dump/sqlite3-dump.ts";
 import { randomDatabase } from "../../emulator/kit/random-database.ts";
+import { pathOf } from "../../kit/programs.ts";
 
 // The judge of the emulator's second dump format is the program that the format is named after.
 
@@ -28,7 +29,7 @@ y')`,
 );
 
 it("of the emulator is what `sqlite3 FILE .dump` prints, byte for byte", { timeout: 120_000 }, () => {
-  const version = execFileSync("sqlite3", ["--version"], { encoding: "utf8" });
+  const version = execFileSync(pathOf("sqlite3"), ["--version"], { encoding: "utf8" });
   let bytes = 0;
   fc.assert(
     fc.property(randomDatabase, extras, (random, more) => {
@@ -44,7 +45,9 @@ it("of the emulator is what `sqlite3 FILE .dump` prints, byte for byte", { timeo
       if (random.isAnalyzed) database.exec("ANALYZE");
       const ours = Buffer.from(`${[...sqlite3Dump(asDumped(database), [])].join("\n")}\n`, "latin1");
       database.close();
-      const theirs = execFileSync("sqlite3", ["-init", "/dev/null", file, ".dump"], { maxBuffer: 1e9 });
+      const theirs = execFileSync(pathOf("sqlite3"), ["-init", "/dev/null", file, ".dump"], {
+        maxBuffer: 1e9,
+      });
       bytes += theirs.length;
       expect(comparable(ours, version)).toBe(comparable(theirs, version));
     }),
