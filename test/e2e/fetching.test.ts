@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { ADMIN_TOKEN, EmulatedAccount, LocalWorker } from "../../scripts/real-backups.ts";
 import { pathOf } from "../kit/programs.ts";
 import { rowsOf } from "./database-contents.ts";
-import { commandsOf, type Ran, runScript } from "./restore/guide-runner.ts";
+import { commandsOf, type Ran, runScript, toolbox } from "./restore/guide-runner.ts";
 
 // The commands of docs/fetching.md, run as they stand there against a Worker on this machine.
 
@@ -64,9 +64,8 @@ it("the commands fetch every object of a backup, and check the volumes", async (
 
 it("what they fetch is restored by its own RESTORE.md", async () => {
   const { folder } = await fetched();
-  const restored = await runScript(folder, commandsOf(folder, [1, 2, 3, 4]), {
-    PATH: process.env["PATH"] ?? "",
-  });
+  const PATH = toolbox(join(root, "tools"));
+  const restored = await runScript(folder, commandsOf(folder, [1, 2, 3, 4]), { PATH });
   expect(restored).toMatchObject({ code: 0, stderr: "" });
   expect(rowsOf(join(folder, "restored.db"), "SELECT count(*), sum(length(body)) FROM pages")).toEqual([
     [40, 40 * 40_000],
