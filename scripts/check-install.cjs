@@ -1,7 +1,6 @@
-// Says in one line what to do where the packages are not those of package-lock.json, and sees to it that the rest is
-// run by the Node that comes with them. npm scripts call this first, by whatever Node the machine has: it is plain
-// CommonJS for Node 16 or later. What they run by Node themselves after it names node_modules/.bin/node, because the
-// shell remembers where it has found `node` before.
+// If the packages differ from package-lock.json, says in one line what to do. Makes sure that the rest runs on the Node
+// that comes with them. npm scripts call this first, with any Node, so it is plain CommonJS for Node 16 or later.
+// Afterwards they name node_modules/.bin/node explicitly, because the shell remembers where it found `node` before.
 "use strict";
 
 const { existsSync, readFileSync } = require("node:fs");
@@ -19,14 +18,14 @@ if (problem) {
   linkNode();
 }
 
-/** Cloudflare's runtime and the Node that comes with the project are there for the same platforms. */
+/** Cloudflare's runtime and the project's Node exist for the same platforms. */
 function foreignPlatform() {
   const runtimes = Object.keys(wanted).filter((path) => path.includes("@cloudflare/workerd-"));
   if (runtimes.some((path) => isForThisMachine(wanted[path]))) return null;
-  return `Cloudflare's runtime (workerd) does not run on ${process.platform} ${process.arch}: use Linux or macOS, x64 or arm64, or Windows by WSL.`;
+  return `Cloudflare's runtime (workerd) does not run on ${process.platform} ${process.arch}: use Linux or macOS, x64 or arm64, or Windows with WSL.`;
 }
 
-/** The first package that should be there and is not, by npm's own list of what it has installed. */
+/** The first missing package, according to npm's own list of installed packages. */
 function missingPackage() {
   const list = join(root, "node_modules", ".package-lock.json");
   const installed = existsSync(list) ? packagesOf(list) : {};
@@ -39,7 +38,7 @@ function missingPackage() {
   return null;
 }
 
-/** A package that names a C library is left to npm to judge. */
+/** npm decides about packages that name a C library. */
 function isForThisMachine({ os, cpu, libc }) {
   return Boolean(os && cpu) && !libc && os.includes(process.platform) && cpu.includes(process.arch);
 }

@@ -1,9 +1,9 @@
 /**
  * `npm run deploy`: brings the catalogue's tables up to date, then deploys the Worker. All options go on to wrangler.
  *
- * The Worker must know the catalogue's name in the account, so that it does not back up its own catalogue; but a
- * binding does not tell a Worker what it is bound to. So the name is taken from where it is bound, `d1_databases`, and
- * a database that was renamed there, or by a Deploy to Cloudflare form, needs no second edit.
+ * The Worker must know the catalogue's name in the account, so that it does not back up its own catalogue, but a
+ * binding does not tell a Worker its database's name. So this takes the name from `d1_databases`. A database that was
+ * renamed there, or in a Deploy to Cloudflare form, needs no second edit.
  */
 import { spawn } from "node:child_process";
 import { join } from "node:path";
@@ -39,7 +39,7 @@ async function deploy(args: readonly string[]): Promise<number> {
     return 1;
   }
   if (vars[NAME] !== name)
-    console.log(`${NAME} becomes "${name}", the database_name of ${BINDING} (vars say "${vars[NAME]}").`);
+    console.log(`Setting ${NAME} to "${name}", the database_name of ${BINDING} (vars have "${vars[NAME]}").`);
 
   const place = [
     ...(config === undefined ? [] : ["--config", config]),
@@ -49,7 +49,7 @@ async function deploy(args: readonly string[]): Promise<number> {
   return applied === 0 ? wrangler(["deploy", "--var", `${NAME}:${name}`, ...args]) : applied;
 }
 
-/** Of wrangler's options those that say which Worker is meant, or that nothing may be changed. */
+/** The options of wrangler that choose the Worker, or forbid any change. */
 function optionsOf(args: readonly string[]) {
   const options = {
     config: { type: "string", short: "c" },

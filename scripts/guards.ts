@@ -1,16 +1,16 @@
 /**
- * npm run guards: takes each guard out, by a patch from test/guards/, in a copy of the tree, and requires the test
- * that watches over it to go red. A test that stays green without its guard proves nothing, and neither does one that
- * goes red for another reason: the first line of each failure is shown.
+ * npm run guards: in a copy of the tree, removes each guard with a patch from test/guards/, and requires the guard's
+ * test to go red. A test that stays green without its guard proves nothing, and neither does one that goes red for
+ * another reason, so the first line of each failure is shown.
  *
  *   npm run guards                 all of them, two at a time
- *   npm run guards -- NAME…        those alone whose patches have one of these parts in their names
+ *   npm run guards -- NAME…        only patches with one of these parts in their names
  *   npm run guards -- --at-once 1  one at a time instead of two
- *   npm run guards -- --check      only whether each patch applies and names a test that there is; takes a second
- *   npm run guards -- --refresh    lets each patch say again where its lines and its test stand, and lists what has
- *                                  to be rewritten by hand
+ *   npm run guards -- --check      only checks that each patch applies and names an existing test; takes a second
+ *   npm run guards -- --refresh    updates the places of lines and tests in each patch, and lists what has to be
+ *                                  rewritten by hand
  *
- * The first lines of a patch say what it takes out, and which test must notice:
+ * The first lines of a patch say what it removes, and which test must notice:
  *   # guard: volumes are read back before the commit
  *   # project: worker
  *   # file: test/worker/run/failures.test.ts
@@ -77,15 +77,15 @@ async function takeOutEach(atOnce: number): Promise<number> {
 
 function listed(wrong: readonly string[], all: string): number {
   for (const line of wrong) console.log(line);
-  console.log(wrong.length === 0 ? all : `${wrong.length} to be mended`);
+  console.log(wrong.length === 0 ? all : `${wrong.length} to be fixed`);
   return wrong.length;
 }
 
 async function main(): Promise<number> {
   if (values.refresh === true)
-    return listed(refresh(guards), `${guards.length} patches say where their lines and their tests stand`);
+    return listed(refresh(guards), `${guards.length} patches have the right places of their lines and tests`);
   if (values.check === true)
-    return listed(check(guards), `${guards.length} patches apply, and name a test that there is`);
+    return listed(check(guards), `${guards.length} patches apply, and name an existing test`);
   const atOnce = Number(values["at-once"]);
   if (!Number.isInteger(atOnce) || atOnce < 1) throw new Error("--at-once takes a whole number, such as 2");
   return takeOutEach(atOnce);

@@ -25,14 +25,14 @@ import {
 } from "./start/terminal/summary.ts";
 import { paragraphOf } from "./start/trouble.ts";
 
-/** How long the emulated export takes, so that there is something to see. */
+/** How long the emulated export takes, so that its progress is visible. */
 const EXPORT_MS = 2_000;
 
-/** So wide are the lines that say what has started. */
+/** The width of the lines that say what has started. */
 const STEP_CELLS = 47;
 
 const root = join(import.meta.dirname, "..");
-/** The folder in which the reader types. */
+/** The user's current folder. */
 const from = process.env["INIT_CWD"] ?? process.cwd();
 process.chdir(root);
 
@@ -70,7 +70,7 @@ async function main(options: StartOptions): Promise<number> {
     const end = await Promise.race([story, ending]);
     closeAll(displays);
     if (end.reason !== null) console.log(`\n${end.reason}: ending the Worker and the emulator …`);
-    // Ctrl-C is how this is meant to end once everything is there: it is no failure then.
+    // Once the backups are done, Ctrl-C is the normal end and no failure.
     return result ?? end.exitCode;
   } catch (error) {
     closeAll(displays);
@@ -81,7 +81,7 @@ async function main(options: StartOptions): Promise<number> {
   }
 }
 
-/** Throws where the start would spoil something or cannot succeed; then makes the folder, anew if that is wanted. */
+/** Throws if the start would damage something or cannot succeed. Then creates the folder; empties it first for --fresh. */
 async function prepare({ port, emulatorPort, fresh }: StartOptions, state: LocalState): Promise<void> {
   state.requireOurs();
   await requireFree([state.emulator, state.worker]);
@@ -91,7 +91,7 @@ async function prepare({ port, emulatorPort, fresh }: StartOptions, state: Local
     const deleted = await state.delete();
     const list = deleted.map(({ path, bytes }) => `  ${seenFrom(from, path)}  ${sizeText(bytes)}`);
     console.log(
-      list.length === 0 ? "\nThere was nothing to delete." : `\nDeleted, to begin anew:\n${list.join("\n")}`,
+      list.length === 0 ? "\nThere was nothing to delete." : `\nDeleted, to start over:\n${list.join("\n")}`,
     );
   }
   state.make();
@@ -99,11 +99,11 @@ async function prepare({ port, emulatorPort, fresh }: StartOptions, state: Local
 
 interface Told {
   readonly exitCode: number;
-  /** Rejects when one of the Workers ends by itself. */
+  /** Rejects if one of the Workers ends unexpectedly. */
   readonly broken: Promise<never>;
 }
 
-/** The whole story, from nothing to backups that were read back. */
+/** Starts both Workers, makes the backups, reads them back and prints the result. */
 async function tell(
   options: StartOptions,
   state: LocalState,
@@ -112,7 +112,7 @@ async function tell(
 ): Promise<Told> {
   const { port, emulatorPort } = options;
   console.log(
-    "\nd1-nightly on this machine: no account is needed, and nothing leaves it.\nStarting takes a few seconds.\n",
+    "\nThis runs d1-nightly on your machine only, without a Cloudflare account.\nStarting takes a few seconds.\n",
   );
   const token = state.adminToken();
   const envFile = state.writeVariables({
@@ -132,7 +132,7 @@ async function tell(
   console.log(`\n${outcomeTable(outcomes)}\n\n${whereTheyAre(outcomes, from)}\n`);
   if (!options.once) {
     console.log(
-      `${howToCall(`http://localhost:${port}`, token, state, from)}\n\nPress Ctrl-C to stop. The next npm start keeps what there is now;\nnpm start -- --fresh begins anew.`,
+      `${howToCall(`http://localhost:${port}`, token, state, from)}\n\nPress Ctrl-C to stop. The next npm start keeps these backups;\nnpm start -- --fresh starts over.`,
     );
   }
   return { exitCode: exitCodeOf(outcomes), broken };
@@ -194,7 +194,7 @@ async function backUpOne(
 ): Promise<Outcome> {
   const name = begun.databaseName;
   const run = await followRun(api, begun, (seen) => {
-    // What is complete has still to be read back.
+    // A complete backup still has to be read back.
     if (seen.backupId === null && seen.state !== "unchanged") display.show(name, stageOf(seen));
   });
   if (run.state !== "complete" && run.state !== "unchanged") {
@@ -226,7 +226,7 @@ async function backUpOne(
     return { kind: "stored", run, backup };
   } catch (error) {
     const hint =
-      "The files in the bucket are not what their manifest says, or could not be fetched. Start again.";
+      "The files in the bucket differ from their manifest, or could not be downloaded. Start again.";
     const reason = { code: "read-back-failed", detail: paragraphOf(error), hint };
     display.show(name, {
       state: "failed",
@@ -247,7 +247,7 @@ function step(what: string, where: string): void {
 
 function failureText(error: unknown): string {
   const mark = styleText("red", unicodeOr("✗", "x"), { stream: process.stderr });
-  // What is indented are commands and lists: they stay as they are.
+  // Indented lines are commands and lists, which are not wrapped.
   const lines = paragraphOf(error).split("\n");
   const text = lines.map((line) => (line.startsWith("  ") ? line : folded(line))).join("\n");
   return `\n${mark} ${text}\n`;

@@ -13,9 +13,9 @@ export interface WranglerDevOptions {
   /** Holds its temporary files as well: one that is killed leaves nothing outside of this folder. */
   readonly persistTo: string;
   readonly vars?: Readonly<Record<string, string>>;
-  /** Read in place of `.dev.vars`: for what must stand neither on a command line nor in wrangler's output. */
+  /** Read instead of `.dev.vars`: for values that must not be on a command line or in wrangler's output. */
   readonly envFile?: string;
-  /** Told the process group as soon as it exists, long before it answers: for whoever may have to end it early. */
+  /** Called with the process group as soon as it exists, long before it answers, so that a caller can end it early. */
   readonly onSpawn?: (pid: number) => void;
   readonly readyTimeoutMs?: number;
 }
@@ -23,7 +23,7 @@ export interface WranglerDevOptions {
 export interface WranglerDev {
   readonly url: string;
   readonly port: number;
-  /** The leader of a process group of its own: wrangler, its inner Node and workerd all belong to it. */
+  /** The leader of a separate process group, with wrangler, its inner Node and workerd. */
   readonly pid: number;
   output(): string;
   /** Ends the whole group; resolves when every process is gone and the port is closed. */
@@ -34,7 +34,7 @@ const require = createRequire(import.meta.url);
 /** Beside the package's manifest: the package does not export its command. */
 export const WRANGLER = join(dirname(require.resolve("wrangler/package.json")), "bin", "wrangler.js");
 
-/** wrangler without colours, questions and news of itself. */
+/** wrangler without colours, questions and update notices. */
 function environment(): NodeJS.ProcessEnv {
   return {
     ...process.env,
@@ -46,7 +46,7 @@ function environment(): NodeJS.ProcessEnv {
   };
 }
 
-/** A killed process leaves its temporary files behind: the next one on the same state takes them away. */
+/** A killed process leaves its temporary files behind; the next one on the same state deletes them. */
 export function emptyTemporaryFolder(persistTo: string): string {
   const folder = resolvePath(persistTo, "tmp");
   rmSync(folder, { recursive: true, force: true });
@@ -101,7 +101,7 @@ export async function startWranglerDev(options: WranglerDevOptions): Promise<Wra
   while (!(await answers(port))) {
     if (child.exitCode !== null || child.signalCode !== null || Date.now() > deadline) {
       await kill("SIGKILL");
-      throw new Error(`wrangler dev -c ${options.config} did not come up:\n${output}`);
+      throw new Error(`wrangler dev -c ${options.config} did not start:\n${output}`);
     }
     await sleep(50);
   }

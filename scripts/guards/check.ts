@@ -1,4 +1,4 @@
-/** npm run guards -- --check: that each patch still applies where it says, and names a test that there is. Takes seconds. */
+/** npm run guards -- --check: whether each patch applies at its place, and names an existing test. Takes seconds. */
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -25,7 +25,7 @@ function troubleOf({ name, file, test, hunks }: Guard): string | null {
     return !text.startsWith(wanted, stated) && text.indexOf(wanted) !== text.lastIndexOf(wanted);
   });
   if (ambiguous !== undefined)
-    return `stands in several places of ${ambiguous.file}, and in none at its line`;
-  if (!existsSync(join(root, file))) return `names ${file}, which is not there`;
+    return `its lines occur several times in ${ambiguous.file}, but not at its line`;
+  if (!existsSync(join(root, file))) return `names ${file}, which does not exist`;
   return namesATest(file, test) ? null : `names no test of ${file}: ${JSON.stringify(test)}`;
 }

@@ -1,4 +1,4 @@
-/** Takes a guard out, in a copy of the tree, and runs the test that watches over it. */
+/** Removes a guard in a copy of the tree, and runs its test. */
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
@@ -17,17 +17,17 @@ const reportSchema = z.object({
   ),
 });
 
-/** What is wrong with a guard, or what its test said without it: a line for each test that went red. */
+/** The problem with a guard, or the output of its test without it: a line for each test that went red. */
 export type Verdict = { readonly wrong: string } | { readonly red: readonly string[] };
 
-/** That the test is green with the guard is what `npm test` shows. */
+/** `npm test` shows that the test is green with the guard. */
 export async function judge(guard: Guard, tree: TreeCopy): Promise<Verdict> {
   const patch = join(folder, guard.name);
   const refused = tree.apply(patch, "forward");
   if (refused !== null) return { wrong: `its patch does not apply: ${refused}` };
   const verdict = await runTest(guard, tree);
   const stuck = tree.apply(patch, "back");
-  if (stuck !== null) throw new Error(`${guard.name} cannot be taken back: ${stuck}`);
+  if (stuck !== null) throw new Error(`${guard.name} cannot be reverted: ${stuck}`);
   return verdict;
 }
 
@@ -35,7 +35,7 @@ async function runTest({ project, file, test }: Guard, tree: TreeCopy): Promise<
   const report = join(tree.folder, "guard-report.json");
   const args = ["run", "--project", project, file, "-t", test, "--reporter=json", `--outputFile=${report}`];
   const inTime = await tree.run(join(root, "node_modules/.bin/vitest"), args, LIMIT_MS);
-  if (!inTime) return { wrong: `its test was not over after ${LIMIT_MS / 60_000} minutes` };
+  if (!inTime) return { wrong: `its test had not finished after ${LIMIT_MS / 60_000} minutes` };
   if (!existsSync(report)) return { wrong: "its test did not run" };
   const { numPassedTests, testResults } = reportSchema.parse(JSON.parse(readFileSync(report, "utf8")));
   rmSync(report);

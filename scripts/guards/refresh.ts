@@ -30,8 +30,7 @@ export function refresh(guards: readonly Guard[]): string[] {
     };
     if (JSON.stringify(fresh) !== JSON.stringify(guard)) {
       writeFileSync(join(folder, guard.name), writeGuard(fresh));
-      const renamed =
-        newLines(guard.hunks) === newLines(placed) ? "" : "; LOOK AT IT: its words were renamed";
+      const renamed = newLines(guard.hunks) === newLines(placed) ? "" : "; CHECK IT: names were changed";
       console.log(
         `rewritten: ${guard.name} (${[...new Set(placed.map((hunk) => hunk.file))].join(", ")})${renamed}`,
       );
@@ -56,11 +55,11 @@ function byHand({ name }: Guard, hunk: Hunk): string {
   const nearest = nearestTo(hunk);
   const indented = (lines: readonly string[]): string => lines.map((line) => `      ${line}`).join("\n");
   return [
-    `${name}: what it changes in ${hunk.file}:${hunk.line} is not found in exactly one place`,
-    `    it wants:\n${indented(hunk.lines)}`,
+    `${name}: its lines of ${hunk.file}:${hunk.line} were not found in exactly one place`,
+    `    its lines:\n${indented(hunk.lines)}`,
     nearest === null
-      ? "    nothing in the tree is like that"
-      : `    the nearest is ${nearest.file}:${nearest.index + 1}:\n${indented(nearest.lines)}`,
+      ? "    no similar lines were found"
+      : `    the most similar lines, at ${nearest.file}:${nearest.index + 1}:\n${indented(nearest.lines)}`,
   ].join("\n");
 }
 

@@ -1,6 +1,6 @@
 import { fstatSync } from "node:fs";
 
-/** Why the program is to end, and the exit code that says so when its work was not done. */
+/** Why the program should end, and its exit code if the work is not done. */
 export interface Ending {
   readonly reason: string;
   readonly exitCode: number;
@@ -8,15 +8,15 @@ export interface Ending {
 
 const SIGNALS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 
-/** An input that ends sooner than this was never there: nobody was connected to it. */
+/** An input that ends sooner than this was never connected. */
 const NEVER_THERE_MS = 1_000;
 
-/** npm passes on a Ctrl-C that the terminal has sent to us as well: that is one wish, not two. */
+/** npm forwards a Ctrl-C that the terminal has also sent to us: that is one request, not two. */
 const ECHO_MS = 1_000;
 
 /**
- * Resolves when somebody wants the program to end: a signal, or its terminal or the other end of its input or
- * output is gone. `again` is called when they insist.
+ * Resolves when the program should end: on a signal, or when its terminal or the other end of its input or output is
+ * gone. Calls `again` on a second request.
  */
 export function whenToEnd(followInput: boolean, again: () => void): Promise<Ending> {
   return new Promise((resolve) => {
@@ -43,7 +43,7 @@ export function whenToEnd(followInput: boolean, again: () => void): Promise<Endi
   });
 }
 
-/** Somebody who ends npm ends its shell too, but that passes no signal on to us: we see another parent then. */
+/** Ending npm ends its shell too, but sends no signal to us. So this watches for another parent process. */
 function followNpm(gone: () => void): void {
   if (process.env["npm_lifecycle_event"] !== "start") return;
   const parent = process.ppid;
@@ -54,7 +54,7 @@ function followNpm(gone: () => void): void {
   }, 200);
 }
 
-/** A terminal tells its end by SIGHUP, and reading from one would stop a program in the background. */
+/** Only a pipe is read: a terminal reports its end by SIGHUP, and reading from one would stop a background program. */
 function isPipe(): boolean {
   try {
     const input = fstatSync(0);

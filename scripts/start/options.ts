@@ -4,9 +4,9 @@ import { parseArgs } from "node:util";
 export interface StartOptions {
   /** Stop after the backups instead of running until Ctrl-C. */
   readonly once: boolean;
-  /** Delete what earlier starts made, and begin anew. */
+  /** Delete the files of earlier starts, and start over. */
   readonly fresh: boolean;
-  /** The folder in which everything is kept that this command makes. */
+  /** The folder for all files of this command. */
   readonly data: string;
   readonly port: number;
   readonly emulatorPort: number;
@@ -24,12 +24,12 @@ Cloudflare's API with sample databases, the Worker, and one backup of each
 database. It runs until you press Ctrl-C.
 
   --once             stop after the backups. The exit code is 0 only if every
-                     database has a backup that was read back whole from the
-                     bucket
-  --fresh            delete what earlier starts made in DIR, and begin anew
+                     database has a backup that was read back in full from
+                     the bucket
+  --fresh            delete the files of earlier starts in DIR, and start over
   --port N           the Worker's port (8787)
   --emulator-port N  the emulator's port (8788)
-  --data DIR         the folder for local state and fetched backups (.data)
+  --data DIR         the folder for local state and downloaded backups (.data)
   --help             show this text
 
 Exit codes: 0 as above, 1 a backup or the start failed, 2 a mistake in the
@@ -50,7 +50,7 @@ export function readOptions(args: readonly string[], root: string): Wish {
   return { kind: "start", options: { once, fresh, data: resolve(root, data), port, emulatorPort } };
 }
 
-/** The values of the options, or what is wrong with the arguments. */
+/** The values of the options, or the error in the arguments. */
 function parse(args: readonly string[]) {
   try {
     return parseArgs({

@@ -1,4 +1,4 @@
-/** Why `npm start` cannot go on, as one paragraph for the person in front of it. */
+/** Why `npm start` cannot continue, as one paragraph for the user. */
 export class Trouble extends Error {
   override readonly name = "Trouble";
 }

@@ -76,7 +76,7 @@ describe("npm run deploy", () => {
       type: "plain_text",
       text: "my-catalog",
     });
-    expect(said).toContain('CATALOG_DATABASE_NAME becomes "my-catalog"');
+    expect(said).toContain('Setting CATALOG_DATABASE_NAME to "my-catalog"');
   });
 
   it("keeps the variables and secrets that were set elsewhere", () => {

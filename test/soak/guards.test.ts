@@ -116,19 +116,19 @@ describe("a patch whose guard", () => {
     const { run, patch } = project(files);
     expect(run("--refresh").status).toBe(0);
     expect(changes(patch())).toEqual(expected);
-    expect(run("--check")).toEqual({ status: 0, output: "1 patches apply, and name a test that there is\n" });
+    expect(run("--check")).toEqual({ status: 0, output: "1 patches apply, and name an existing test\n" });
   });
 
   it.each<[string, Files, RegExp]>([
     [
       "is gone",
       { ...TREE, "src/keep.ts": "export const keep = (backups: string[]) => backups;\n" },
-      /is not found/,
+      /not found/,
     ],
     [
       "stands in two files, and not in its own",
       { "test/core/keep.test.ts": TESTS, "src/a.ts": GUARDED, "src/b.ts": GUARDED },
-      /not found in exactly one place[^]*the nearest is src\/a.ts:2/,
+      /not found in exactly one place[^]*at src\/a.ts:2/,
     ],
     [
       "has no test of that name any more",
@@ -146,7 +146,7 @@ describe("a patch whose guard", () => {
 
   it("stands twice in its file, and nowhere at its line, is refused, though git would apply the patch", () => {
     const { run } = project({ ...TREE, "src/keep.ts": `// Twice.\n${GUARDED}${GUARDED}` });
-    expect(run("--check")).toMatchObject({ status: 1, output: expect.stringContaining("several places") });
+    expect(run("--check")).toMatchObject({ status: 1, output: expect.stringContaining("several times") });
   });
 });
 

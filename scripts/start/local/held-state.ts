@@ -13,17 +13,17 @@ export interface Holder {
 const run = promisify(execFile);
 
 /**
- * Throws when a process still has files of these folders open, or was started to keep its state there. A workerd
- * whose wrangler was killed goes on serving; a second one on the same files would spoil what both have written.
+ * Throws if a process still has files in these folders open, or was started to keep its state there. A workerd whose
+ * wrangler was killed keeps serving; a second one on the same files would damage the data of both.
  */
 export async function requireFree(folders: readonly string[]): Promise<void> {
   const found = await holdersOf(folders);
   if (found.length === 0) return;
   const pids = found.map(({ pid }) => pid).join(" ");
   throw new Trouble(
-    `The state in ${folders.join(" and ")} is still in use, and two at once would spoil it. These hold it:\n\n` +
+    `Other processes still use the state in ${folders.join(" and ")}, and a second start would damage it:\n\n` +
       `${found.map(({ pid, command }) => `  pid ${pid}  ${command}`).join("\n")}\n\n` +
-      "If d1-nightly runs in another terminal, use that one. If they are left from an earlier start, end them:\n\n" +
+      "If d1-nightly runs in another terminal, use that one. If an earlier start left these processes, end them:\n\n" +
       `  kill ${pids}`,
   );
 }
@@ -48,7 +48,7 @@ async function holdersOf(folders: readonly string[]): Promise<Holder[]> {
   );
 }
 
-/** Who listens on the port, on whichever address; null when that cannot be told. */
+/** The process that listens on the port, on any address; null if it cannot be found. */
 export async function listenerOn(port: number): Promise<Holder | null> {
   if (process.platform !== "linux") {
     const [first] = await lsof(["-nP", `-iTCP:${port}`, "-sTCP:LISTEN", "-t"]);
@@ -82,7 +82,7 @@ function groupOf(pid: number): string {
   return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[2] ?? "";
 }
 
-/** What the process has open; nothing when it has ended meanwhile or belongs to somebody else. */
+/** The files that the process has open; none if it has ended or belongs to another user. */
 function openFiles(pid: number): string[] {
   try {
     return readdirSync(`/proc/${pid}/fd`).map((descriptor) => {
@@ -133,7 +133,7 @@ async function lsof(args: string[]): Promise<Holder[]> {
 function shown([program = "", ...words]: readonly string[]): string {
   const line = [basename(program), ...words].join(" ").replace(/[\s\p{Cc}]+/gu, " ");
   const command = line.replace(/(--var[ =][^ :]+):\S*/g, "$1:…");
-  // node's own options and the long way to wrangler tell nobody anything.
+  // node's own options and the long path to wrangler help nobody.
   const short = command.replace(/^node (?:--\S+ )*\S*\/node_modules\/(\w+)\/\S+/, "node … $1");
   return short.length > 90 ? `${short.slice(0, 90)}…` : short;
 }

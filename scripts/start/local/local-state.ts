@@ -7,7 +7,7 @@ import { Trouble } from "../trouble.ts";
 /** Proves that the other entries of the folder are ours to delete. */
 const MARKER = "made-by-npm-start.txt";
 const MARKER_TEXT = `npm start of d1-nightly keeps its local state here: the emulated account, the Worker's storage, and the backups that
-it fetched from the bucket. \`npm start -- --fresh\` deletes all of that and begins anew.
+it downloaded from the bucket. \`npm start -- --fresh\` deletes all of it and starts over.
 `;
 
 const ENTRIES = ["emulator", "worker", "backups", "admin-token", "worker.env", "wrangler.log"] as const;
@@ -17,7 +17,7 @@ export interface Deleted {
   readonly bytes: number;
 }
 
-/** The folder in which `npm start` keeps what it makes. Nothing else in that folder is read or deleted. */
+/** The folder with the files of `npm start`. Nothing else in that folder is read or deleted. */
 export class LocalState {
   readonly folder: string;
   readonly emulator: string;
@@ -31,7 +31,7 @@ export class LocalState {
     this.backups = join(folder, "backups");
   }
 
-  /** Throws when files that somebody else made have the names of ours: `--fresh` would delete them one day. */
+  /** Throws if files of somebody else have the names of ours, because `--fresh` would delete them one day. */
   requireOurs(): void {
     if (existsSync(this.#path(MARKER))) return;
     const foreign = ENTRIES.filter((entry) => existsSync(this.#path(entry)));
@@ -56,7 +56,7 @@ export class LocalState {
     return deleted;
   }
 
-  /** The token of this copy of the project: made once, and readable by nobody else. */
+  /** The token of this copy of the project: created once, and readable only by this user. */
   adminToken(): string {
     const file = this.tokenFile;
     try {
@@ -74,7 +74,7 @@ export class LocalState {
     return this.#path("admin-token");
   }
 
-  /** The Worker's variables as a file of the same secrecy: a command line can be read by every user. */
+  /** Writes the Worker's variables to a file that only this user can read: every user can read a command line. */
   writeVariables(variables: Readonly<Record<string, string>>): string {
     const file = this.#path("worker.env");
     const lines = Object.entries(variables).map(([name, value]) => `${name}="${value}"\n`);

@@ -23,7 +23,7 @@ export interface WorkerToStart {
 
 const WATCH_MS = 500;
 
-/** Every process that `npm start` starts. Whatever happens, stop() ends them all, and so does our own death. */
+/** Every process that `npm start` starts. stop() ends them all, and so does our own death. */
 export class LocalWorkers {
   readonly #groups = new Set<number>();
   readonly #logs: string;
@@ -48,7 +48,7 @@ export class LocalWorkers {
     try {
       return await startWranglerDev({ ...options, onSpawn: (pid) => this.#own(pid) });
     } catch (error) {
-      throw this.#troubleOf(`${name} did not come up`, error);
+      throw this.#troubleOf(`${name} did not start`, error);
     }
   }
 
@@ -69,10 +69,10 @@ export class LocalWorkers {
     }
   }
 
-  /** Never resolves; rejects when one of them ends by itself. */
+  /** Never resolves; rejects if one of them ends unexpectedly. */
   async watch(name: string, worker: WranglerDev): Promise<never> {
     while (this.#stopped || groupMembers(worker.pid).includes(worker.pid)) await sleep(WATCH_MS);
-    throw this.#troubleOf(`${name} ended by itself`, new Error(worker.output()));
+    throw this.#troubleOf(`${name} ended unexpectedly`, new Error(worker.output()));
   }
 
   /** Ends all of them; resolves when no process is left. */
@@ -84,7 +84,7 @@ export class LocalWorkers {
     await this.#dismissWatchdog();
   }
 
-  /** Ends all of them at once and the hard way. */
+  /** Kills all of them immediately. */
   kill(): void {
     // The watchdog does that as soon as its input ends.
     this.#watchdog.stdin?.end();
@@ -103,17 +103,17 @@ export class LocalWorkers {
     await gone;
   }
 
-  /** A paragraph with the last of wrangler's words; all of them go into a file. */
+  /** A paragraph with the end of wrangler's output; all of it goes into a file. */
   #troubleOf(what: string, error: unknown): Trouble {
     const words = error instanceof Error ? error.message : String(error);
-    // wrangler logs the requests: what signs one stays out.
+    // wrangler logs the requests; their signatures are left out.
     const output = words.replace(/\?[\w%-]+=\S*/g, "?…");
     const log = join(this.#logs, "wrangler.log");
     writeFileSync(log, output);
     const lines = output.split("\n").filter((line) => line.trim() !== "");
     const tail = lines.slice(-8).map((line) => `  ${line.slice(0, 200)}`);
     return new Trouble(
-      `${capitalized(what)}. The last that wrangler said (all of it is in ${log}):\n\n${tail.join("\n")}`,
+      `${capitalized(what)}. The end of wrangler's output (all of it is in ${log}):\n\n${tail.join("\n")}`,
     );
   }
 }

@@ -3,8 +3,8 @@ import { listenerOn } from "./held-state.ts";
 import { Trouble } from "../trouble.ts";
 
 /**
- * `localhost` means either of them: the browser may choose IPv6 where we listen on IPv4. So a port is free only when
- * it is free on both.
+ * `localhost` means both: the browser may choose IPv6 while we listen on IPv4. So a port is free only if it is free on
+ * both.
  */
 const ADDRESSES = [
   { address: "127.0.0.1", family: "IPv4" },
@@ -12,10 +12,10 @@ const ADDRESSES = [
 ] as const;
 type Family = (typeof ADDRESSES)[number]["family"];
 
-/** So many ports above a taken one are looked at for a free one. */
+/** How many ports above a taken one are tried. */
 const PORTS_TO_TRY = 50;
 
-/** Throws when the port cannot be had: says by whom it is taken, if that can be told, and what to do. */
+/** Throws if the port is not available, and says which process has it, if known, and what to do. */
 export async function requireFreePort(port: number, option: string, reserved: number): Promise<void> {
   const uses = await usesOf(port);
   if (uses.length === 0) return;

@@ -79,7 +79,7 @@ async function runsOf(api: HttpClient, { startedAt, databases }: Sweep, deadline
     if (runs.length >= Math.min(databases, 100)) return runs;
     if (Date.now() > deadline)
       throw new Trouble(
-        `Of ${databases} databases only ${runs.length} were started. Start again to try the others.`,
+        `Only ${runs.length} of ${databases} backups were started. Start again to try the others.`,
       );
     await sleep(POLL_MS);
   }
@@ -95,7 +95,7 @@ async function sweepEnd(api: HttpClient, deadline: number): Promise<void> {
     }
     if (Date.now() > deadline)
       throw new Trouble(
-        `Only ${sweep.started} of ${sweep.databases} databases are started after two minutes. Start again.`,
+        `Only ${sweep.started} of ${sweep.databases} backups were started within two minutes. Start again.`,
       );
     await sleep(POLL_MS);
   }

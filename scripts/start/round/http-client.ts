@@ -12,8 +12,8 @@ export class Refusal extends Trouble {
     const problem = problemSchema.safeParse(jsonOf(text));
     super(
       problem.success
-        ? `${request} was answered ${status}: ${problem.data.detail} ${problem.data.hint}`
-        : `${request} was answered ${status}: ${text.slice(0, 300)}`,
+        ? `${request} failed with ${status}: ${problem.data.detail} ${problem.data.hint}`
+        : `${request} failed with ${status}: ${text.slice(0, 300)}`,
     );
     this.code = (problem.success ? problem.data.code : null) ?? null;
   }
@@ -79,7 +79,7 @@ export class HttpClient {
     if (parsed.success) return parsed.data;
     const issue = parsed.error.issues[0];
     throw new Trouble(
-      `${request} answered something unexpected: ${issue?.path.join(".")}: ${issue?.message}.`,
+      `${request} returned an unexpected answer: ${issue?.path.join(".")}: ${issue?.message}.`,
     );
   }
 }
@@ -87,7 +87,7 @@ export class HttpClient {
 function unreachable(error: unknown): Trouble {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
   return new Trouble(
-    `A local Worker cannot be reached: ${cause instanceof Error ? cause.message : String(cause)}.`,
+    `A local Worker does not answer: ${cause instanceof Error ? cause.message : String(cause)}.`,
   );
 }
 

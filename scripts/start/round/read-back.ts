@@ -26,13 +26,13 @@ export interface StoredBackup {
 const backupSchema = z.object({ id: z.string(), databaseName: z.string() });
 const backupsSchema = z.object({ items: z.array(backupSchema) });
 
-/** The newest backup of a database: what an `unchanged` run vouches for. */
+/** The newest backup of a database, which an `unchanged` run has confirmed. */
 export async function latestBackupId(api: HttpClient, database: string): Promise<string> {
   const { items } = await api.get(
     `/api/backups?database=${encodeURIComponent(database)}&limit=1`,
     backupsSchema,
   );
-  if (items[0] === undefined) throw new Trouble(`No backup of ${database} is listed.`);
+  if (items[0] === undefined) throw new Trouble(`The API lists no backup of ${database}.`);
   return items[0].id;
 }
 
@@ -60,7 +60,7 @@ export async function readBack(
     count: (bytes: number) => void = () => undefined,
   ): Promise<Tally> => {
     if (name !== basename(name) || ["", ".", ".."].includes(name))
-      throw new Trouble(`${backupId} names a file "${name}".`);
+      throw new Trouble(`The manifest of ${backupId} lists a file "${name}".`);
     const tally = new Tally(count);
     const bytes = await api.download(`${path}/files/${encodeURIComponent(name)}`);
     await pipeline(bytes, tally.through, createWriteStream(join(unfinished, name)));
@@ -70,10 +70,10 @@ export async function readBack(
   await fetchFile(MANIFEST);
   const text = await readFile(join(unfinished, MANIFEST), "utf8");
   const reading = readManifest(text);
-  if (reading.kind !== "manifest") throw new Trouble(`${backupId}: its manifest cannot be read.`);
+  if (reading.kind !== "manifest") throw new Trouble(`The manifest of ${backupId} cannot be read.`);
   const { manifest } = reading;
   if (!checksumHolds(text, manifest, { digest }))
-    throw new Trouble(`${backupId}: its manifest is not what was written.`);
+    throw new Trouble(`The manifest of ${backupId} was altered.`);
 
   const total = manifest.volumes.reduce((sum, volume) => sum + volume.bytes, 0);
   const whole = new Tally();
@@ -132,7 +132,7 @@ function requireEqual(what: string, found: Tally, bytes: number | null, sha256: 
   if (bytes !== null && found.bytes !== bytes)
     throw new Trouble(`${what} has ${found.bytes} bytes; the manifest says ${bytes}.`);
   if (sha256 !== null && found.sha256() !== sha256)
-    throw new Trouble(`The SHA-256 of ${what} is another than the manifest says.`);
+    throw new Trouble(`The SHA-256 of ${what} differs from the manifest.`);
 }
 
 /** Counts and hashes what passes through. */

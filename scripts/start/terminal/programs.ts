@@ -18,14 +18,14 @@ const DECOMPRESSORS = {
   none: [],
 } as const satisfies Record<Manifest["compression"], readonly Program[]>;
 
-/** What the commands of a backup's RESTORE.md call. */
+/** The programs that a backup's RESTORE.md calls. */
 export function programsToRestore({ encryption, compression }: Manifest): readonly Program[] {
   return [SHA256SUM, ...(encryption === null ? [] : [AGE]), ...DECOMPRESSORS[compression], AWK, SQLITE3];
 }
 
 export const PROGRAMS_TO_CALL: readonly Program[] = [CURL];
 
-/** Lines that say which of the programs are missing and how to get them; one line when all are there. */
+/** Says which programs are missing and how to install them; one line if all are installed. */
 export function needsText(programs: readonly Program[]): string[] {
   const names = joined(programs.map(({ name }) => name));
   const missing = programs.filter(({ name }) => !isOnPath(name));
@@ -33,12 +33,12 @@ export function needsText(programs: readonly Program[]): string[] {
     return [`Needs ${names}, which ${programs.length === 1 ? "is" : "are"} installed.`];
   const first = missing.length === 1 ? "is not installed" : "are not installed";
   return [
-    `Needs ${names}. ${joined(missing.map(({ name }) => name))} ${first}. Before you go on:`,
+    `Needs ${names}. ${joined(missing.map(({ name }) => name))} ${first}. Before you continue:`,
     ...installation(missing).map((line) => `  ${line}`),
   ];
 }
 
-/** How to get the programs on this machine, or on the usual ones where this machine is of another kind. */
+/** How to install the programs on this machine, or on Debian if this system is unknown. */
 function installation(missing: readonly Program[]): string[] {
   const debian = `sudo apt-get install ${missing.map((program) => program.debian).join(" ")}`;
   const homebrew = `brew install ${missing.map((program) => program.homebrew).join(" ")}`;

@@ -5,10 +5,10 @@ import { styleText } from "node:util";
 import type { Run } from "../round/backup-round.ts";
 import { sharedSizeText, sizeText } from "./figures.ts";
 
-/** How far one database has come. The last two states are this program's own. */
+/** The progress of one database. The last two states are this program's own. */
 export interface Stage {
   readonly state: Run["state"] | "not covered" | "reading back";
-  /** What is being done within the state, as the reader sees it. */
+  /** The step within the state, as the user sees it. */
   readonly step: string;
   readonly bytesDone: number | null;
   readonly bytesTotal: number | null;
@@ -17,14 +17,14 @@ export interface Stage {
 
 export interface ProgressDisplay {
   show(database: string, stage: Stage): void;
-  /** Leaves the terminal as it was found. May run twice. */
+  /** Restores the terminal. May run twice. */
   close(): void;
 }
 
 /** A terminal, or a pipe or file, which has no columns. */
 export type Output = Writable & { readonly isTTY?: boolean; readonly columns?: number };
 
-/** Bars that move where somebody watches; else a line for each step. */
+/** Moving bars in a terminal, otherwise a line for each step. */
 export function progressDisplay(databases: readonly string[], output: Output): ProgressDisplay {
   const watched = isTTY(output) && !isCI() && process.env["TERM"] !== "dumb";
   return watched ? movingBars(databases, output) : plainLines(databases, output);
@@ -37,7 +37,7 @@ export function stageOf(run: Run): Stage {
   return { ...run.progress, state: over, step, message };
 }
 
-/** What this release says clearly that it cannot do yet; nothing has gone wrong. */
+/** A database that this release knowingly does not cover yet, which is no error. */
 export function isNotCovered(run: Run): boolean {
   return run.state === "failed" && run.error?.code === "virtual-tables";
 }
@@ -48,7 +48,7 @@ const FULL = unicodeOr("━", "=");
 const EMPTY = unicodeOr("─", "-");
 const CUT = unicodeOr("…", "~");
 
-/** Cells of a line: what is left of the terminal's width goes to the bar. */
+/** The cells of a line. The bar gets the rest of the terminal's width. */
 const NAME_CELLS = 24;
 const STEP_CELLS = 14;
 const BYTES_CELLS = 26;
@@ -76,7 +76,7 @@ function movingBars(databases: readonly string[], output: Output): ProgressDispl
   let closed = false;
   return {
     show(name, stage) {
-      // A step that counts no bytes does not take the bar back.
+      // The bar does not move back in a step that counts no bytes.
       const share = isBad(stage) ? 0 : Math.max(shareDone(stage), shown.get(name)?.share ?? 0);
       shown.set(name, { stage, share });
     },
@@ -159,7 +159,7 @@ function plainLines(databases: readonly string[], output: Output): ProgressDispl
     show(name, stage) {
       if (last.get(name) === stage.step) return;
       last.set(name, stage.step);
-      // How far it has come is out of date before it is read.
+      // The progress would be out of date before anybody reads it.
       const detail = detailOf({ ...stage, bytesDone: null });
       output.write(`  ${name.padEnd(width)}  ${stage.step.padEnd(STEP_CELLS)}${detail}`.trimEnd() + "\n");
     },

@@ -9,7 +9,7 @@ import { countText, durationText, sizeText } from "./figures.ts";
 import { folded } from "./folded.ts";
 import { needsText, PROGRAMS_TO_CALL, programsToRestore } from "./programs.ts";
 
-/** What became of one database. */
+/** The result for one database. */
 export type Outcome =
   | { readonly kind: "stored"; readonly run: Run; readonly backup: StoredBackup }
   | { readonly kind: "not-covered" | "failed"; readonly run: Run; readonly reason: Reason };
@@ -47,16 +47,16 @@ export function outcomeTable(outcomes: readonly Outcome[]): string {
   return [table.join("\n"), ...reasons].join("\n\n");
 }
 
-/** In which folders the backups are and how to restore one. `from` is the folder in which the reader types. */
+/** The folders with the backups, and how to restore one. `from` is the user's current folder. */
 export function whereTheyAre(outcomes: readonly Outcome[], from: string): string {
   const stored = outcomes.flatMap((outcome) => (outcome.kind === "stored" ? [outcome.backup] : []));
   if (stored.length === 0) return "";
   const example = stored.find(({ manifest }) => manifest.database.name === "shop") ?? stored[0];
   return [
     heading("The backups"),
-    "  Fetched back from the bucket. Every size and SHA-256 is as the manifest says.",
+    "  Downloaded from the bucket. Every size and SHA-256 matches the manifest.",
     ...(stored.some(({ manifest }) => manifest.encryption !== null)
-      ? ["  Of encrypted files only the stored bytes were compared: the key is not here."]
+      ? ["  Only the stored bytes of encrypted files were compared, without the key."]
       : []),
     "",
     ...stored.map(({ folder }) => `  ${seenFrom(from, folder)}`),
@@ -65,7 +65,7 @@ export function whereTheyAre(outcomes: readonly Outcome[], from: string): string
   ].join("\n");
 }
 
-/** How to call the API. The one place where the token is shown. */
+/** How to call the API. Only this shows the token. */
 export function howToCall(url: string, token: string, state: LocalState, from: string): string {
   return [
     heading("The API"),
@@ -115,7 +115,7 @@ function partialText(database: string, { manifest }: StoredBackup): string[] {
 }
 
 /**
- * RESTORE.md's own commands, and a look at what they made. With the whole path of the folder: they are typed into
+ * RESTORE.md's own commands, and a query of the result. They have the folder's full path, because the user runs them in
  * another terminal.
  */
 function restoreCommands({ manifest, folder }: StoredBackup): string[] {
@@ -124,13 +124,13 @@ function restoreCommands({ manifest, folder }: StoredBackup): string[] {
       ? "SELECT status, count(*) FROM orders GROUP BY status"
       : "SELECT name FROM sqlite_schema WHERE type = 'table'";
   return [
-    `${heading("Restore one")} into SQLite, by steps 1 to 4 of its RESTORE.md (step 5: into D1)`,
+    `${heading("Restore one")} into SQLite with steps 1 to 4 of its RESTORE.md (step 5: into D1)`,
     ...needsText(programsToRestore(manifest)).map((line) => `  ${line}`),
     "",
     `  cd ${shellWord(folder)}`,
     ...(manifest.encryption === null
       ? []
-      : ["  # put the private key of a recipient into key.txt in this folder"]),
+      : ["  # First put the private key of a recipient into key.txt in this folder."]),
     `  ${RUN_THE_GUIDE}`,
     `  sqlite3 -box restored.db "${query}"`,
   ];

@@ -104,7 +104,7 @@ describe("the programs that a command needs", () => {
       const missing = { name: "sqlite3", debian: "sqlite3", homebrew: "sqlite" };
       vi.stubGlobal("process", { ...process, platform: "linux", env: process.env });
       expect(needsText([...PROGRAMS_TO_CALL, missing])).toEqual([
-        "Needs curl and sqlite3. sqlite3 is not installed. Before you go on:",
+        "Needs curl and sqlite3. sqlite3 is not installed. Before you continue:",
         "  sudo apt-get install sqlite3",
       ]);
       vi.stubGlobal("process", { ...process, platform: "darwin", env: process.env });
