@@ -1,8 +1,9 @@
 import { z } from "zod";
 import type { BackupRow } from "../../core/backup/backup-row.ts";
 import type { CatalogRepair, PlacedBackup, RebuiltDatabaseRow } from "../../core/catalog/catalog-repair.ts";
+import { CATALOG_TABLES } from "../../core/catalog/catalog.ts";
 import type { Result } from "../../core/failure.ts";
-import { MIGRATIONS, NOTES, statementsFor, TABLES } from "./catalog-schema.ts";
+import { MIGRATIONS, NOTES, statementsFor } from "./catalog-schema.ts";
 import { backupStatement } from "./catalog.ts";
 import { attempt } from "./statements.ts";
 
@@ -31,11 +32,11 @@ export class D1CatalogRepair implements CatalogRepair {
     return attempt(async () => {
       const { results } = await this.#db.prepare("SELECT name FROM sqlite_master WHERE type = 'table'").run();
       const there = z.array(nameSchema).parse(results);
-      const absent = TABLES.filter((table) => !there.some(({ name }) => name === table));
+      const absent = CATALOG_TABLES.filter((table) => !there.some(({ name }) => name === table));
       if (absent.length === 0) return [];
       // Tables of an unknown age beside new ones would be neither the one nor the other: then all are made anew.
       const noted = there.some(({ name }) => name === "d1_migrations") && (await this.#allNoted());
-      const missing = noted ? absent : TABLES;
+      const missing = noted ? absent : CATALOG_TABLES;
       const note = this.#db.prepare("INSERT OR IGNORE INTO d1_migrations (name) VALUES (?)");
       // One transaction: a table is never there without its later columns and its indexes.
       await this.#db.batch([

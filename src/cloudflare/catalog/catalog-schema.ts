@@ -11,8 +11,6 @@ export const MIGRATIONS: readonly { readonly name: string; readonly sql: string 
   { name: "0004_care.sql", sql: care },
 ];
 
-export const TABLES = ["runs", "backups", "databases"] as const;
-
 /** What makes these tables as the migrations make them, and leaves the others as they are. */
 export function statementsFor(tables: readonly string[]): string[] {
   return MIGRATIONS.flatMap(({ sql }) => statementsOf(sql)).filter((statement) => {

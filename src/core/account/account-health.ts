@@ -15,6 +15,8 @@ export interface AccountHealth {
   readonly unreadableRows: readonly string[];
   /** The name by which the catalogue is left out, when no database of the account bears it; else null. */
   readonly catalogNotFound: string | null;
+  /** The same name, when the database that bears it is another one, which therefore has no backups; else null. */
+  readonly catalogIsAnother: string | null;
   /** Databases that the account no longer has, for some days. */
   readonly gone: readonly { readonly id: string; readonly name: string; readonly goneAt: string }[];
   readonly triggers: TriggersView;

@@ -3,6 +3,9 @@ import type { Result } from "../failure.ts";
 import type { Cursor, Page } from "../page.ts";
 import type { RunState, RunView } from "../run/run-view.ts";
 
+/** The catalogue's tables. */
+export const CATALOG_TABLES = ["runs", "backups", "databases"] as const;
+
 /** An index over the bucket and the runs. It may be down: that never fails a run. */
 export interface Catalog {
   /** `revision` orders writes of one run: an older one never overwrites a newer. */

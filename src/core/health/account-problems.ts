@@ -52,7 +52,7 @@ const LISTING_HINT =
 
 /** Problems that the account's object itself reports. */
 export function accountProblems(account: AccountHealth): HealthProblem[] {
-  const { listingFailure, unreadableRows, catalogNotFound, gone, triggers } = account;
+  const { listingFailure, unreadableRows, catalogNotFound, catalogIsAnother, gone, triggers } = account;
   const problems: HealthProblem[] = [];
   if (unreadableRows.length > 0) {
     const named = unreadableRows.slice(0, 5).join("; ");
@@ -67,6 +67,10 @@ export function accountProblems(account: AccountHealth): HealthProblem[] {
   if (listingFailure !== null) {
     const detail = `The list of databases could not be read, so new ones are not seen. ${listingFailure.detail}`;
     problems.push({ code: "listing-failed", severity: "degraded", detail, hint: listingFailure.hint });
+  }
+  if (catalogIsAnother !== null) {
+    const detail = `CATALOG_DATABASE_NAME says that ${catalogIsAnother} is the catalogue, but this database has other tables. As the catalogue it is excluded, so it is not backed up.`;
+    problems.push({ code: "catalog-is-another", severity: "failing", detail, hint: CATALOG_HINT });
   }
   if (triggers.followed && triggers.nightlyMissing) problems.push(NO_TRIGGER);
   if (triggers.unread.length > 0) problems.push(unreadTriggers(triggers.unread));

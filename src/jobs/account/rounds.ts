@@ -1,9 +1,12 @@
 import type { SweepAnswer, SweepView } from "../../core/account/sweep.ts";
+import { CATALOG_TABLES } from "../../core/catalog/catalog.ts";
 import type { D1Api } from "../../core/d1/api.ts";
+import { dumpedTables } from "../../core/dump/schema.ts";
 import { type Failure, ok, type Result } from "../../core/failure.ts";
 import type { Platform } from "../../core/platform.ts";
 import type { BackupRequest } from "../../core/run/request.ts";
 import type { RunView } from "../../core/run/run-view.ts";
+import { DAY_MS } from "../../core/time.ts";
 import type { AccountOutbox } from "../registry/account-outbox.ts";
 import type { AccountSchedule } from "../registry/account-schedule.ts";
 import type { DueQueue } from "../registry/due-queue.ts";
@@ -78,12 +81,31 @@ export class AccountRounds {
     if (underWay === null || underWay.dueAt > platform.now()) return;
     const read = await readPages(this.#listing, underWay, platform);
     if (read.ok) {
-      if (read.value !== "more") await this.#complete(opened, work, read.value === "whole");
-      return;
+      if (read.value === "more") return;
+      await this.#complete(opened, work, read.value === "whole");
+      return this.#checkCatalog(opened);
     }
     const next = afterListingFailure(this.#listing.underWay ?? underWay, read.failure, platform);
     if (next === null) this.#fail(read.failure, platform.now());
     else this.#listing.save(next);
+  }
+
+  /**
+   * Looks once a day whether the database that is left out as the catalogue is one: another, excluded by a wrong name,
+   * would have no backups, and nobody would be told. One without any table has nothing to lose.
+   */
+  async #checkCatalog({ platform, comparisonApi }: Opened): Promise<void> {
+    const databaseId = this.#listing.idOf(platform.settings.catalogDatabaseName);
+    const before = this.#listing.catalogCheck;
+    const now = platform.now();
+    const isRecent = before !== null && now >= before.at && now - before.at < DAY_MS;
+    if (databaseId === null || (isRecent && before.databaseId === databaseId)) return;
+    const schema = await comparisonApi.schema(databaseId);
+    // Whatever the reason: the next list asks again.
+    if (!schema.ok) return;
+    const tables = dumpedTables(schema.value);
+    const isAnother = tables.length > 0 && !CATALOG_TABLES.every((table) => tables.includes(table));
+    this.#listing.catalogCheck = { databaseId, at: now, isAnother };
   }
 
   /** A sweep ends when none of its databases waits any more. */

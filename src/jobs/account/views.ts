@@ -76,6 +76,10 @@ export function healthOf(known: {
       failure === null ? null : { code: failure.code, detail: failure.detail, hint: failure.hint },
     unreadableRows: listed?.unreadable ?? [],
     catalogNotFound: listed?.catalogFound === false ? known.catalogDatabaseName : null,
+    catalogIsAnother:
+      listed?.catalogFound === true && listing.catalogCheck?.isAnother === true
+        ? known.catalogDatabaseName
+        : null,
     gone: registry
       .goneSince(now - GONE_TOLD_MS)
       .map(({ id, name, goneAt }) => ({ id, name, goneAt: iso(goneAt ?? now) })),

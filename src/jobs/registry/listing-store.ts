@@ -29,6 +29,14 @@ const listedSchema = z.object({
 });
 export type Listed = z.infer<typeof listedSchema>;
 
+const catalogCheckSchema = z.object({
+  databaseId: z.string(),
+  at: z.number(),
+  /** It has tables, and they are not the catalogue's. */
+  isAnother: z.boolean(),
+});
+export type CatalogCheck = z.infer<typeof catalogCheckSchema>;
+
 const failureSchema = z.object({ at: z.number(), code: z.string(), detail: z.string(), hint: z.string() });
 export type ListingFailure = z.infer<typeof failureSchema>;
 
@@ -104,17 +112,28 @@ export class ListingStore {
     return this.#sql.exec<{ id: string; name: string }>(sql, catalogDatabaseName).toArray();
   }
 
+  /** The database of this name on the list as it was read last. */
+  idOf(name: string): string | null {
+    const sql = "SELECT database_id AS id FROM listed WHERE name = ?";
+    return this.#sql.exec<{ id: string }>(sql, name).toArray()[0]?.id ?? null;
+  }
+
+  /** What the database that is left out as the catalogue was found to be; null: nobody has looked. */
+  get catalogCheck(): CatalogCheck | null {
+    return catalogCheckSchema.safeParse(this.#storage.kv.get("catalog-check")).data ?? null;
+  }
+
+  set catalogCheck(check: CatalogCheck) {
+    this.#storage.kv.put("catalog-check", check);
+  }
+
   count(): number {
     return this.#sql.exec<{ n: number }>("SELECT count(*) AS n FROM listed").one().n;
   }
 
   /** The list was read to its end: `whole` when nothing of it is missing. */
   complete(databases: number, catalogDatabaseName: string, whole: boolean, now: number): void {
-    const named = this.#sql.exec<{ n: number }>(
-      "SELECT count(*) AS n FROM listed WHERE name = ?",
-      catalogDatabaseName,
-    );
-    const isFound = named.one().n > 0;
+    const isFound = this.idOf(catalogDatabaseName) !== null;
     const catalogFound = isFound || whole ? isFound : (this.listed?.catalogFound ?? null);
     const listed: Listed = { at: now, databases, catalogFound, unreadable: this.underWay?.unreadable ?? [] };
     this.#storage.kv.put("listed", listed);

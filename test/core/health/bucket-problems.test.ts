@@ -24,6 +24,7 @@ const facts: HealthFacts = {
     unproven: [],
     unreadableRows: [],
     catalogNotFound: null,
+    catalogIsAnother: null,
   },
   damaged: { count: 0, items: [] },
   elsewhere: null,

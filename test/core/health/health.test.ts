@@ -25,6 +25,7 @@ const account: AccountHealth = {
   listingFailure: null,
   unreadableRows: [],
   catalogNotFound: null,
+  catalogIsAnother: null,
   gone: [],
   triggers,
   sweep: null,
@@ -210,6 +211,11 @@ describe("the account", () => {
       "has no database of the catalogue's name",
       { account: { catalogNotFound: "d1-nightly-catalog" } },
       "degraded catalog-not-found",
+    ],
+    [
+      "has another database of the catalogue's name",
+      { account: { catalogIsAnother: "shop" } },
+      "failing catalog-is-another",
     ],
     [
       "was not listed for too long",

@@ -3,13 +3,20 @@ import { env, exports } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { z } from "zod";
 import { STATUS_KEPT_MS } from "../../../src/http/routes/health.ts";
-import { createDatabase, renameDatabase, resetAccount, setFaults } from "../kit/emulated-account.ts";
+import {
+  createDatabase,
+  deleteDatabase,
+  renameDatabase,
+  resetAccount,
+  setFaults,
+} from "../kit/emulated-account.ts";
 import {
   account,
   advanceDays,
   backUp,
   call,
   drive,
+  driveAccount,
   fire,
   forgetAccount,
   isOver,
@@ -194,6 +201,24 @@ describe("an account", () => {
     await renameDatabase(catalog, "d1-nightly-catalog");
     await night();
     expect((await health()).problems.map(({ code }) => code)).not.toContain("catalog-not-found");
+  });
+
+  it("is failing while a database that is not the catalogue is left out under its name", async () => {
+    const catalog = await idOf("d1-nightly-catalog");
+    await night();
+    await renameDatabase(catalog, "d1-nightly-index");
+    const { id } = await createDatabase(
+      "CREATE TABLE orders (x); CREATE TABLE runs (x);",
+      "d1-nightly-catalog",
+    );
+    await fire("*/5 * * * *");
+    await driveAccount(1_000);
+    expect((await health()).problems.map(({ code }) => code)).toContain("catalog-is-another");
+    await deleteDatabase(id);
+    await renameDatabase(catalog, "d1-nightly-catalog");
+    await fire("*/5 * * * *");
+    await driveAccount(1_000);
+    expect((await health()).problems.map(({ code }) => code)).not.toContain("catalog-is-another");
   });
 
   it("is degraded while nothing tells how often its only trigger fires, nor how old a backup may be", async () => {
