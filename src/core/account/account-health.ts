@@ -1,15 +1,15 @@
 import type { SweepView } from "./sweep.ts";
 
-/** What the account's object adds to health. */
+/** The account object's part of health. */
 export interface AccountHealth {
   /** The latest complete list of the account's databases. */
   readonly listing: {
     readonly at: string;
     readonly databases: number;
-    /** Since when the catalogue was to be told of it, or of what is told with it; null when it was. */
+    /** Since when this list, or what goes with it, waits for the catalogue to accept it; null if it was accepted. */
     readonly pendingSince: string | null;
   } | null;
-  /** Why the list of databases could not be read last; null when it could. */
+  /** Why the list of databases could not be read the last time; null if it could. */
   readonly listingFailure: { readonly code: string; readonly detail: string; readonly hint: string } | null;
   /** What the rows of the latest list say of themselves that could not be read. */
   readonly unreadableRows: readonly string[];
@@ -22,11 +22,11 @@ export interface AccountHealth {
   readonly triggers: TriggersView;
   /** The latest request for every database. */
   readonly sweep: SweepView | null;
-  /** Recipients whose private key nobody has shown. */
+  /** Recipients whose private key nobody has proved to hold. */
   readonly unproven: readonly string[];
 }
 
-/** The Worker's Cron Triggers as they were seen to fire. */
+/** The Worker's Cron Triggers that have been seen to fire. */
 export interface TriggersView {
   /** Databases follow these. */
   readonly nightly: readonly string[];
@@ -34,9 +34,9 @@ export interface TriggersView {
   readonly unread: readonly string[];
   /** None is known, though there should be one by now: they are gone, or none has ever fired. */
   readonly nightlyMissing: boolean;
-  /** The last time that one fired which fires at least every 15 minutes. */
+  /** The last fire of a trigger that fires at least every 15 minutes. */
   readonly heartbeatAt: string | null;
-  /** Whether that is later than it should be. */
+  /** Whether the heartbeat is late. */
   readonly heartbeatLate: boolean;
   /** Whether some database follows the nightly ones. */
   readonly followed: boolean;

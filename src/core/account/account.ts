@@ -7,27 +7,27 @@ import type { AccountHealth } from "./account-health.ts";
 import type { KeyProof } from "./key-proof.ts";
 import type { SweepAnswer, SweepView } from "./sweep.ts";
 
-/** What the account knows of one database. */
+/** What the account knows about one database. */
 export interface DatabaseDescription {
   readonly id: string;
   readonly name: string;
   /** Since when the account no longer has it; null while it does. */
   readonly goneAt: string | null;
-  /** With everything filled in. */
+  /** With all defaults filled in. */
   readonly policy: FullPolicy;
-  /** Only what was set of it. */
+  /** Only the keys that were set. */
   readonly ownPolicy: Policy;
   /** The latest first. */
   readonly policyChanges: readonly { readonly at: string; readonly who: string; readonly policy: unknown }[];
-  /** When it starts next by its schedule; null: not by itself. */
+  /** When its schedule starts it next; null if never. */
   readonly nextAt: string | null;
   readonly freshnessMs: number;
-  /** Its own policy and its name let its schedule work. */
+  /** Whether its policy and its name let its schedule start backups. */
   readonly watched: boolean;
   readonly lastBackupId: string | null;
-  /** The last time that the latest backup was found to stand for the database's state still. */
+  /** The last time that the latest backup was found to match the database's state. */
   readonly unchanged: { readonly backupId: string; readonly checkedAt: string } | null;
-  /** Why runs no longer end as `unchanged`: a full backup disproved what they rely on. */
+  /** Why runs no longer end as `unchanged`: a full backup has disproved that equal bookmarks mean equal dumps. */
   readonly unchangedOff: { readonly at: string; readonly detail: string } | null;
   /** The last time that the database was asked for values that its dumps alter. */
   readonly examinedAt: string | null;
@@ -43,28 +43,28 @@ export interface KnownNames {
 
 export interface DefaultPolicyView {
   readonly policy: DefaultPolicy;
-  /** What it comes to, everything filled in. */
+  /** The policy with all defaults filled in. */
   readonly effective: FullPolicy;
   readonly policyChanges: DatabaseDescription["policyChanges"];
 }
 
 /**
- * The account's one object: it lists the databases and starts them, gives out slots, and knows whose key was shown.
- * The recipients are always all that are configured: of others it forgets what it knew.
+ * The account's single object: it lists the databases and starts them, grants leases, and knows which private keys were
+ * proved. `recipients` are always all configured ones: it forgets the others.
  */
 export interface AccountRuns {
-  /** Backs up every database: starts the first at once, and the others as slots become free. */
+  /** Backs up every database: starts the first ones immediately, and the others as leases become free. */
   startAll(request: BackupRequest): Promise<Result<SweepAnswer>>;
   latestSweep(): Promise<SweepView | null>;
-  /** A Cron Trigger fired. The same firing told twice starts nothing twice. */
+  /** A Cron Trigger fired. The same fire reported twice starts nothing twice. */
   tick(cron: string, scheduledTime: number): Promise<Result<void>>;
   defaultPolicy(): Promise<Result<DefaultPolicyView>>;
   setDefaultPolicy(policy: DefaultPolicy, who: string): Promise<Result<DefaultPolicyView>>;
-  /** By UUID or name, gone ones included; null for one that the account never had. */
+  /** Finds a database by UUID or name, including deleted ones; null for one that the account never had. */
   database(nameOrId: string): Promise<Result<DatabaseDescription | null>>;
   /** Names to suggest instead of one that is unknown. */
   knownNames(wanted: string): Promise<KnownNames>;
-  /** What is known of a database that the account has, were it nothing. */
+  /** What is known about a database of the account, which may be nothing. */
   describe(database: { id: string; name: string }): Promise<Result<DatabaseDescription>>;
   /** Replaces the database's own policy. */
   setPolicy(
@@ -73,12 +73,12 @@ export interface AccountRuns {
     who: string,
   ): Promise<Result<DatabaseDescription>>;
   triggers(): Promise<Result<readonly Trigger[]>>;
-  /** After the account's object was lost: policies that the bucket remembers, of databases that have none. */
+  /** After the account's object was lost: restores the bucket's policies of databases that have none. */
   restorePolicies(copies: readonly PolicyCopy[]): Promise<void>;
-  /** The catalogue has to be told everything again. `policy` is the default one that the bucket remembers. */
+  /** Sends everything to the catalogue again. `policy` is the default policy from the bucket. */
   catalogRebuilt(policy: DefaultPolicy | null): Promise<void>;
   keyProofs(recipients: readonly string[]): Promise<Result<KeyProof[]>>;
-  /** `refused` are the positions, from 0, of answers to no challenge; the other answers count all the same. */
+  /** `refused` are the positions (from 0) of answers that match no challenge. The other answers are accepted. */
   proveKeys(
     recipients: readonly string[],
     answers: readonly string[],

@@ -1,14 +1,14 @@
-/** Whether somebody has shown that they hold a recipient's private key. */
+/** Whether somebody has proved to hold a recipient's private key. */
 export interface KeyProof {
   readonly recipient: string;
   readonly proven: boolean;
   /** The latest time. */
   readonly provenAt: string | null;
-  /** An armored age file; its text, sent back, is a proof. A proof may be repeated, so there always is one. */
+  /** An armored age file; sending its text back is the proof. There is always one, because a proof may be repeated. */
   readonly challenge: string;
 }
 
-/** How long a challenge can be answered; after that, another one is given out. */
+/** How long a challenge is valid; after that, a new one is given out. */
 export const CHALLENGE_MS = 24 * 60 * 60_000;
 
 /** The one line of text that a challenge hides. */
@@ -16,7 +16,7 @@ export function challengeLine(random: string): string {
   return `d1-nightly-key-proof-${random}`;
 }
 
-/** Compares two digests of equal length in a time that tells nothing of where they differ. */
+/** Compares two digests of equal length in constant time. */
 export function sameDigest(a: string, b: string): boolean {
   if (a.length !== b.length) return false;
   let difference = 0;

@@ -3,10 +3,10 @@ import { Cron } from "croner";
 /**
  * Cron expressions and when they run. croner is the calculator; nothing here has a clock or a timer.
  *
- * Daylight saving: an expression that names hours runs at each of its times on the wall clock once. One that lies in
- * the skipped hour runs when that hour would have ended, one in the repeated hour runs the first time. An expression
- * for every hour (a * in its second field) goes by elapsed time instead: the skipped hour has no runs, and the
- * repeated one has them twice, because it really passes twice.
+ * Daylight saving: an expression that names hours runs once at each of its times on the wall clock. A time in the
+ * skipped hour runs when that hour would have ended; a time in the repeated hour runs the first time. An expression for
+ * every hour (a * in its second field) follows elapsed time instead: the skipped hour has no runs, and the repeated
+ * hour has them twice.
  */
 
 /** In the year 9999, where croner ends. */
@@ -14,22 +14,22 @@ const LAST_DATE = 253_370_764_800_000;
 
 /** A cron expression, ready to be calculated with. */
 export interface Expression {
-  /** Its fields and its zone: two of the same text are the same. */
+  /** The fields and the zone: two expressions with the same text are the same. */
   readonly text: string;
   readonly timeZone: string;
-  /** The first run after a moment; null when none is to come. */
+  /** The first run after a moment; null if there is none. */
   next(after: number): number | null;
-  /** The latest run up to a moment, that moment included; null when there was none. */
+  /** The latest run up to and including a moment; null if there was none. */
   latest(upTo: number): number | null;
   /** Minutes of the day at which it runs, on the days on which it runs. */
   readonly times: readonly number[];
-  /** Goes by elapsed time, not by the wall clock. */
+  /** Follows elapsed time, not the wall clock. */
   readonly everyHour: boolean;
-  /** Midnights (UTC) of the days on which it runs; null when that is all of them. */
+  /** Midnights (UTC) of the days on which it runs; null for all days. */
   readonly days: Cron | null;
 }
 
-/** The same of five fields, in Unix cron's way. */
+/** The same for five fields, as Unix cron reads them. */
 export function expressionOf(fields: readonly string[], timeZone: string): Expression | null {
   return fields.length === 5 ? compiled(`${fields.join(" ")} ${timeZone}`) : null;
 }
@@ -42,7 +42,7 @@ export const compiled = remembering((text: string): Expression | null => {
   if (minutes === null || hours === null) return null;
   const everyHour = hours.length === 24;
   const date = `${day} ${month} ${weekday}`;
-  // Spelt out, because croner takes any step (0-30/15) for an interval, even in an hour that is named.
+  // Spelt out, because croner treats any step (0-30/15) as an interval, even in a named hour.
   const cron = calculator(`${minutes.join(",")} ${everyHour ? "*" : hours.join(",")} ${date}`, timeZone);
   const days = calculator(`0 0 ${date}`, "UTC");
   if (cron === null || days === null) return null;
@@ -58,7 +58,7 @@ export const compiled = remembering((text: string): Expression | null => {
   };
 });
 
-/** What a wrong clock tells may lie beyond the dates that there are. */
+/** The moments of a wrong clock may be beyond all valid dates. */
 function dateOf(moment: number): Date {
   return new Date(Math.min(Math.max(moment, 0), LAST_DATE));
 }
@@ -72,8 +72,8 @@ export function calculator(pattern: string, timeZone: string): Cron | null {
 }
 
 /**
- * The numbers that one field stands for, in order; null when it cannot be read. Takes what Unix cron takes, and what
- * Cloudflare takes beyond that: ranges over the end (22-2) and steps from a number on (5/15).
+ * The numbers that one field means, in order; null if it is invalid. Accepts what Unix cron accepts, and Cloudflare's
+ * additions: ranges over the end (22-2) and steps from a number on (5/15).
  */
 export function numbersOf(
   field: string,
@@ -99,7 +99,7 @@ export function numbersOf(
   return [...found].sort((a, b) => a - b);
 }
 
-/** The same answer to the same question, worked out once: ten thousand databases share few schedules. */
+/** Caches the answer to each question, because ten thousand databases share few schedules. */
 export function remembering<Q extends string | number, A>(workOut: (question: Q) => A): (question: Q) => A {
   const known = new Map<Q, { readonly answer: A }>();
   return (question) => {

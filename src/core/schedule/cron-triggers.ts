@@ -4,21 +4,21 @@ import { type Expression, expressionOf, numbersOf, remembering } from "./cron-ex
 import { longestGapMs } from "./gaps.ts";
 
 /**
- * The Worker's Cron Triggers. Nothing tells a Worker which ones it has, and they can be edited in Cloudflare's
- * dashboard: so each is remembered when it first fires, and is a schedule like any other from then on, in UTC.
+ * The Worker's Cron Triggers. A Worker cannot ask which ones it has, and somebody may edit them in Cloudflare's
+ * dashboard. So each is remembered when it first fires, and is a schedule in UTC like any other from then on.
  *
  * A trigger that fires at least every 15 minutes is a heartbeat: it asks what is due, and is no schedule itself. The
- * slots of every other one are the runs of its expression from its first fire on, and each fire that was seen. So a
- * fire that Cloudflare missed is made up for, and one that our reading of the expression did not foresee counts too.
+ * slots of every other trigger are the runs of its expression since its first fire, and each fire that was seen. So a
+ * fire that Cloudflare missed is caught up on, and a fire that our reading of the expression did not predict counts.
  */
 
 const HEARTBEAT_GAP_MS = 15 * MINUTE_MS;
 
-/** An expression that is served by its fires alone tells no period: it is taken to fire once a month. */
+/** An expression that we cannot read has no known period: it is assumed to fire once a month. */
 export const UNKNOWN_GAP_MS = 31 * DAY_MS;
 
 export const triggerSchema = z.object({
-  /** As Cloudflare tells it. */
+  /** As Cloudflare passes it. */
   cron: z.string(),
   /** Milliseconds since the epoch, of the fire's own scheduled time. */
   firstSeenAt: z.number().int(),
@@ -34,9 +34,9 @@ const DAYS = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 const MONTHS = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
 
 /**
- * Cloudflare's expression in the form of Unix cron: Sunday is 0 instead of 1, ranges over the end and steps from a
- * number on are spelt out. Null when there is no such form: days counted from the month's end (L-3), or no expression
- * at all, as when a fire is simulated.
+ * Cloudflare's expression in the form of Unix cron: Sunday is 0 instead of 1; ranges over the end and steps from a
+ * number on are spelt out. Null if there is no such form: for days counted from the month's end (L-3), or without an
+ * expression, as in a simulated fire.
  */
 export function unixCron(cron: string): string | null {
   const [minute = "", hour = "", day = "", month = "", weekday = "", ...more] = cron.trim().split(/\s+/);
@@ -51,7 +51,7 @@ export function unixCron(cron: string): string | null {
 }
 
 function unixWeekday(field: string): string | null {
-  // Alone it is the week's last day; behind a day, that day's last in the month.
+  // Alone, L is the week's last day; after a day, it is that day's last occurrence in the month.
   if (/^L$/i.test(field)) return "6";
   const [, name = "", which] = /^(\w+?)(L|#[1-5])$/i.exec(field) ?? [];
   const numbers = numbersOf(which === undefined ? field : name, 1, 7, DAYS);
@@ -60,13 +60,13 @@ function unixWeekday(field: string): string | null {
   return which === undefined ? listed(shifted, field) : `${shifted.join(",")}${which.toUpperCase()}`;
 }
 
-/** A star stays one: croner, like Cloudflare, runs on either of two fields of days when both are given. */
+/** Keeps a star: croner, like Cloudflare, runs if either of two given fields of days matches. */
 function listed(numbers: readonly number[] | null, field: string): string | null {
   if (numbers === null) return null;
   return field === "*" ? "*" : numbers.join(",");
 }
 
-/** The runs of a trigger's expression; null when only its fires tell. */
+/** The runs of a trigger's expression; null if the expression cannot be read. */
 export const expressionOfTrigger = remembering((cron: string): Expression | null => {
   const unix = unixCron(cron);
   return unix === null ? null : expressionOf(unix.split(" "), "UTC");
@@ -78,28 +78,28 @@ export function isHeartbeat(cron: string): boolean {
   return gap !== null && gap <= HEARTBEAT_GAP_MS;
 }
 
-/** The longest time between two fires; null when the expression does not tell. Any year is as good as another. */
+/** The longest time between two fires, in any year; null if the expression cannot be read. */
 const periodMs = remembering((cron: string): number | null => {
   const expression = expressionOfTrigger(cron);
   return expression === null ? null : longestGapMs([expression], 0);
 });
 
 /**
- * Remembers a fire, which may be told twice and late. The triggers that have not fired for two of their periods are
- * forgotten: they were removed. Only time in which others fired counts against them, so that after days without any
- * fire at all, which are Cloudflare's doing or a Worker that was gone, the missed ones are still known and made up for.
+ * Remembers a fire, which may be reported twice or late. Forgets triggers that have not fired for two of their periods,
+ * because they were removed. Only time in which others fired counts against them. So after days without any fire, due
+ * to Cloudflare or because the Worker was gone, the missed triggers are still known and caught up on.
  */
 export function sawTrigger(triggers: readonly Trigger[], cron: string, scheduledTime: number): Trigger[] {
   const fires = triggers.map(({ seenAt }) => seenAt).filter((seenAt) => seenAt <= scheduledTime);
   const since = fires.length === 0 ? 0 : scheduledTime - Math.max(...fires);
-  // This trigger's own period is the most that can have passed with the Worker awake and nothing to tell of it.
+  // At most this trigger's own period can have passed while the Worker was awake without any fire.
   const awakeMs = Math.min(since, periodMs(cron) ?? 0);
   const others = triggers
     .filter((trigger) => trigger.cron !== cron)
     .map((trigger) => ({ ...trigger, silentMs: trigger.silentMs + awakeMs }))
     .filter((trigger) => trigger.silentMs < 2 * (periodMs(trigger.cron) ?? UNKNOWN_GAP_MS));
   const before = triggers.find((trigger) => trigger.cron === cron);
-  // A fire that lies a day ahead was told while the clock was wrong.
+  // A fire more than a day ahead was reported while the clock was wrong.
   const known =
     before !== undefined && before.seenAt <= scheduledTime + DAY_MS ? before.seenAt : scheduledTime;
   const seen = {
@@ -117,8 +117,8 @@ export function scheduleTriggers(triggers: readonly Trigger[]): Trigger[] {
 }
 
 /**
- * Whether databases that follow the triggers have the same slots before and after a fire: true of heartbeats, and of a
- * fire that was foreseen, so that thousands of databases need not be asked about each time.
+ * Whether databases that follow the triggers have the same slots before and after a fire. True for heartbeats and for
+ * predicted fires, so that thousands of databases need not be checked each time.
  */
 export function giveSameSlots(before: readonly Trigger[], after: readonly Trigger[]): boolean {
   return slotsText(before) === slotsText(after);
@@ -133,13 +133,13 @@ function slotsText(triggers: readonly Trigger[]): string {
   return JSON.stringify(slots);
 }
 
-/** When a heartbeat came last, for health; null when none is known. */
+/** When the last heartbeat fired, for health; null if none is known. */
 export function lastHeartbeat(triggers: readonly Trigger[]): number | null {
   const seen = triggers.filter(({ cron }) => isHeartbeat(cron)).map(({ seenAt }) => seenAt);
   return seen.length === 0 ? null : Math.max(...seen);
 }
 
-/** The trigger's latest slot up to a moment, that moment included; null when there was none. */
+/** The trigger's latest slot up to and including a moment; null if there was none. */
 export function latestTriggerSlot(trigger: Trigger, upTo: number): number | null {
   const expression = expressionOfTrigger(trigger.cron);
   const run = expression === null ? null : expression.latest(upTo);
@@ -149,7 +149,7 @@ export function latestTriggerSlot(trigger: Trigger, upTo: number): number | null
   return slots.length === 0 ? null : Math.max(...slots);
 }
 
-/** The trigger's first slot after a moment; null when none is known to come. */
+/** The trigger's first slot after a moment; null if none is known. */
 export function nextTriggerSlot(trigger: Trigger, after: number): number | null {
   const expression = expressionOfTrigger(trigger.cron);
   const run = expression === null ? null : expression.next(Math.max(after, trigger.firstSeenAt - 1));
@@ -158,7 +158,7 @@ export function nextTriggerSlot(trigger: Trigger, after: number): number | null 
 }
 
 /**
- * Whether this is a fire that its expression does not foresee, although it can be read: one that somebody simulates.
+ * Whether its readable expression does not predict this fire, which somebody must have simulated.
  */
 export function isByHand(trigger: Trigger, slot: number): boolean {
   const expression = expressionOfTrigger(trigger.cron);

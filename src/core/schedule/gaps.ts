@@ -4,13 +4,13 @@ import { compiled, type Expression, remembering } from "./cron-expression.ts";
 
 const DAY_MINUTES = 24 * 60;
 
-/** Runs that are closer together are refused. Also how often the heartbeat asks what is due. */
+/** Schedules with runs closer together are refused. Also how often the heartbeat asks what is due. */
 export const SHORTEST_GAP_MS = 5 * MINUTE_MS;
 
-/** What is to come is looked at for so long: a year, with each daylight-saving change in it, and a month. */
+/** How far ahead gaps are searched: a year, with each daylight-saving change in it, and a month. */
 const HORIZON_DAYS = 396;
 
-/** Of two runs on the clock, without what daylight saving does to it. */
+/** The shortest gap between two runs on the clock, ignoring daylight saving. */
 export function shortestGapMinutes({ times, days }: Expression): number {
   const within = times.slice(1).map((at, index) => at - (times[index] ?? 0));
   const overnight = (times[0] ?? 0) + DAY_MINUTES - (times.at(-1) ?? 0);
@@ -19,7 +19,7 @@ export function shortestGapMinutes({ times, days }: Expression): number {
   return days === null || twoDaysRunning(days) ? overnight : shortest;
 }
 
-/** Whether it ever runs on two days running: the calendar repeats itself after 28 years, but for three in 400. */
+/** Whether it ever runs on two consecutive days. The calendar repeats after 28 years, with three exceptions in 400. */
 function twoDaysRunning(days: Cron): boolean {
   let before = Number.NEGATIVE_INFINITY;
   for (const day of days.enumerate(new Date(0))) {
@@ -31,10 +31,10 @@ function twoDaysRunning(days: Cron): boolean {
 }
 
 /**
- * The longest time without a run of any of these expressions, over the coming 13 months: from the run before `now` on,
- * up to the first run after them. Null when none of them ever runs. They must be of one time zone. Never too short, and
- * too long by twice what clocks change at most: worked out on the wall clock, because a year of runs every five minutes
- * is too much to ask croner for.
+ * The longest time without a run of any of these expressions in the coming 13 months: from the run before `now` to the
+ * first run after them. Null if none of them ever runs. All must have one time zone. The result is never too short,
+ * and too long by at most twice the largest clock change: it is calculated on the wall clock, because croner would take
+ * too long for a year of runs every five minutes.
  */
 export function longestGapMs(expressions: readonly Expression[], now: number): number | null {
   if (expressions.length === 0) return null;
@@ -44,7 +44,7 @@ export function longestGapMs(expressions: readonly Expression[], now: number): n
 
 const longestGapAbout = remembering((question: string): number | null => {
   const [today, ...texts] = question.split("\n");
-  // In no zone it is an earlier day than this.
+  // No zone has an earlier day than this.
   const first = Number(today) - 1;
   const calendars = texts.flatMap((text) => {
     const expression = compiled(text);
@@ -65,7 +65,7 @@ const longestGapAbout = remembering((question: string): number | null => {
     }
   const gap = longest * MINUTE_MS;
   const shift = largestShiftMs(some.expression.timeZone, first);
-  // An hour more or less on the clock is none to what runs every hour.
+  // An hourly schedule does not notice a change of the clock by an hour.
   const unmoved = calendars.some(({ expression }) => expression.everyHour) && gap <= HOUR_MS;
   return unmoved && shift % HOUR_MS === 0 ? gap : gap + shift;
 });
@@ -100,7 +100,7 @@ function timesByDay(
     .sort(([a], [b]) => a - b);
 }
 
-/** By how much the zone's clocks are moved at most, some week of the coming 13 months. */
+/** The largest change of the zone's clocks in any week of the coming 13 months. */
 function largestShiftMs(timeZone: string, firstDay: number): number {
   if (timeZone === "UTC") return 0;
   let largest = 0;

@@ -3,7 +3,7 @@ import { MINUTE_MS } from "../time.ts";
 import { calculator, type Expression, expressionOf, remembering } from "./cron-expression.ts";
 import { SHORTEST_GAP_MS, shortestGapMinutes } from "./gaps.ts";
 
-/** An own schedule: five fields, weekdays as in Unix cron (0 or 7 is Sunday), and an IANA time zone. */
+/** A database's own schedule: five fields, weekdays as in Unix cron (0 or 7 is Sunday), and an IANA time zone. */
 export type Schedule = "trigger" | OwnSchedule;
 export interface OwnSchedule {
   readonly cron: string;
@@ -14,7 +14,7 @@ export const EXAMPLE_CRON = '"30 2 * * 1-5" (half past two on Mondays to Fridays
 const EXAMPLE_ZONE = '"Europe/Berlin" or "UTC"';
 const EXAMPLE = '{ "cron": "30 2 * * 1-5", "timeZone": "Europe/Berlin" }';
 
-/** When a database is backed up: with the Worker's Cron Triggers, or by an expression of its own. */
+/** When a database is backed up: with the Worker's Cron Triggers, or by its own expression. */
 export const scheduleSchema = z.unknown().transform((value, context): Schedule => {
   const problems = problemsOf(value);
   for (const [field, message] of problems)
@@ -48,7 +48,7 @@ function problemOfZone(zone: unknown): string | null {
   return null;
 }
 
-/** An offset, such as +02:00, is no zone: it knows nothing of daylight saving. */
+/** An offset, such as +02:00, is not a zone, because it has no daylight saving. */
 const isZone = remembering((zone: string): boolean => {
   if (!/^[A-Za-z]/.test(zone)) return false;
   try {
@@ -70,7 +70,7 @@ const problemOfExpression = remembering((cron: string): string | null => {
   const fields = cron.trim().split(/\s+/);
   if (cron.trim() === "" || fields.length !== 5)
     return `must have five fields (minute, hour, day of the month, month, weekday), such as ${EXAMPLE_CRON}`;
-  // Each by itself among stars, so that the wrong one can be named.
+  // Checks each field alone, with stars for the others, so that the error can name the wrong one.
   const wrong = fields.findIndex(
     (field, at) => calculator(FIVE_STARS.with(at, field).join(" "), "UTC") === null,
   );
@@ -87,7 +87,7 @@ const problemOfExpression = remembering((cron: string): string | null => {
 
 const FIVE_STARS = ["*", "*", "*", "*", "*"];
 
-/** The expression of an own schedule; null when it is none, or its zone is none that the platform knows. */
+/** The expression of a database's own schedule; null if it has none, or the platform does not know its zone. */
 export function expressionOfSchedule(schedule: OwnSchedule): Expression | null {
   if (!isZone(schedule.timeZone)) return null;
   return expressionOf(schedule.cron.trim().split(/\s+/), schedule.timeZone);

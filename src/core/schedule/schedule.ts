@@ -14,32 +14,32 @@ import { expressionOfSchedule, localTime, type Schedule } from "./schedule-schem
 import { positionOf } from "./spread.ts";
 
 /**
- * When a database is to be backed up. By level, not by edge: a slot is a moment at which its schedule wants a backup,
- * and what is asked is whether a slot has passed that was not served. So a fire, a heartbeat or an hour that was missed
- * loses nothing, and one that comes twice does nothing twice.
+ * When a database should be backed up. Levels, not edges: a slot is a moment at which the schedule wants a backup, and
+ * the question is whether a slot has passed unserved. So a missed fire, heartbeat or hour loses nothing, and a double
+ * one does nothing twice.
  *
- * All that is kept of a database is its anchor: every slot up to that moment is served. Whoever keeps it
+ * Only one number is kept for a database, its anchor: every slot up to that moment is served. The caller
  *
- *  1. begins a new database with `anchor = now`, and takes `anchorAfterChange` when a policy has changed, so that
- *     nothing fires on creation, on un-pausing or on a new schedule;
- *  2. starts a database when `dueAt` has come, by a request whose key is made of the slot that `serve` names, and keeps
- *     the anchor that it gives once the start was taken (died in between: the key, or the run that is under way, keeps
- *     it from starting twice);
- *  3. asks `dueAt` anew when the anchor, the plan or the triggers' slots (`giveSameSlots`) have changed, and needs to
- *     at no other time: its answer does not depend on the clock;
- *  4. puts right with `soundAnchor` what lies more than a day ahead of the clock: a jump of the clock must not silence
- *     a schedule.
+ *  1. starts a new database with `anchor = now`, and uses `anchorAfterChange` when a policy has changed, so that
+ *     creating a database, ending a pause or changing a schedule fires nothing;
+ *  2. starts a database when `dueAt` has come, with a request whose key contains the slot from `serve`, and stores the
+ *     anchor from `serve` once the start was accepted (if we die in between, the key or the running run prevents a
+ *     second start);
+ *  3. calls `dueAt` again only when the anchor, the plan or the triggers' slots (`giveSameSlots`) have changed, because
+ *     its answer does not depend on the clock;
+ *  4. corrects with `soundAnchor` an anchor more than a day ahead of the clock: a jump of the clock must not silence a
+ *     schedule.
  *
- * A backup that somebody asks for serves no slot and needs no anchor.
+ * A manual backup serves no slot and needs no anchor.
  */
 
 /** Databases that are due at the same moment start within this window. */
 export const SPREAD_MS = 10 * 60_000;
 
-/** A slot must be started before the next one comes: the window ends so long before that, which is a heartbeat's time. */
+/** The window ends this long (one heartbeat) before the next slot, so that a slot starts before the next one comes. */
 const ROOM_MS = 5 * 60_000;
 
-/** How late a backup may be: it waits for its turn, and takes its time. */
+/** How late a backup may be, because it waits for a lease and then takes time. */
 const GRACE_MS = 2 * HOUR_MS;
 
 /** The part of a database's policy that says when it is backed up. */
@@ -49,8 +49,8 @@ export interface Plan {
 }
 
 /**
- * When the database next starts: at its first slot after the anchor and its own place in the window, the same each time
- * and in the same order for all. Null when nothing is to come: paused, or no trigger is known.
+ * When the database next starts: at its first slot after the anchor, plus its own offset in the window, which is always
+ * the same. Null if it never starts: it is paused, or no trigger is known.
  */
 export function dueAt(
   databaseId: string,
@@ -68,12 +68,12 @@ export function dueAt(
   return slot + Math.floor((positionOf(databaseId, PLACES) / PLACES) * window);
 }
 
-/** Places in a window, whatever its length, so that the order in each of them is the same. */
+/** The number of places in a window of any length, so that the order is the same in each. */
 const PLACES = 1_000_000;
 
 /**
- * The slot that a start at `now` serves, and the anchor after it: the latest slot, because one backup makes up for all
- * that were missed. Null when there is none to serve.
+ * The slot that a start at `now` serves, and the anchor after it: the latest slot, because one backup serves all missed
+ * slots. Null if there is none to serve.
  */
 export function serve(
   plan: Plan,
@@ -85,7 +85,7 @@ export function serve(
   return slot === null || slot <= anchor ? null : { slot, anchor: slot };
 }
 
-/** The anchor under a changed policy: another schedule, or one that is no longer paused, begins from now on. */
+/** The anchor after a policy change: a new schedule, or one that is no longer paused, starts now. */
 export function anchorAfterChange(before: Plan, after: Plan, anchor: number, now: number): number {
   const resumed = before.paused && !after.paused;
   return resumed || !sameSchedule(before.schedule, after.schedule) ? Math.max(anchor, now) : anchor;
@@ -97,8 +97,8 @@ function sameSchedule(a: Schedule, b: Schedule): boolean {
 }
 
 /**
- * The anchor, or now in its place when it lies further ahead than a clock that went back a day explains: by more than
- * a day and the schedule's longest gap. Within that it stays, so that nothing is done twice.
+ * The anchor, or `now` if the anchor is further ahead than a clock that went back a day can explain: more than a day
+ * plus the schedule's longest gap. Within that the anchor stays, so that nothing is done twice.
  */
 export function soundAnchor(plan: Plan, triggers: readonly Trigger[], anchor: number, now: number): number {
   if (anchor <= now + DAY_MS) return anchor;
@@ -106,9 +106,8 @@ export function soundAnchor(plan: Plan, triggers: readonly Trigger[], anchor: nu
 }
 
 /**
- * How old the latest backup may be: what the policy says, else the longest gap between the slots of the coming 13
- * months and two hours. Of a
- * trigger that cannot be read, such as `0 3 L * *`, a month and two hours; with no trigger at all 26 hours.
+ * How old the latest backup may be: the policy's limit, otherwise two hours plus the longest gap between slots in the
+ * coming 13 months, or plus a month for a trigger that cannot be read (`0 3 L * *`). Without any trigger, 26 hours.
  */
 export function freshnessLimitMs(
   policy: { readonly schedule: Schedule; readonly freshnessMs: number | null },
@@ -126,13 +125,13 @@ export interface SchedulePreview {
   /** The next five, `local` in the schedule's own time zone. */
   readonly runs: readonly { readonly at: string; readonly local: string }[];
   readonly timeZone: string;
-  /** The freshness limit that goes with it. */
+  /** The freshness limit for this schedule. */
   readonly freshnessMs: number;
-  /** Why there are none. */
+  /** Why there are no runs. */
   readonly note: string | null;
 }
 
-/** What a schedule would do, before it is saved. */
+/** Shows what a schedule would do, before it is saved. */
 export function previewSchedule(
   schedule: Schedule,
   triggers: readonly Trigger[],
@@ -150,7 +149,7 @@ export function previewSchedule(
 }
 
 const NO_TRIGGER_YET =
-  "No nightly trigger of the Worker has fired yet, or lately: a Worker learns of its triggers when they fire.";
+  "No nightly trigger of the Worker has fired yet, or recently. A Worker learns about its triggers when they fire.";
 
 function nextSlot({ schedule, paused }: Plan, triggers: readonly Trigger[], after: number): number | null {
   if (paused) return null;
