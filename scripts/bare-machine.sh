@@ -1,7 +1,8 @@
 #!/bin/sh
 # Runs the two commands of the README as on a new machine: in a clone of the last commit, with a PATH that holds git,
 # Node, npm, sh and coreutils and nothing else. Fails when a command fails, when `npm test` is not quiet, or when
-# anything is left in the temporary directory. Takes as long as `npm test`, and half a minute.
+# anything is left in the temporary directory. Then tries what no package's script has installed. Takes as long as
+# `npm test`, and a minute.
 #
 #   sh scripts/bare-machine.sh
 set -eu
@@ -74,3 +75,8 @@ free_port='const s = require("net").createServer().listen(0, "127.0.0.1", () => 
 timed npm start -- --once --port "$(node -e "$free_port")" --emulator-port "$(node -e "$free_port")"
 timed npm test
 [ "$lines" -lt "$QUIET" ] || { cat "$work/output"; fail "npm test has printed $lines lines, where $QUIET are too many"; }
+
+rm -rf node_modules
+timed npm install --ignore-scripts
+timed npm start -- --help
+timed npm test -- test/e2e/machine
