@@ -1,4 +1,4 @@
-import { byteSet, bytesOf, concat, indexOfNul, NOTHING } from "./sql-bytes.ts";
+import { byteSet, bytesOf, concat, indexOfNul, NOTHING, plainLength } from "./sql-bytes.ts";
 
 /** What a row's INSERT may hold that does not come back as it was, one bit each; statements.ts has two more, 8 and 32. */
 export const NUL_MARK = 1;
@@ -54,9 +54,10 @@ export class ValueMarks {
 
   /** To be called with each chunk first. */
   enter(chunk: Uint8Array): void {
-    this.#nul = indexOfNul(chunk, 0);
+    const plain = plainLength(chunk);
+    this.#nul = indexOfNul(chunk, plain);
     this.#replacement = this.#endOfBegunReplacement(chunk);
-    if (this.#replacement < 0) this.#replacement = endOfReplacement(chunk, 0);
+    if (this.#replacement < 0) this.#replacement = endOfReplacement(chunk, plain);
   }
 
   /** What stands before `end`, and has not been passed, belongs to the statement under way. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { indexOfNul } from "../../../src/core/sql/sql-bytes.ts";
+import { indexOfNul, plainLength } from "../../../src/core/sql/sql-bytes.ts";
 import {
   INFINITY_MARK,
   NUL_MARK,
@@ -133,7 +133,13 @@ function markOf(word: string): number {
   return marks;
 }
 
-it("finds the NUL that the platform finds, wherever the bytes lie in memory", () => {
+it("passes nearly all of what is plain at once", () => {
+  const view = new Uint8Array(300).fill(1, 0, 200);
+  expect(plainLength(view)).toBeGreaterThan(180);
+  expect(plainLength(view.fill(0x80, 200))).toBeGreaterThan(180);
+});
+
+it("finds the NUL that the platform finds, and takes nothing else for plain, wherever the bytes lie in memory", () => {
   const byte = fc.oneof({ weight: 30, arbitrary: fc.constantFrom(1, 0x80, 0xff, 0x7f) }, fc.constant(0));
   const bytes = fc.array(byte, { maxLength: 300, size: "max" });
   fc.assert(
@@ -141,6 +147,9 @@ it("finds the NUL that the platform finds, wherever the bytes lie in memory", ()
       const memory = new Uint8Array([...Array<number>(offset).fill(0), ...content, 0, 0, 0, 0]);
       const view = memory.subarray(offset, offset + content.length);
       expect(indexOfNul(view, from)).toBe(view.indexOf(0, from));
+      const plain = plainLength(view);
+      const first = view.findIndex((one) => one === 0 || one > 127);
+      expect(plain).toBeLessThanOrEqual(first < 0 ? view.length : first);
     }),
     { numRuns: 2_000 },
   );

@@ -63,6 +63,18 @@ const CASES: readonly [what: string, sql: string, refused: number, reason: RegEx
     /cannot store REAL value in INTEGER column/,
   ],
   [
+    "texts that differ in a half of an emoji, which becomes the same",
+    "CREATE TABLE t (name TEXT UNIQUE); INSERT INTO t VALUES (CAST(X'61EDA0BC' AS TEXT)), (CAST(X'61EDA0BD' AS TEXT)), ('fine');",
+    1,
+    /UNIQUE constraint failed: t\.name/,
+  ],
+  [
+    "a whole REAL in a column that takes only REALs",
+    "CREATE TABLE t (amount CHECK (typeof(amount) = 'real')); INSERT INTO t VALUES (4.0), (4.5);",
+    1,
+    /CHECK constraint failed/,
+  ],
+  [
     "a table that rolls everything back at a conflict",
     "CREATE TABLE t (n INTEGER UNIQUE ON CONFLICT ROLLBACK, a TEXT); INSERT INTO t VALUES (1234567890123456789, 'x'), (7, 'z'), (1234567890123456790, 'y'), (1234567890123456791, 'y');",
     2,
