@@ -14,6 +14,7 @@ import { statementsText } from "../../../src/core/backup/sealed-statements.ts";
 import { type Compression, NOT_EXPORTED } from "../../../src/core/bucket/object-keys.ts";
 import { EVERYTHING, type ExportOptions } from "../../../src/core/d1/export-options.ts";
 import type { SchemaEntry } from "../../../src/core/d1/api.ts";
+import { D1_FORMAT } from "../../../src/core/dump/dump-format.ts";
 import { notScanned, scanHazards } from "../../../src/core/dump/hazards.ts";
 import { loadingHazards, loadingOf } from "../../../src/core/dump/loading.ts";
 import { exportedSchema, leftOut, rowsOfDump } from "../../../src/core/dump/partial-export.ts";
@@ -89,10 +90,12 @@ export function backUp(
 ): { folder: string; manifest: UnsealedManifest } {
   const bytes = Buffer.from(dump);
   const folder = mkdtempSync(join(root, "backup-"));
-  const tally = new Tally(NOTHING_SCANNED, 0);
-  const scanner = new StatementScanner(tally.count);
+  const tally = new Tally(NOTHING_SCANNED, 0, !exportOptions.noSchema);
+  const scanner = new StatementScanner(tally.count, D1_FORMAT);
   scanner.scan(bytes);
   scanner.end();
+  // However odd the schema is: the run would have failed.
+  if (tally.foreign !== null || scanner.endsInStray) throw new Error("The dump is none of D1's.");
   const exported = exportedSchema(schema, exportOptions);
   const dumpedSql = exportOptions.noSchema ? [] : exported;
   const loading = loadingOf(dumpedSql, schema);

@@ -149,4 +149,12 @@ export const ODD_SCHEMAS: readonly OddSchema[] = [
     told: ["newer-sqlite", "newer-sqlite", "newer-sqlite", "newer-sqlite"],
     needs: "3.47.0",
   },
+  {
+    what: "tables, indexes, triggers and views that were created and renamed in odd words",
+    sql: `create /* a */ table /* b */ if not exists main.t -- c
+      (a INTEGER, b TEXT); ${ROWS} create table 'sq''x' (a); INSERT INTO 'sq''x' VALUES (1); create table [br x] (a); INSERT INTO [br x] VALUES ('/*');
+      create table old (a); INSERT INTO old VALUES ('--'); alter table old rename to "ne""w"; INSERT INTO "ne""w" VALUES (2); create table "数 据" (a);
+      INSERT INTO "数 据" VALUES (1); alter table t add column "order" default ';'; create unique index if not exists main.i on t ("order", a);
+      create view if not exists v as select 1; create trigger if not exists g after insert on t begin select 1; end; create table t$1 as select 1 as x;`,
+  },
 ];
