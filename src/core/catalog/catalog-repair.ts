@@ -2,7 +2,7 @@ import type { BackupRow } from "../backup/backup-row.ts";
 import type { Result } from "../failure.ts";
 import type { Notice } from "./database-row.ts";
 
-/** A database as the bucket tells of it. */
+/** What the bucket shows about a database. */
 export interface RebuiltDatabaseRow {
   readonly id: string;
   readonly name: string;
@@ -12,7 +12,7 @@ export interface RebuiltDatabaseRow {
   readonly notices: readonly Notice[];
 }
 
-/** A row of a backup, as far as it is compared with the bucket. */
+/** The part of a backup's row that is compared with the bucket. */
 export interface PlacedBackup {
   readonly id: string;
   readonly folder: string;
@@ -20,16 +20,16 @@ export interface PlacedBackup {
   readonly databaseName: string;
 }
 
-/** What a rebuild asks of the catalogue beyond the rest. */
+/** The additional functions of the catalogue for a rebuild. */
 export interface CatalogRepair {
-  /** Makes the tables that are missing, as the migrations make them; answers their names. */
+  /** Creates missing tables as the migrations do, and returns their names. */
   restoreTables(): Promise<Result<string[]>>;
-  /** Writes the rows, over those of the same ids. All of them or none. */
+  /** Writes all the rows or none; overwrites rows with the same ids. */
   saveBackups(rows: readonly BackupRow[]): Promise<Result<void>>;
   /** In the order of their folders: those from `from` on, up to `before` (null: to the last one), `limit` of them. */
   backupsByFolder(from: string, before: string | null, limit: number): Promise<Result<PlacedBackup[]>>;
-  /** What was written at `since` or later knows better, and stays. All of them or none. */
+  /** Writes all the rows or none. Rows written at `since` or later are newer, and stay. */
   saveDatabases(rows: readonly RebuiltDatabaseRow[], since: string): Promise<Result<void>>;
-  /** Databases of which no backup is left are fresh no more; but for what was written at `since` or later. */
+  /** Clears the freshness of databases without a backup, except in rows written at `since` or later. */
   forgetFreshness(since: string): Promise<Result<void>>;
 }

@@ -4,17 +4,17 @@ import { type RunState, viewRun } from "../run/run-view.ts";
 import type { Run } from "../run/run.ts";
 import { iso } from "../time.ts";
 
-/** Something that health tells of a database whose latest run did not fail. */
+/** A problem that health shows for a database whose latest run did not fail. */
 export interface Notice {
   readonly kind: string;
   readonly detail: string;
 }
 
-/** What a database's object tells of it when a run has ended. */
+/** What a database's object reports when a run has ended. */
 export interface DatabaseRow {
   readonly id: string;
   readonly name: string;
-  /** Up to when its latest backup stands for it: that backup's start, or the latest check that found nothing written. */
+  /** The latest moment for which its latest backup is confirmed: its start, or the last check that found no change. */
   readonly freshAt: string | null;
   readonly lastBackupId: string | null;
   readonly lastRunState: RunState;
@@ -24,13 +24,13 @@ export interface DatabaseRow {
   readonly writtenAt: string;
 }
 
-/** A database that is overdue or in trouble, as far as health has to know it. */
+/** What health has to know about a database that is overdue or has another problem. */
 export interface TroubledDatabase {
   readonly id: string;
   readonly name: string;
   readonly firstSeenAt: string;
   readonly freshAt: string | null;
-  /** How old that may become; null when no listing has told. */
+  /** How old that may become; null if no listing has reported it. */
   readonly freshnessMs: number | null;
   readonly lastRunState: string | null;
   readonly lastRunError: string | null;
@@ -42,22 +42,22 @@ export interface TroubledDatabases {
   readonly listedAt: string | null;
   /** Without a listing: since when some database is known from its runs. */
   readonly knownSince: string | null;
-  /** The worst few. */
+  /** The worst ones. */
   readonly databases: readonly TroubledDatabase[];
-  /** How many problems there are with all of them, those that are not among the few included. */
+  /** How many problems all databases have, including those that are not listed. */
   readonly problems: number;
 }
 
-/** What an object knows of its database beyond the run that has ended. */
+/** What an object knows about its database in addition to the ended run. */
 export interface DatabaseHistory {
-  /** The row that it told last. */
+  /** The row that it reported last. */
   readonly before: DatabaseRow | null;
   readonly lastBackupId: string | null;
-  /** Why unchanged databases are no longer told by their bookmark; null while they are. */
+  /** Why bookmarks are no longer trusted to show an unchanged database; null while they are. */
   readonly unchangedOff: string | null;
 }
 
-/** The row of a database whose run is over. A failed run changes nothing of what earlier ones have earned. */
+/** The row of a database whose run has ended. A failed run does not change the freshness from earlier runs. */
 export function databaseRow(run: Run, known: DatabaseHistory, now: number): DatabaseRow {
   const { phase } = run;
   const { before, lastBackupId, unchangedOff } = known;
@@ -72,7 +72,7 @@ export function databaseRow(run: Run, known: DatabaseHistory, now: number): Data
     name: run.databaseName,
     freshAt: freshness(run) ?? before?.freshAt ?? startOfBackup(lastBackupId),
     lastBackupId: phase.at === "complete" || phase.at === "unchanged" ? phase.backupId : lastBackupId,
-    // Somebody who cancels a run has not mended what made the one before it fail.
+    // Cancelling a run does not fix what made the previous run fail.
     lastRunState: cancelled ? (before?.lastRunState ?? "cancelled") : viewRun(run).state,
     lastRunError: cancelled
       ? (before?.lastRunError ?? null)
@@ -92,7 +92,7 @@ export function afterPolicySet(row: DatabaseRow, now: number): DatabaseRow {
 
 export const UNCHANGED_OFF = "unchanged-off";
 
-/** Of a backup's hazards, what health goes on telling until the next backup. */
+/** The hazards of a backup that health shows until the next backup. */
 export function noticesOf(hazards: readonly Hazard[]): Notice[] {
   return hazards
     .filter(({ kind }) => kind === "encryption-ended" || kind === COPY_CUT_OFF)
@@ -103,7 +103,7 @@ function withoutUnchangedOff(notices: readonly Notice[]): Notice[] {
   return notices.filter(({ kind }) => kind !== UNCHANGED_OFF);
 }
 
-/** The moment whose state the latest backup stands for, if this run tells. */
+/** The moment whose state the latest backup has, if this run shows it. */
 function freshness(run: Run): string | null {
   if (run.phase.at === "complete") return iso(run.startedAt ?? run.createdAt);
   return run.phase.at === "unchanged" ? iso(run.finishedAt ?? run.createdAt) : null;
@@ -117,7 +117,7 @@ function startOfBackup(backupId: string | null): string | null {
   return `${year}-${month}-${day}T${hour}:${minute}:${second}.000Z`;
 }
 
-/** What retention tells is its own to take back. */
+/** Only retention withdraws its own notices. */
 function ofRetention(notices: readonly Notice[]): Notice[] {
   return notices.filter(({ kind }) => /^(deletion|retention)-/.test(kind));
 }

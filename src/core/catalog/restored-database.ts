@@ -4,10 +4,10 @@ import type { PolicyCopy } from "../policy/policy-copy.ts";
 import type { RebuiltDatabaseRow } from "./catalog-repair.ts";
 import { noticesOf, UNCHANGED_OFF } from "./database-row.ts";
 
-/** What a walk through the bucket has found of a database so far. */
+/** What a walk through the bucket has found about a database so far. */
 export const foundDatabaseSchema = z.object({
   id: z.string(),
-  /** Null while nothing but its record was found. */
+  /** Null while only its record was found. */
   firstAt: z.string().nullable(),
   latest: z
     .object({
@@ -25,7 +25,7 @@ export function newlyFound(id: string): BucketFindings {
   return { id, firstAt: null, latest: null, record: null };
 }
 
-/** With one more of its backups, or one that was counted before. */
+/** Adds one of its backups, which may already be counted. */
 export function withBackup(found: BucketFindings, manifest: Manifest): BucketFindings {
   const { startedAt, backupId, database, hazards } = manifest;
   const firstAt = found.firstAt === null || startedAt < found.firstAt ? startedAt : found.firstAt;

@@ -3,18 +3,18 @@ import { COMPRESSIONS } from "../bucket/object-keys.ts";
 import { EVERYTHING, exportOptionsSchema } from "../d1/export-options.ts";
 import { type FullPolicy, MIB } from "./policy.ts";
 
-/** What a lean volume holds, and a step of a lean run hashes: one part of an upload, some milliseconds of CPU. */
+/** The bytes of a lean volume, which one step hashes: one part of an upload, and some milliseconds of CPU. */
 export const LEAN_VOLUME_BYTES = 6 * MIB;
 
 /** The same when it is encrypted as well, which costs some milliseconds a volume, and as much as hashing a byte. */
 export const LEAN_ENCRYPTED_VOLUME_BYTES = 2 * MIB;
 
-/** What a run does with its dump: settled when its work begins, and the same to its end. */
+/** What a run does with its dump: settled when its work begins, and unchanged until its end. */
 export const backupOptionsSchema = z.object({
   compression: z.enum(COMPRESSIONS),
   volumeBytes: z.number().int().positive(),
   lean: z.boolean(),
-  /** age recipients; none means that the dump is stored readable. */
+  /** The age recipients; if there are none, the dump is not encrypted. */
   recipients: z.array(z.string()),
   /** What D1 is asked to dump. Earlier releases stored none, and dumped everything. */
   exportOptions: exportOptionsSchema.default(EVERYTHING),
@@ -33,7 +33,7 @@ export function backupOptions(policy: FullPolicy, recipients: readonly string[])
   return policy.lean ? leanOptions(options) : options;
 }
 
-/** The same with as little CPU a step as can be. */
+/** The same with the least possible CPU per step. */
 export function leanOptions(options: BackupOptions): BackupOptions {
   const most = options.recipients.length > 0 ? LEAN_ENCRYPTED_VOLUME_BYTES : LEAN_VOLUME_BYTES;
   return {

@@ -3,7 +3,7 @@ import { EVERYTHING, type ExportOptions } from "../d1/export-options.ts";
 import type { Schedule } from "../schedule/schedule-schema.ts";
 import type { DefaultPolicy, FullPolicy, Policy } from "./policy.ts";
 
-/** The policy of one database: its own, what that leaves out from the default one, and the rest from the Worker's settings. */
+/** The policy of one database: its own keys, then those of the default policy, then the Worker's settings. */
 export function effectivePolicy(
   own: Policy,
   settings: { compression: FullPolicy["compression"]; volumeBytes: number },
@@ -26,13 +26,13 @@ export function effectivePolicy(
   };
 }
 
-/** Whether the default policy's patterns let a database of this name in. */
+/** Whether the default policy's patterns include a database of this name. */
 export function isIncluded(name: string, { include = [], exclude = [] }: DefaultPolicy): boolean {
   const named = (wanted: readonly string[]) => wanted.some((pattern) => matches(name, pattern));
   return (include.length === 0 || named(include)) && !named(exclude);
 }
 
-/** `*` stands for anything; all else for itself. Takes no longer than the two are long, whatever the pattern. */
+/** `*` matches anything, other characters only themselves. Takes time proportional to both lengths, for any pattern. */
 function matches(name: string, pattern: string): boolean {
   const [first = "", ...others] = pattern.split("*");
   const last = others.pop();

@@ -3,9 +3,9 @@ import { parsed } from "../json.ts";
 import { storedDefaultPolicySchema, storedPolicySchema } from "./policy.ts";
 
 /**
- * What the bucket remembers of policies, so that the account's object can be lost: `_d1-nightly/…` holds a copy a
- * database, and one of the policy of all. Of a policy, what this release understands is taken; a finding that cannot
- * be read counts as none, because it can be found again.
+ * The bucket's copies of policies, in case the account's object is lost: `_d1-nightly/` has one per database, and one of
+ * the policy of all databases. Of a policy, the parts that this release understands are used; a finding that cannot be
+ * read counts as none, because it can be found again.
  */
 const formatVersion = z.literal(1);
 const moment = z.iso.datetime();
@@ -30,13 +30,13 @@ const defaultPolicyCopySchema = z.object({
 });
 export type DefaultPolicyCopy = z.infer<typeof defaultPolicyCopySchema>;
 
-/** A database's copy; or what is wrong with it. */
+/** A database's copy, or what is wrong with it. */
 export function readPolicyCopy(databaseId: string, text: string): PolicyCopy | string {
   const copy = read(policyCopySchema, text);
   return typeof copy === "string" || copy.databaseId === databaseId ? copy : "it is that of another database";
 }
 
-/** The copy of the policy of all databases; or what is wrong with it. */
+/** The copy of the policy of all databases, or what is wrong with it. */
 export function readDefaultPolicyCopy(text: string): DefaultPolicyCopy | string {
   return read(defaultPolicyCopySchema, text);
 }

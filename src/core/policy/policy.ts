@@ -18,14 +18,14 @@ const days = (what: string) =>
     .min(0, `must be 0 (${what}) or more`)
     .max(365, "must be 365 or less");
 
-/** How one database is backed up. What is left out follows the Worker's own settings. */
+/** How one database is backed up. Missing keys follow the Worker's own settings. */
 export const policySchema = z.strictObject({
   schedule: scheduleSchema.optional(),
-  /** Its schedule starts nothing. What is asked for by hand is done all the same. */
+  /** Its schedule starts nothing; manual requests still work. */
   paused: z.boolean({ error: "must be true or false" }).optional(),
-  /** What is left out of it follows the default policy, key by key. */
+  /** Missing keys follow the default policy, one by one. */
   retention: retentionSchema.optional(),
-  /** How old its latest backup may become; null: the longest gap between its slots and two hours. */
+  /** How old its latest backup may become; null: the longest gap between its slots plus two hours. */
   freshnessMs: z
     .number({ error: "must be a number of milliseconds, such as 93600000 (26 hours), or null" })
     .int("must be a whole number of milliseconds")
@@ -47,7 +47,7 @@ export const policySchema = z.strictObject({
     })
     .optional(),
   compression: z.enum(COMPRESSIONS, { error: 'must be "gzip", "zstd" or "none"' }).optional(),
-  /** For plans that count CPU in milliseconds: nothing is counted and nothing compressed. */
+  /** For plans that limit CPU time to milliseconds: nothing is counted or compressed. */
   lean: z.boolean({ error: "must be true or false" }).optional(),
   volumeBytes: z
     .number({ error: "must be a number of bytes, such as 134217728" })
@@ -55,15 +55,15 @@ export const policySchema = z.strictObject({
     .min(MIN_VOLUME_BYTES, "must be 1048576 (1 MiB) or more")
     .max(MAX_VOLUME_BYTES, "must be 4294967296 (4 GiB) or less")
     .optional(),
-  /** A database that was not written to is backed up in full all the same after so many days; 0: every time. */
+  /** After so many days, an unchanged database is backed up in full anyway; 0: every time. */
   maxUnchangedDays: days("backs up in full every time").optional(),
   /** How often the database itself is asked for values that D1's dumps alter, which reads every row; 0: never. */
   examineDays: days("never asks the database").optional(),
 });
 export type Policy = z.infer<typeof policySchema>;
 /**
- * A policy as it is stored: by this release, or by another one whose rules were others. What cannot be read of it must
- * not stop all databases, so it is left out; but of rules of retention that are not all understood, none deletes.
+ * A policy as this or another release has stored it. Keys that this release cannot read are dropped, because they must
+ * not stop all databases; but if a rule of retention cannot be read, retention deletes nothing.
  */
 export const storedPolicySchema = z.unknown().transform((stored): Policy => readable(policySchema, stored));
 
@@ -92,9 +92,9 @@ const patterns = z
   })
   .max(100);
 
-/** The policy of all databases that have none of their own, and which databases there are to it. */
+/** The policy of all databases without their own, and which databases are included. */
 export const defaultPolicySchema = policySchema.extend({
-  /** Names, with * for anything; empty: all of them. What `exclude` names stays out. */
+  /** Names, in which * matches anything; empty means all. Databases that `exclude` matches stay out. */
   include: patterns.optional(),
   exclude: patterns.optional(),
 });

@@ -6,7 +6,7 @@ import type { Scanned } from "../dump/tally.ts";
 import { iso } from "../time.ts";
 import { backupIdOfRun, bytesCopied, optionsOf, type PhaseOf, type Run } from "./run.ts";
 
-/** The manifest of a verified run. The same run gives the same text, byte for byte, however often it is asked. */
+/** The manifest of a verified run. The same run always gives the same text, byte for byte. */
 export function manifestOf(
   run: Run,
   phase: PhaseOf<"committing">,

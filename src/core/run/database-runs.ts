@@ -8,58 +8,58 @@ import type { RunView } from "./run-view.ts";
 
 export type StartAnswer =
   | { readonly kind: "started"; readonly run: RunView }
-  /** One run at a time: this one is under way. */
+  /** A database has one run at a time: this one is in progress. */
   | { readonly kind: "under-way"; readonly run: RunView };
 
 export type CancelAnswer =
   | { readonly kind: "cancelled"; readonly run: RunView }
-  /** It came to its end before. */
+  /** The run had already ended. */
   | { readonly kind: "over"; readonly run: RunView }
-  /** Its manifest is being written: with that it is a backup. */
+  /** Its manifest is being written, which completes the backup. */
   | { readonly kind: "too-late"; readonly run: RunView }
   /** Neither the current nor the latest run. */
   | { readonly kind: "unknown" };
 
 /** The object that owns a database's runs. */
 export interface DatabaseRuns {
-  /** A request whose `key` was served before answers with that run. */
+  /** Returns the earlier run if the request's `key` was already served. */
   start(database: { id: string; name: string }, request: BackupRequest): Promise<Result<StartAnswer>>;
-  /** Ends the run at once. What it does stops within seconds, and what it has written is deleted after that. */
+  /** Ends the run immediately. Its step stops within seconds, and then what it has written is deleted. */
   cancel(runId: string): Promise<Result<CancelAnswer>>;
-  /** Sees to it that a run under way is worked on, and answers with it; null when there is none. May be called at any time. */
+  /** Makes sure that the active run is worked on, and returns it; null if there is none. May be called at any time. */
   revive(): Promise<RunView | null>;
   /** The run if it is the current or the latest one. */
   run(id: string): Promise<RunView | null>;
   latest(): Promise<RunView | null>;
   /**
    * Deletes these files of a folder that a run of this database claimed and left without a manifest: soon, and again
-   * until it has worked. `in-use` while a run that is under way works on it; `committed` when it was a backup once.
+   * until that has worked. `in-use` while an active run works on it; `committed` if it was a backup once.
    */
   collectFolder(
     folder: string,
     runId: string,
     names: readonly string[],
   ): Promise<Result<"collected" | "in-use" | "committed">>;
-  /** What this object knows of a folder of its database that holds no manifest. */
+  /** What this object knows about a folder of its database without a manifest. */
   folderState(folder: string): Promise<Result<FolderState>>;
   /** Deletes a backup of this database, between two steps of its runs. */
   deleteBackup(databaseId: string, folder: string, evenLast: boolean): Promise<Result<DeletionAnswer>>;
-  /** Deletes what is left of a backup that has lost its manifest; fails where a manifest stands. */
+  /** Deletes what is left of a backup that has lost its manifest; fails if there is a manifest. */
   deleteRemains(databaseId: string, folder: string): Promise<Result<DeletionAnswer>>;
   /**
-   * Makes a lost manifest anew, between the runs of the database: reads each volume back, and writes the manifest,
-   * create-only. May be asked twice; a failure says what is missing, and nothing was changed then.
+   * Rebuilds a lost manifest, between the runs of the database: reads each volume back, and writes the manifest
+   * create-only. May be called twice. A failure says what is missing, and has changed nothing.
    */
   repairManifest(place: DamagedPlace): Promise<Result<RepairAnswer>>;
-  /** The latest repair, if it is that of this backup. */
+  /** The latest repair, if it was of this backup. */
   manifestRepair(backupId: string): Promise<ManifestRepairView | null>;
-  /** The backup's deletion, while it is to be deleted and is there still. */
+  /** The backup's deletion, as long as it is not complete. */
   deletionOf(backupId: string): Promise<DeletionView | null>;
   /** Creates or removes the PINNED object; `not-there` without a manifest. A pin takes back what retention has decided. */
   setPinned(databaseId: string, folder: string, pinned: boolean): Promise<Result<"done" | "not-there">>;
   /**
-   * What retention would keep and remove by these rules, of what lies in the bucket now. The name is null for a
-   * database that is known by its UUID alone. Deletes nothing.
+   * What retention would now keep and remove in the bucket by these rules. The name is null if only the database's UUID
+   * is known. Deletes nothing.
    */
   previewRetention(
     database: { id: string; name: string | null },

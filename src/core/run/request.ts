@@ -7,7 +7,7 @@ export interface BackupRequest {
   readonly pinned: boolean;
   readonly force: boolean;
   readonly examine: boolean;
-  /** Whoever asks has compared the bookmarks: the database was written to since its latest backup. */
+  /** The caller has compared the bookmarks: the database was written to since its latest backup. */
   readonly written?: boolean;
   readonly key: string | null;
 }

@@ -15,7 +15,7 @@ export const RUN_STATES = [
 ] as const;
 export type RunState = (typeof RUN_STATES)[number];
 
-/** A run as the API shows it and the catalogue keeps it. */
+/** A run as the API shows it and the catalogue stores it. */
 export interface RunView {
   readonly id: string;
   readonly databaseId: string;
@@ -33,13 +33,13 @@ export interface RunView {
     message: string | null;
   };
   readonly error: { code: string; detail: string; hint: string } | null;
-  /** Of an unchanged run: the backup that still stands for the database's state. */
+  /** For an unchanged run: the backup that still matches the database's state. */
   readonly backupId: string | null;
-  /** What may not come back as it was. */
+  /** What a restore may not bring back unchanged. */
   readonly hazards: readonly Hazard[];
 }
 
-/** How far the volume under way has come: known only to the object that copies it, and stored nowhere. */
+/** The progress of the present volume, which only the object that copies it knows, and stores nowhere. */
 export interface LiveProgress {
   readonly bytes: number;
   readonly totalBytes: number;

@@ -12,9 +12,9 @@ import { type BackupOptions, backupOptionsSchema } from "../policy/backup-option
 import type { BackupRequest } from "./request.ts";
 
 /**
- * A run as it is stored between two alarms: everything that the next step needs, and nothing else remembered
- * anywhere. Times are milliseconds since the epoch. Change the shape, change the number: a deploy in the
- * middle of a run that does not know its state begins that run anew.
+ * A run as it is stored between two alarms: everything that the next step needs; nothing else is remembered anywhere.
+ * Times are milliseconds since the epoch. If you change the shape, change the number: a deployment in the middle of a
+ * run that does not know the run's state starts that run again.
  */
 export const STATE_VERSION = 4;
 
@@ -31,12 +31,12 @@ const failureSchema = z.object({
 
 const finishedExportSchema = z.object({
   bookmark: z.string(),
-  /** A secret for as long as it is valid: stored here, shown nowhere. */
+  /** A secret while it is valid: stored here, and shown nowhere. */
   signedUrl: z.string(),
   exportMs: count,
 });
 
-/** What has been copied so far. All of it comes from one export: `source` is compared at each read. */
+/** What has been copied so far, all from one export: `source` is compared at each read. */
 const copySchema = z.object({
   startedAt: at,
   /** The folder's timestamp. Ours once `claimed`. */
@@ -44,12 +44,12 @@ const copySchema = z.object({
   claimed: z.boolean(),
   source: z.object({ totalBytes: count, etag: z.string().nullable() }).nullable(),
   volumes: z.array(volumeSchema),
-  /** A multipart upload that was begun and not completed. A resumed step aborts it before it opens another. */
+  /** A multipart upload that was started and not completed. A resumed step aborts it before it opens another. */
   upload: z.object({ key: z.string(), uploadId: z.string() }).nullable(),
   scanned: scannedSchema,
-  /** How often the volume under way was begun, counted before it is. A step that is cut off leaves it as it is. */
+  /** How often copying the present volume was started, counted before the start. A cut-off step does not reset it. */
   begun: count.default(0),
-  /** Fresh addresses asked for since the last finished volume. */
+  /** How many fresh URLs were requested since the last finished volume. */
   renewals: count,
 });
 
@@ -59,14 +59,14 @@ const phaseSchema = z.discriminatedUnion("at", [
   z.object({
     at: z.literal("exporting"),
     startedAt: at,
-    /** Null until D1 has told it: the export has then still to be started. */
+    /** Null until D1 has reported it: the export still has to be started. */
     bookmark: z.string().nullable(),
     polls: count,
     busySince: at.nullable(),
     message: z.string().nullable(),
     /**
-     * What was copied before. With `discard`, its export is gone and its volumes are deleted before the next one
-     * starts; else its address expired, and it goes on if a poll gives a fresh address of the same export.
+     * What was copied before. With `discard`, its export is gone and its volumes are deleted before the next export
+     * starts. Otherwise its URL has expired, and the copy continues if a poll gives a fresh URL of the same export.
      */
     copy: copySchema.nullable(),
     discard: z.boolean(),
@@ -76,7 +76,7 @@ const phaseSchema = z.discriminatedUnion("at", [
     dump: finishedExportSchema,
     copy: copySchema,
     startedAt: at,
-    /** So many of the tables have been asked about, or given up. */
+    /** How many of the tables have been asked about, or given up. */
     asked: count,
     pace: z.object({ tables: count, suspectsEnd: count }),
     rowsRead: count,
@@ -87,7 +87,7 @@ const phaseSchema = z.discriminatedUnion("at", [
     at: z.literal("copying"),
     dump: finishedExportSchema,
     copy: copySchema,
-    /** The slots to copy are taken. */
+    /** All leases to copy are taken. */
     waiting: z.boolean(),
   }),
   z.object({
@@ -105,21 +105,21 @@ const phaseSchema = z.discriminatedUnion("at", [
     verifiedAt: at,
   }),
   z.object({ at: z.literal("complete"), backupId: z.string() }),
-  /** Nothing was written since this backup, which still stands. */
+  /** Nothing has been written since this backup, which still exists. */
   z.object({ at: z.literal("unchanged"), backupId: z.string() }),
   z.object({ at: z.literal("failed"), failure: failureSchema }),
   z.object({
     at: z.literal("cancelled"),
-    /** What it was doing then. */
+    /** The phase in which it was cancelled. */
     during: z.string(),
-    /** D1 was exporting, which nobody can cancel: it ends when nobody polls it any more. */
+    /** D1 was exporting. Nobody can cancel an export; it ends when the polls stop. */
     exporting: z.boolean(),
   }),
 ]);
 
 export const runSchema = z.object({
   version: z.literal(STATE_VERSION),
-  /** Goes up with each save: a step that finds another number in storage stops without effect. */
+  /** Increases with each save: a step that finds another number in storage stops without effect. */
   revision: count,
   id: z.string(),
   databaseId: z.string(),
@@ -129,11 +129,11 @@ export const runSchema = z.object({
   label: z.string().nullable(),
   pinned: z.boolean(),
   force: z.boolean(),
-  /** What asked for it, such as one firing of the schedule: the same key never makes a second run. */
+  /** Identifies the cause of the run, such as one slot of the schedule: the same key never makes a second run. */
   key: z.string().nullable(),
-  /** The request asks for the database to be examined, whether that is due or not. */
+  /** The request asks to examine the database, whether that is due or not. */
   examine: z.boolean(),
-  /** The request has found it to be written to since its latest backup. */
+  /** The caller has found that the database was written to since its latest backup. */
   written: z.boolean().default(false),
   /** Settled by the preflight. */
   options: backupOptionsSchema.nullable(),
@@ -141,15 +141,15 @@ export const runSchema = z.object({
   startedAt: at.nullable(),
   finishedAt: at.nullable(),
   fileSize: count.nullable(),
-  /** Tables, and parts of a dump, that the preflight has seen to be there; null before it. */
+  /** The tables and parts of a dump that the preflight has found; null before the preflight. */
   tables: z.array(z.string()).nullable(),
   parts: z.array(z.enum(SECTIONS)).nullable(),
   hazards: z.array(hazardSchema),
-  /** What the database holds and the export is not asked for. */
+  /** The parts of the database that the export leaves out. */
   notExported: z.array(partNotExportedSchema).default([]),
   /** The statements of these as an age file, when the backup is encrypted: `notExported` holds none of them then. */
   sealed: z.instanceof(Uint8Array).nullable().default(null),
-  /** What loading the dump will ask for; null before the preflight. */
+  /** What loading the dump will require; null before the preflight. */
   loading: manifestSchema.shape.loading,
   /**
    * That the database itself was asked; what was found stands in its record. `at` is null when that did not come to its
@@ -166,7 +166,7 @@ export const runSchema = z.object({
   /** Failures since the last progress, and the latest of them. */
   attempt: count,
   lastFailure: failureSchema.nullable(),
-  /** The last time that the run moved on: another phase, a poll that was answered, a volume. Earlier releases did not say. */
+  /** The last progress of the run: another phase, an answered poll, a volume. Earlier releases did not store it. */
   progressedAt: at.default(0),
   wakeAt: at,
   phase: phaseSchema,
@@ -220,8 +220,8 @@ export function isOver(run: Run): boolean {
 const OVER: readonly Phase["at"][] = ["complete", "unchanged", "failed", "cancelled"];
 
 /**
- * A run that should have failed at its deadline and did not, because nothing has worked on it since: no alarm lives as
- * long as this. Whoever wants to start the next one need not wait for it.
+ * A run that should have failed at its deadline and did not, because nothing has worked on it since; no alarm lives that
+ * long. The next run need not wait for it.
  */
 export function isDead(run: Run, now: number): boolean {
   const { startedAt, progressedAt } = run;
@@ -237,12 +237,12 @@ export function optionsOf(run: Run): BackupOptions {
   return run.options;
 }
 
-/** What the run has copied, or may have. */
+/** What the run has copied, or may have copied. */
 export function copyOf(run: Run): Copy | null {
   return "copy" in run.phase ? run.phase.copy : null;
 }
 
-/** The objects that this run may have written so far, the volume under way included. */
+/** The objects that this run may have written so far, including the present volume. */
 export function volumesWritten(run: Run, copy: Copy): string[] {
   const numbers = Array.from({ length: copy.volumes.length + 1 }, (_, index) => index + 1);
   const { compression, recipients } = optionsOf(run);

@@ -15,17 +15,17 @@ export function deadlineExceeded(run: Run): Failure {
   };
 }
 
-/** The run moved on to `phase`: its failures so far no longer count. */
+/** Moves the run on to `phase`; its earlier failures no longer count. */
 export function advance(run: Run, phase: Phase, now: number, delayMs = 0): Run {
   return { ...run, phase, attempt: 0, lastFailure: null, progressedAt: now, wakeAt: now + delayMs };
 }
 
-/** The same step again, later. */
+/** Repeats the step later. */
 export function retry(run: Run, failure: Failure, now: number, delayMs: number): Run {
   return { ...run, attempt: run.attempt + 1, lastFailure: { ...failure }, wakeAt: now + delayMs };
 }
 
-/** The same step again, later, and no attempt the poorer: it was not its turn. */
+/** Repeats the step later without counting an attempt, because the step was only waiting for its turn. */
 export function waitForBudget(run: Run, failure: Failure, now: number): Run {
   return { ...run, lastFailure: { ...failure }, wakeAt: now + (failure.retryAfterMs ?? BUDGET_WAIT_MS) };
 }
@@ -36,19 +36,19 @@ export function fail(run: Run, failure: Failure, now: number): Run {
   return { ...run, phase: { at: "failed", failure: { ...failure } }, finishedAt: now, wakeAt: now };
 }
 
-/** `stepping`: a step of it is under way, and may have started an export that nobody was told of yet. */
+/** `stepping`: a step of the run is active, and may have started an export that is not stored yet. */
 export function cancel(run: Run, stepping: boolean, now: number): Run {
   const { phase } = run;
   const exporting =
     phase.at === "exporting" &&
     (phase.bookmark !== null || stepping) &&
-    // a finished export that is only asked for a fresh address
+    // Not for a finished export from which only a fresh URL is requested.
     (phase.copy === null || phase.copy.renewals === 0);
   const cancelled: Phase = { at: "cancelled", during: phase.at, exporting };
   return { ...run, phase: cancelled, lastFailure: null, finishedAt: now, wakeAt: now };
 }
 
-/** A new export from the first volume on: two exports are never mixed in one backup. */
+/** Starts a new export, from the first volume on: a backup never mixes two exports. */
 export function exportAnew(run: Run, failure: Failure, now: number, delayMs: number): Run {
   return {
     ...run,
@@ -56,7 +56,7 @@ export function exportAnew(run: Run, failure: Failure, now: number, delayMs: num
     lastFailure: { ...failure },
     progressedAt: now,
     wakeAt: now + delayMs,
-    // The answers belonged to the export that is given up.
+    // The answers belonged to the discarded export.
     examined: null,
     phase: freshExport(now, copyOf(run)),
   };
@@ -89,7 +89,7 @@ export function newCopy(run: Run, now: number): Copy {
   };
 }
 
-/** The folder stays claimed; nothing of what was copied into it counts any more. */
+/** The folder stays claimed, but what was copied into it no longer counts. */
 export function emptied(copy: Copy): Copy {
   return {
     ...copy,
@@ -102,7 +102,7 @@ export function emptied(copy: Copy): Copy {
   };
 }
 
-/** The same dump from its first volume on, lean: lean volumes and others are never mixed in one backup. */
+/** Copies the same dump again from its first volume on, lean: a backup never mixes lean and other volumes. */
 export function copyLean(run: Run, phase: PhaseOf<"copying">, now: number): Run {
   const { copy } = phase;
   const lean: Run = {

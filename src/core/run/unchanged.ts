@@ -6,8 +6,8 @@ import { isDue } from "../schedule/spread.ts";
 
 /**
  * Whether a database needs no new backup, because nothing was written to it since the last one. D1's bookmark moves
- * with every write; that an equal one means an equal dump is our inference, so a full backup is made now and then all
- * the same, and compared.
+ * with every write. That equal bookmarks mean equal dumps is our inference, so now and then a full backup is made anyway
+ * and compared.
  */
 export interface UnchangedQuestion {
   readonly databaseId: string;
@@ -17,21 +17,21 @@ export interface UnchangedQuestion {
     readonly pinned: boolean;
     readonly force: boolean;
     readonly examine: boolean;
-    /** Its bookmark was compared by who asks, and is another one now. */
+    /** The caller has compared the bookmark, which has changed. */
     readonly written?: boolean;
   };
   readonly policy: FullPolicy;
   readonly options: BackupOptions;
-  /** The comparison has failed once: bookmarks are no longer relied on. */
+  /** A comparison has failed: bookmarks are no longer trusted. */
   readonly off: boolean;
-  /** The database's bookmark now; null when D1 did not tell. */
+  /** The database's present bookmark; null if D1 did not report it. */
   readonly bookmark: string | null;
-  /** The last committed backup's manifest, as it lies in the bucket now; null when it does not, or is altered. */
+  /** The manifest of the last committed backup, as the bucket has it now; null if it is gone or altered. */
   readonly manifest: Manifest | null;
   readonly now: number;
 }
 
-/** Why a full backup is made; null when the last one still stands. */
+/** Why a full backup is made; null if the last one is still good. */
 export function reasonForFullBackup(question: UnchangedQuestion): string | null {
   const { request, policy, options, manifest, bookmark, now } = question;
   if (request.label !== null) return "labelled";
@@ -43,11 +43,11 @@ export function reasonForFullBackup(question: UnchangedQuestion): string | null 
   if (manifest === null) return "no last backup";
   if (request.written === true) return "written to";
   if (manifest.database.id !== question.databaseId) return "another database";
-  // Its folder bears the old name: somebody who looks for the new one must find a backup.
+  // Its folder has the old name, and somebody who looks for the new name must find a backup.
   if (manifest.database.name !== question.databaseName) return "renamed";
   if (!sameOptions(manifest, options)) return "other options";
   if (isDue(question.databaseId, policy.maxUnchangedDays, Date.parse(manifest.startedAt), now)) return "due";
-  // Last, because it costs a call of the API to know: what the others decide need not be asked for.
+  // Last, because it costs an API call, which is not needed if one of the others decides.
   if (bookmark === null) return "no bookmark";
   return manifest.atBookmark === bookmark ? null : "written to";
 }
