@@ -29,6 +29,7 @@ export const FAILURE_CODES = [
   "database-busy",
   "sql-error",
   // the export
+  "own-catalog",
   "virtual-tables",
   "table-not-found",
   "open-comment",

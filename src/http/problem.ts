@@ -48,6 +48,7 @@ const STATUS = {
   "database-not-found": 404,
   "database-busy": 503,
   "sql-error": 502,
+  "own-catalog": 500,
   "virtual-tables": 500,
   "table-not-found": 500,
   "open-comment": 500,

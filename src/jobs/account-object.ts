@@ -133,9 +133,20 @@ export class AccountObject extends DurableObject implements AccountRuns, Coordin
     const opened = this.#open();
     if (!opened.ok) throw new Error(opened.failure.detail);
     const now = Date.now();
-    opened.value.schedule.register({ id: report.databaseId, name: report.databaseName }, now);
+    const database = { id: report.databaseId, name: report.databaseName };
+    if (report.isCatalog) this.#leaveOut(database.id);
+    else opened.value.schedule.register(database, now);
     this.#registry.report(report, now);
     await this.#alarm.wakeBy(this.#nextAt() ?? now + WATCHDOG_MS);
+  }
+
+  /** The catalogue itself, under a name that the settings do not give: as if no list had ever named it. */
+  #leaveOut(databaseId: string): void {
+    this.ctx.storage.transactionSync(() => {
+      this.#listing.catalogId = databaseId;
+      this.#registry.remove(databaseId);
+      this.#queue.drop(databaseId);
+    });
   }
 
   async tick(cron: string, scheduledTime: number): Promise<Result<void>> {

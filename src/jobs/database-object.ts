@@ -284,7 +284,7 @@ export class DatabaseObject extends DurableObject implements DatabaseRuns {
     const id = run?.databaseId ?? known?.databaseId;
     const name = run?.databaseName ?? known?.databaseName;
     if (id === undefined || name === undefined) return null;
-    const { unchanged, unchangedOff, examination } = this.#records.read({ id, name });
+    const { unchanged, unchangedOff, examination, isCatalog } = this.#records.read({ id, name });
     // Without the fingerprint, which stays here.
     const { last } = this.#store;
     return {
@@ -297,6 +297,7 @@ export class DatabaseObject extends DurableObject implements DatabaseRuns {
           : { backupId: last.backupId, manifestSha256: last.manifestSha256, bookmark: last.bookmark },
       unchanged,
       unchangedOff,
+      isCatalog,
       examinedAt: examination?.answeredAt ?? null,
     };
   }

@@ -38,5 +38,7 @@ export interface DatabaseReport {
   readonly last: { backupId: string; manifestSha256: string; bookmark: string | null } | null;
   readonly unchanged: { backupId: string; checkedAt: number } | null;
   readonly unchangedOff: { at: number; detail: string } | null;
+  /** It has turned out to be the Worker's own catalogue. */
+  readonly isCatalog: boolean;
   readonly examinedAt: number | null;
 }

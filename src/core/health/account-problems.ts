@@ -61,7 +61,7 @@ export function accountProblems(account: AccountHealth): HealthProblem[] {
     problems.push({ code: "listing-unreadable", severity: "degraded", detail, hint: UNREADABLE_HINT });
   }
   if (catalogNotFound !== null) {
-    const detail = `The account has no database named ${catalogNotFound}, which CATALOG_DATABASE_NAME says is the catalogue: under another name the catalogue is backed up like any other database.`;
+    const detail = `The account has no database named ${catalogNotFound}, which CATALOG_DATABASE_NAME says is the catalogue. Under another name, only a run of the catalogue finds out that it is not to be backed up.`;
     problems.push({ code: "catalog-not-found", severity: "degraded", detail, hint: CATALOG_HINT });
   }
   if (listingFailure !== null) {

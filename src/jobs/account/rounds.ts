@@ -99,7 +99,11 @@ export class AccountRounds {
     const before = this.#listing.catalogCheck;
     const now = platform.now();
     const isRecent = before !== null && now >= before.at && now - before.at < DAY_MS;
-    if (databaseId === null || (isRecent && before.databaseId === databaseId)) return;
+    if (databaseId === null) {
+      this.#listing.catalogCheck = null;
+      return;
+    }
+    if (isRecent && before.databaseId === databaseId) return;
     const schema = await comparisonApi.schema(databaseId);
     // Whatever the reason: the next list asks again.
     if (!schema.ok) return;

@@ -16,6 +16,8 @@ const recordSchema = z.object({
   unchanged: z.object({ backupId: z.string(), checkedAt: z.number() }).nullable(),
   unchangedOff: z.object({ at: z.number(), detail: z.string() }).nullable(),
   examination: examinationSchema.nullable(),
+  /** It is the Worker's own catalogue, which is not backed up. */
+  isCatalog: z.boolean().default(false),
   /** Copying was cut off: why its runs begin lean for a while. */
   cutOff: cutOffSchema.nullable().default(null),
 });
@@ -42,6 +44,7 @@ export class RecordStore {
       unchangedOff: null,
       examination: null,
       cutOff: null,
+      isCatalog: false,
     };
   }
 

@@ -124,6 +124,11 @@ export class DatabaseRegistry {
     );
   }
 
+  /** Forgets it. What the bucket holds of it stays. */
+  remove(id: string): void {
+    this.#sql.exec("DELETE FROM database WHERE id = ?", id);
+  }
+
   /** Changes these fields and leaves when it starts next as it is. */
   change(id: string, change: Partial<RegistryEntry>): RegistryEntry | null {
     const before = this.get(id);

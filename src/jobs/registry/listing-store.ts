@@ -22,7 +22,7 @@ export type ListingUnderWay = z.infer<typeof listingSchema>;
 const listedSchema = z.object({
   at: z.number().int(),
   databases: z.number().int(),
-  /** Whether one bears the name by which the catalogue is left out; null while no whole list has told. */
+  /** Whether the catalogue, which is left out, is among them; null while no whole list has told. */
   catalogFound: z.boolean().nullable(),
   /** What the rows say of themselves that could not be read. */
   unreadable: z.array(z.string()),
@@ -106,10 +106,20 @@ export class ListingStore {
     });
   }
 
+  /** The catalogue's UUID, when its own run has found it out; else "", and its name has to do. */
+  get catalogId(): string {
+    return z.string().safeParse(this.#storage.kv.get("catalog-id")).data ?? "";
+  }
+
+  set catalogId(id: string) {
+    this.#storage.kv.put("catalog-id", id);
+  }
+
   /** All but the catalogue itself, which is never backed up: it can be rebuilt. */
   found(catalogDatabaseName: string): { id: string; name: string }[] {
-    const sql = "SELECT database_id AS id, name FROM listed WHERE name <> ? ORDER BY name";
-    return this.#sql.exec<{ id: string; name: string }>(sql, catalogDatabaseName).toArray();
+    const sql =
+      "SELECT database_id AS id, name FROM listed WHERE name <> ? AND database_id <> ? ORDER BY name";
+    return this.#sql.exec<{ id: string; name: string }>(sql, catalogDatabaseName, this.catalogId).toArray();
   }
 
   /** The database of this name on the list as it was read last. */
@@ -123,7 +133,7 @@ export class ListingStore {
     return catalogCheckSchema.safeParse(this.#storage.kv.get("catalog-check")).data ?? null;
   }
 
-  set catalogCheck(check: CatalogCheck) {
+  set catalogCheck(check: CatalogCheck | null) {
     this.#storage.kv.put("catalog-check", check);
   }
 
@@ -133,7 +143,12 @@ export class ListingStore {
 
   /** The list was read to its end: `whole` when nothing of it is missing. */
   complete(databases: number, catalogDatabaseName: string, whole: boolean, now: number): void {
-    const isFound = this.idOf(catalogDatabaseName) !== null;
+    const named = this.#sql.exec<{ n: number }>(
+      "SELECT count(*) AS n FROM listed WHERE name = ? OR database_id = ?",
+      catalogDatabaseName,
+      this.catalogId,
+    );
+    const isFound = named.one().n > 0;
     const catalogFound = isFound || whole ? isFound : (this.listed?.catalogFound ?? null);
     const listed: Listed = { at: now, databases, catalogFound, unreadable: this.underWay?.unreadable ?? [] };
     this.#storage.kv.put("listed", listed);

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { sealStatements } from "../../core/backup/sealed-statements.ts";
+import type { SchemaEntry } from "../../core/d1/api.ts";
 import type { ExportOptions } from "../../core/d1/export-options.ts";
 import {
   type Belonging,
@@ -23,9 +24,10 @@ import type { Platform } from "../../core/platform.ts";
 import { beginsLean, cutOffHazard } from "../../core/run/cut-off.ts";
 import { backupOptions, leanOptions } from "../../core/policy/backup-options.ts";
 import type { FullPolicy } from "../../core/policy/policy.ts";
+import { holdsRun, mayBeCatalog, ownCatalog } from "../../core/catalog/own-catalog.ts";
 import type { Run } from "../../core/run/run.ts";
 import { examinationDue } from "../../core/run/standing-findings.ts";
-import { advance, freshExport } from "../../core/run/transitions.ts";
+import { advance, fail, freshExport } from "../../core/run/transitions.ts";
 import { reasonForFullBackup } from "../../core/run/unchanged.ts";
 import { iso } from "../../core/time.ts";
 import { standingBackup } from "../database/standing-backup.ts";
@@ -84,6 +86,9 @@ export async function preflight(
   }
   const schema = await platform.api.schema(run.databaseId);
   if (!schema.ok) return schema;
+  const own = await isOwnCatalog(run, schema.value, platform);
+  if (!own.ok) return own;
+  if (own.value) return ok({ run: fail(run, ownCatalog(name), platform.now()), record: { isCatalog: true } });
   const { exportOptions } = options;
   const belongings = await belongingsOf(run.databaseId, exportOptions, platform);
   if (!belongings.ok) return belongings;
@@ -122,6 +127,18 @@ export async function preflight(
     examine: examine && !exportOptions.noData,
   };
   return ok({ run: advance(known, freshExport(now), now) });
+}
+
+async function isOwnCatalog(
+  run: Run,
+  schema: readonly SchemaEntry[],
+  { api }: Platform,
+): Promise<Result<boolean>> {
+  if (!mayBeCatalog(schema)) return ok(false);
+  const answered = await api.query(run.databaseId, holdsRun(run.id));
+  if (answered.ok) return ok(answered.value.rows.length > 0);
+  // Tables of these names, and other columns.
+  return answered.failure.code === "sql-error" ? ok(false) : answered;
 }
 
 const belongingSchema = z.array(z.object({ name: z.string(), table: z.string() }));

@@ -190,7 +190,7 @@ describe("an account", () => {
     expect(results).not.toContainEqual(expect.objectContaining({ name: "d1-nightly-catalog" }));
   });
 
-  it("is degraded while no database bears the catalogue's name, which then backs itself up", async () => {
+  it("is degraded while no database bears the catalogue's name", async () => {
     await createDatabase("CREATE TABLE a (x);");
     await night();
     expect(await problemsAs(OK)).toEqual([]);

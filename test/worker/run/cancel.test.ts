@@ -195,6 +195,7 @@ describe("a run that is cancelled", () => {
         unchangedOff: null,
         examination: null,
         cutOff: null,
+        isCatalog: false,
       },
     });
     await expect(step).rejects.toThrow(Superseded);
