@@ -1,7 +1,8 @@
 import { z } from "zod";
 import { recipientProblem } from "./cloudflare/codecs/age.ts";
-import { type Compression, COMPRESSIONS } from "./core/bucket/object-keys.ts";
+import { COMPRESSIONS } from "./core/bucket/object-keys.ts";
 import { DEFAULT_CALLS } from "./core/d1/api-budget.ts";
+import type { Settings } from "./core/platform.ts";
 
 /** The only reader of the environment. It names every problem with its fix, not only the first. */
 const MIB = 1024 * 1024;
@@ -131,22 +132,12 @@ function readAddresses(text: string, check: z.RefinementCtx): string[] {
   return named;
 }
 
-export interface JobConfig {
+/** The settings, and what is spoken to with them. */
+export interface JobConfig extends Omit<Settings, "tool"> {
   readonly bucket: R2Bucket;
   readonly catalog: D1Database;
-  readonly accountId: string;
   readonly apiToken: string;
   readonly apiBaseUrl: string;
-  readonly catalogDatabaseName: string;
-  readonly compression: Compression;
-  readonly volumeBytes: number;
-  /** The age recipients that every dump is encrypted to. If there are none, dumps are not encrypted. */
-  readonly recipients: readonly string[];
-  readonly keyPrefix: string;
-  /** How many databases export at the same time. */
-  readonly exportsAtOnce: number;
-  /** The most calls to Cloudflare's API in 5 minutes, for everything that the Worker does. */
-  readonly apiBudget: number;
 }
 
 export interface AccessConfig {

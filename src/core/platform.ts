@@ -18,12 +18,12 @@ export interface Settings {
   readonly catalogDatabaseName: string;
   readonly compression: Compression;
   readonly volumeBytes: number;
-  /** age recipients that every dump is encrypted to. */
+  /** The age recipients that every dump is encrypted to. If there are none, dumps are not encrypted. */
   readonly recipients: readonly string[];
   readonly keyPrefix: string;
-  /** So many databases export at the same time. */
+  /** How many databases export at the same time. */
   readonly exportsAtOnce: number;
-  /** So many calls of Cloudflare's API in 5 minutes, for everything that the Worker does. */
+  /** The most calls to Cloudflare's API in 5 minutes, for everything that the Worker does. */
   readonly apiBudget: number;
   readonly tool: { readonly name: string; readonly version: string };
 }

@@ -10,7 +10,8 @@ import {
 import { describeException, failed, ok, type Result } from "../core/failure.ts";
 import type { Connect, Platform } from "../core/platform.ts";
 import { AlarmShell } from "./object/alarm-shell.ts";
-import { planVerification, verifyNext } from "./verification/verification-steps.ts";
+import { verifyNext } from "./verification/check-step.ts";
+import { planVerification } from "./verification/plan-step.ts";
 import { VerificationStore } from "./verification/verification-store.ts";
 
 const WATCHDOG_MS = 10_000;

@@ -12,17 +12,15 @@ import type { ExportOptions } from "../../core/d1/export-options.ts";
 import { type RateSeen, readRate } from "../../core/d1/rate-headers.ts";
 import { describeException, failed, type Failure, ok, type Result } from "../../core/failure.ts";
 import {
-  type Asked,
   bookmarkSchema,
   databaseSchema,
-  type Envelope,
-  inWords,
-  openEnvelope,
   queryRowsSchema,
-  readExport,
+  readDatabases,
   schemaRowsSchema,
-  unreadable,
-} from "./api-answers.ts";
+  summary,
+} from "./database-answers.ts";
+import { type Asked, type Envelope, openEnvelope, unreadable } from "./envelope.ts";
+import { readExport } from "./export-answer.ts";
 
 const ANSWER_TIMEOUT_MS = 30_000;
 
@@ -210,20 +208,4 @@ function oversized(what: string): Failure {
     hint: "No expected answer is that long. Check CLOUDFLARE_API_BASE_URL, and whether there is a proxy in between.",
     retryable: true,
   };
-}
-
-/** One row that cannot be read does not hide the others. */
-function readDatabases(rows: readonly unknown[]): Pick<DatabasePage, "databases" | "unreadable"> {
-  const databases: DatabaseSummary[] = [];
-  const oddOnes: string[] = [];
-  for (const row of rows) {
-    const read = databaseSchema.safeParse(row);
-    if (read.success) databases.push(summary(read.data));
-    else oddOnes.push(inWords(row));
-  }
-  return { databases, unreadable: oddOnes };
-}
-
-function summary(row: z.infer<typeof databaseSchema>): DatabaseSummary {
-  return { id: row.uuid, name: row.name, createdAt: row.created_at ?? null };
 }

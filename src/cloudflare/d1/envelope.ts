@@ -1,11 +1,6 @@
 import { z } from "zod";
-import { isUuid } from "../../core/bucket/object-keys.ts";
-import type { ExportAnswer } from "../../core/d1/api.ts";
-import { LARGEST_DUMP } from "../../core/d1/limits.ts";
 import { failed, type Failure, ok, type Result } from "../../core/failure.ts";
 import { redacted } from "../../core/redaction.ts";
-
-/** The shapes of Cloudflare's answers, as far as this product reads them. */
 
 /** Read as far as it goes: a refusal in another form is one all the same. */
 const errorSchema = z
@@ -33,47 +28,6 @@ const envelopeSchema = z.object({
 });
 export type Envelope = z.infer<typeof envelopeSchema>;
 
-export const databaseSchema = z.object({
-  // It becomes a part of addresses and of keys, and names the object that is the database's lock.
-  uuid: z.string().toLowerCase().refine(isUuid),
-  name: z.string().min(1),
-  created_at: z.string().nullish().catch(null),
-  // For information alone: a size that no database has counts as one that is not told.
-  file_size: z.number().int().nonnegative().max(LARGEST_DUMP).nullish().catch(null),
-});
-
-const oddDatabaseSchema = z.object({ uuid: z.unknown(), name: z.unknown() }).partial();
-
-/** What a row of the list of databases says of itself that cannot be read as one. */
-export function inWords(row: unknown): string {
-  const { name, uuid } = oddDatabaseSchema.safeParse(row).data ?? {};
-  const [named, identified] = [name, uuid].map((value) => (JSON.stringify(value) ?? "none").slice(0, 100));
-  return `name ${named}, UUID ${identified}`;
-}
-
-export const schemaRowsSchema = z
-  .array(
-    z.object({
-      success: z.literal(true),
-      results: z.array(z.object({ type: z.string(), name: z.string(), sql: z.string().nullable() })),
-    }),
-  )
-  .length(1);
-
-/** It is stored with the run and in the manifest: D1's have 71 characters. */
-const bookmarkText = z.string().max(1_000);
-
-export const bookmarkSchema = z.object({ bookmark: bookmarkText.min(1) });
-
-/** An answer to each statement. */
-export const queryRowsSchema = z.array(
-  z.object({
-    success: z.literal(true),
-    results: z.array(z.record(z.string(), z.unknown())),
-    meta: z.object({ rows_read: z.number().nonnegative().optional() }).nullish(),
-  }),
-);
-
 /** What was asked, and what its answer is held against. */
 export interface Asked {
   /** In words, for a failure. */
@@ -87,14 +41,14 @@ export interface Asked {
 /** What Cloudflare says in words alone: no code of its API tells these apart from other errors. */
 type Signal = "busy" | "lost" | "virtual-tables" | "other";
 
-function signalOf(message: string): Signal {
+export function signalOf(message: string): Signal {
   if (/currently processing a long-running export/i.test(message)) return "busy";
   if (/not currently exporting|no poll\(\) received/i.test(message)) return "lost";
   return /virtual table/i.test(message) ? "virtual-tables" : "other";
 }
 
 /** What Cloudflare says, as far as it may be repeated. */
-function said(message: string, { token }: Asked, limit = 300): string {
+export function said(message: string, { token }: Asked, limit = 300): string {
   return redacted(message, [token], limit) || "no reason given";
 }
 
@@ -208,71 +162,6 @@ function retryAfterMs(header: string | null): number {
   const seconds = Number(header);
   if (header !== null && Number.isFinite(seconds)) return Math.min(Math.max(seconds, 1), 600) * 1_000;
   return 60_000;
-}
-
-/** It is stored with the run. */
-const addressText = z.string().max(16_000);
-
-const exportSchema = z.object({
-  success: z.boolean().optional(),
-  // An empty one could not be polled with.
-  at_bookmark: bookmarkText.transform((text) => text || null).nullish(),
-  status: z.string().optional(),
-  // They are shown and nothing else.
-  messages: z.array(z.string()).nullish().catch(null),
-  error: z.string().nullish(),
-  signed_url: addressText.nullish(),
-  result: z.object({ signed_url: addressText.nullish() }).nullish(),
-});
-
-/** Reads an export's status on every level at which it can say no. A missing status means pending. */
-export function readExport(result: unknown, asked: Asked): Result<ExportAnswer> {
-  const { what, baseUrl } = asked;
-  const parsed = exportSchema.safeParse(result);
-  if (!parsed.success) return failed(unreadable(what));
-  const answer = parsed.data;
-  const error = answer.error ?? "";
-  const signal = signalOf(error);
-  if (signal === "busy" || signal === "lost") return ok({ kind: signal });
-  // A complete export that tells of an error is none.
-  const hasFailed = answer.success === false || answer.status === "error";
-  if (hasFailed || (answer.status === "complete" && error !== ""))
-    return ok({ kind: "error", virtualTables: signal === "virtual-tables", message: said(error, asked) });
-  const bookmark = answer.at_bookmark ?? null;
-  if (answer.status === "complete") {
-    const signedUrl = answer.result?.signed_url ?? answer.signed_url ?? null;
-    if (signedUrl === null || bookmark === null) return failed(unreadable(what));
-    if (!mayBeFetched(signedUrl, baseUrl)) return failed(unsafeAddress(what));
-    return ok({ kind: "complete", bookmark, signedUrl });
-  }
-  const message = answer.messages?.[0] ?? null;
-  return ok({ kind: "active", bookmark, message: message === null ? null : said(message, asked, 200) });
-}
-
-/**
- * Whether a dump may lie at this address: by https; by http on this machine, or on the host of an API that is itself
- * spoken to by http, as an emulator's. A `data:` or `file:` is no address of a dump, and D1's hold no password, which
- * would have to be kept out of what is told.
- */
-function mayBeFetched(address: string, baseUrl: string): boolean {
-  if (!URL.canParse(address)) return false;
-  const { protocol, hostname, username, password } = new URL(address);
-  if (username !== "" || password !== "") return false;
-  if (protocol !== "http:") return protocol === "https:";
-  const api = new URL(baseUrl);
-  return LOOPBACK.test(hostname) || (api.protocol === "http:" && api.hostname === hostname);
-}
-
-/** As a parsed URL writes it. */
-const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])$/;
-
-function unsafeAddress(what: string): Failure {
-  return {
-    code: "api-answer-invalid",
-    detail: `Cloudflare's API gave a URL of the dump that is not one of D1's (${what}).`,
-    hint: "Check CLOUDFLARE_API_BASE_URL, and whether there is a proxy in between.",
-    retryable: true,
-  };
 }
 
 export function unreadable(what: string): Failure {
