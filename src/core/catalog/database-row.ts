@@ -119,5 +119,5 @@ function startOfBackup(backupId: string | null): string | null {
 
 /** Only retention withdraws its own notices. */
 function ofRetention(notices: readonly Notice[]): Notice[] {
-  return notices.filter(({ kind }) => /^(deletion|retention)-/.test(kind));
+  return notices.filter(({ kind }) => /^(deletion|retention|leftovers)-/.test(kind));
 }

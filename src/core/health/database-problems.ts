@@ -88,6 +88,7 @@ function noticeProblem({ kind, detail }: Notice): Pick<HealthProblem, "code" | "
         hint: "The bucket's lock rule overrides retention, which tries again each day. If you want the rule, set retention to keep backups at least as long.",
       };
     case "deletion-failing":
+    case "leftovers-failing":
     case "retention-failing":
       return {
         code: kind,

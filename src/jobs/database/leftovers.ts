@@ -8,6 +8,8 @@ import {
   PINNED,
   RESTORE_GUIDE,
 } from "../../core/bucket/object-keys.ts";
+import type { Notice } from "../../core/catalog/database-row.ts";
+import { ok, type Result } from "../../core/failure.ts";
 import type { Platform } from "../../core/platform.ts";
 import { copyOf, isOver } from "../../core/run/run.ts";
 import { folderOfRun } from "../run/step.ts";
@@ -37,13 +39,17 @@ export function collectFolder(
     upload: known?.upload ?? null,
     attempt: 0,
     dueAt: now,
+    problem: null,
   };
   store.leftovers = [...store.leftovers.filter((other) => other.folder !== folder), leftover];
   return "collected";
 }
 
-/** After this many tries a leftover stays until it is found as an orphan, by its RUN.json and the missing manifest. */
-const TRIES = 20;
+/** After so many tries in a row a failure is no longer a passing one, and health reports it. */
+const TOLD_AFTER = 3;
+
+/** A lock rule ends on some day. */
+const LOCKED_AGAIN_MS = 24 * 60 * 60_000;
 
 /** A run under way may have come to work in the very folder, within one second of the run that left it. */
 const IN_USE_MS = 60_000;
@@ -66,24 +72,43 @@ export async function removeLeftovers(store: RunStore, platform: Platform): Prom
       kept.push({ ...leftover, dueAt: now + IN_USE_MS });
       continue;
     }
-    if (await removed(leftover, platform)) continue;
-    const dueAt = now + backoffMs(leftover.attempt, platform.random(), 10_000, 3_600_000);
-    if (leftover.attempt + 1 < TRIES) kept.push({ ...leftover, attempt: leftover.attempt + 1, dueAt });
+    const removed = await removeLeftover(leftover, platform);
+    if (removed.ok) continue;
+    const { code, detail } = removed.failure;
+    const delay =
+      code === "stored-object-locked"
+        ? LOCKED_AGAIN_MS
+        : backoffMs(leftover.attempt, platform.random(), 10_000, 3_600_000);
+    kept.push({ ...leftover, attempt: leftover.attempt + 1, dueAt: now + delay, problem: detail });
   }
   // What was added while we waited stays.
   const added = store.leftovers.filter(({ folder }) => !before.some((other) => other.folder === folder));
   store.leftovers = [...kept, ...added];
 }
 
-/** True when nothing of it is left, or when it turns out to be a backup. */
-async function removed({ folder, volumes, upload }: Leftover, { vault }: Platform): Promise<boolean> {
-  if (upload !== null && !(await vault.abortUpload(upload.key, upload.uploadId)).ok) return false;
+/** Deletes what is left; nothing, when the folder turns out to be a backup. */
+async function removeLeftover(
+  { folder, volumes, upload }: Leftover,
+  { vault }: Platform,
+): Promise<Result<void>> {
+  const aborted = upload === null ? ok(undefined) : await vault.abortUpload(upload.key, upload.uploadId);
+  if (!aborted.ok) return aborted;
   // With its manifest a folder is a backup, whatever the run that wrote it came to know: nothing is deleted then.
   const manifest = await vault.head(folder + MANIFEST);
-  if (!manifest.ok) return false;
-  if (manifest.value !== null) return true;
+  if (!manifest.ok) return manifest;
+  if (manifest.value !== null) return ok(undefined);
   const beside = [CHECKSUMS, RESTORE_GUIDE, NOT_EXPORTED, PINNED];
-  if (!(await vault.remove([...volumes, ...beside].map((name) => folder + name))).ok) return false;
+  const removed = await vault.remove([...volumes, ...beside].map((name) => folder + name));
   // The claim goes last: as long as anything of ours lies there, it can be told to be ours.
-  return (await vault.remove([folder + CLAIM])).ok;
+  return removed.ok ? vault.remove([folder + CLAIM]) : removed;
+}
+
+/** For health: what a failed or cancelled run left behind, and the bucket does not delete. It is tried again and again. */
+export function leftoverNotices(leftovers: readonly Leftover[]): Notice[] {
+  const failing = leftovers.filter(({ attempt, problem }) => problem !== null && attempt >= TOLD_AFTER);
+  const [first] = failing;
+  if (first === undefined) return [];
+  const more = failing.length === 1 ? "" : ` and ${failing.length - 1} more`;
+  const detail = `What a run left in ${first.folder}${more} could not be deleted: ${first.problem ?? ""}`;
+  return [{ kind: "leftovers-failing", detail }];
 }

@@ -18,6 +18,8 @@ const leftoverSchema = z.object({
   upload: z.object({ key: z.string(), uploadId: z.string() }).nullable(),
   attempt: z.number().int(),
   dueAt: z.number().int(),
+  /** Why the latest try came to nothing. */
+  problem: z.string().nullable().default(null),
 });
 export type Leftover = z.infer<typeof leftoverSchema>;
 
@@ -124,7 +126,8 @@ export class RunStore {
     const { key } = copy.upload;
     const slash = key.lastIndexOf("/") + 1;
     const volumes = [...copy.volumes.map(({ name }) => name), key.slice(slash)];
-    const leftover = { folder: key.slice(0, slash), volumes, upload: copy.upload, attempt: 0, dueAt: now };
+    const folder = key.slice(0, slash);
+    const leftover = { folder, volumes, upload: copy.upload, attempt: 0, dueAt: now, problem: null };
     this.leftovers = [...this.leftovers, leftover];
   }
 

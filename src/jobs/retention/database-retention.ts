@@ -9,6 +9,7 @@ import type { Platform } from "../../core/platform.ts";
 import { isOver } from "../../core/run/run.ts";
 import { CatalogOutbox } from "../database/catalog-outbox.ts";
 import type { RecordStore } from "../database/database-record.ts";
+import { leftoverNotices } from "../database/leftovers.ts";
 import type { RunStore } from "../database/run-store.ts";
 import { BackupStore, idOfFolder, isWalked, nameOfFolder, walkSchema } from "./backup-store.ts";
 import { type Deletion, DeletionStore, viewDeletion } from "./deletion-store.ts";
@@ -43,7 +44,13 @@ const DELETION_REQUESTS = 6;
 
 /** After so many tries in a row, a round that fails is told to health. */
 const TOLD_AFTER = 3;
-const OWN_NOTICES = ["deletion-refused", "deletion-failing", "retention-failing", "retention-unreadable"];
+const OWN_NOTICES = [
+  "deletion-refused",
+  "deletion-failing",
+  "retention-failing",
+  "retention-unreadable",
+  "leftovers-failing",
+];
 
 /** What of a database's backups is kept. The bucket is the truth: what the catalogue says or lacks deletes nothing. */
 export class DatabaseRetention {
@@ -92,6 +99,7 @@ export class DatabaseRetention {
     const detail = `Retention cannot decide which backups to keep: ${round?.problem ?? ""}`;
     return [
       ...this.deletions.notices(),
+      ...leftoverNotices(this.#store.leftovers),
       ...(failing ? [{ kind: "retention-failing", detail }] : []),
       ...unreadNotice(this.backups.unreadable),
     ];

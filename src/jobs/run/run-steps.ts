@@ -259,6 +259,7 @@ export class RunSteps {
       upload: copy.upload,
       attempt: 0,
       dueAt: platform.now(),
+      problem: null,
     };
     this.#store.leftovers = [...this.#store.leftovers, leftover];
   }
