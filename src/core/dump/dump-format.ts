@@ -41,12 +41,16 @@ export interface ForeignStatement {
   readonly offset: number;
 }
 
+/** A lean backup stores what it gets: nobody shall be without any backup because D1's format has changed. */
+const WHAT_NEXT =
+  "If there is an error message, contact Cloudflare's support; if D1's format has changed, look for a newer release of d1-nightly. Until then, lean backups (the policy's lean) store the dump without looking into it.";
+
 /** `statementsBefore`: how many the volumes before hold. What the statement says may be anything, and is not told. */
 export function foreignStatement({ ordinal, offset }: ForeignStatement, statementsBefore: number): Failure {
   return {
     code: "dump-foreign-statement",
     detail: `Statement ${statementsBefore + ordinal} of the dump, at byte ${offset}, is not one that D1 writes into its dumps. Rows or parts of the schema may be missing there.`,
-    hint: "The run tries one more export. If the problem stays, look at that place in the output of `wrangler d1 export`, and tell Cloudflare's support.",
+    hint: `The run makes another export, once. If this persists, look at that place in the output of \`wrangler d1 export\`. ${WHAT_NEXT}`,
     retryable: true,
   };
 }
@@ -56,7 +60,7 @@ export function strayEnd(): Failure {
   return {
     code: "dump-foreign-statement",
     detail: "After its last statement, the dump has something that D1 does not write into its dumps.",
-    hint: "The run tries one more export. If the problem stays, look at the end of the output of `wrangler d1 export`, and tell Cloudflare's support.",
+    hint: `The run makes another export, once. If this persists, look at the end of the output of \`wrangler d1 export\`. ${WHAT_NEXT}`,
     retryable: true,
   };
 }
