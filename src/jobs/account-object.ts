@@ -35,21 +35,21 @@ import { PolicyCopies } from "./registry/policy-copies.ts";
 
 const WATCHDOG_MS = 30_000;
 
-/** The bucket is asked again for a policy that it did not give. */
+/** When to read a policy from the bucket again that could not be read. */
 const RECALL_AGAIN_MS = 60_000;
 
 /** So many names are told to whoever looks for the one that was meant. They are compared there, not here. */
 const NAMES_TOLD = 200;
 
-/** So many calls are left to runs that have begun, before the bookmark of another database is asked for. */
+/** So many calls are reserved for active runs before the bookmark of another database is requested. */
 const COMPARISON_SPARES = 24;
 
-/** Who looks after the bucket once a day. */
+/** The object that maintains the bucket once a day. */
 export interface DailyMaintenance {
   daily(): Promise<void>;
 }
 
-/** What the account's object works with. */
+/** The dependencies of the account's object. */
 export interface AccountObjectParts {
   readonly connect: Connect<Cloudflare.Env>;
   readonly database: (id: string) => WakeableRuns;
@@ -57,9 +57,9 @@ export interface AccountObjectParts {
 }
 
 /**
- * The account's one object. It knows the databases and their policies, asks at every alarm whose turn it is, compares
- * bookmarks, and starts those that were written to as slots become free. It gives out those slots, and the budget of
- * calls of Cloudflare's API.
+ * The account's single object. It knows the databases and their policies, checks at every alarm which are due, compares
+ * bookmarks, and starts changed databases as leases become free. It grants these leases, and manages the budget of
+ * calls to Cloudflare's API.
  */
 export class AccountObject extends DurableObject implements AccountRuns, Coordinator {
   readonly #parts: AccountObjectParts;
@@ -107,7 +107,7 @@ export class AccountObject extends DurableObject implements AccountRuns, Coordin
   async releaseLease(kind: LeaseKind, databaseId: string): Promise<void> {
     const next = this.#leases.release(kind, databaseId, Date.now());
     if (kind === "export" && this.#queue.nextAt(true) !== null) await this.#alarm.wakeBy(Date.now());
-    // A call that is lost is made good by the waiting object, which asks again by itself.
+    // If this call is lost, the waiting object asks again by itself.
     await Promise.allSettled(next.map((id) => this.#parts.database(id).wake()));
   }
 
@@ -164,7 +164,7 @@ export class AccountObject extends DurableObject implements AccountRuns, Coordin
   async startAll(request: BackupRequest): Promise<Result<SweepAnswer>> {
     const opened = this.#open();
     if (!opened.ok) return opened;
-    // Which databases are left out must be known before all are started.
+    // The excluded databases must be known before all are started.
     const loaded = await this.#policyCopies.loadDefault(opened.value.schedule, opened.value.platform);
     if (!loaded.ok) return loaded;
     await this.ctx.storage.setAlarm(opened.value.platform.now() + WATCHDOG_MS);
@@ -309,7 +309,7 @@ export class AccountObject extends DurableObject implements AccountRuns, Coordin
     const work = this.#workOf(opened);
     await this.#rounds.goOn(opened, work);
     const loaded = await this.#policyCopies.loadDefault(schedule, platform);
-    // Which databases are left out, and which are paused, must be known before any is started.
+    // The excluded and the paused databases must be known before any is started.
     if (loaded.ok) schedule.enqueueDue(platform.now());
     else {
       this.#scheduleRestsUntil = platform.now() + RECALL_AGAIN_MS;
@@ -340,7 +340,7 @@ export class AccountObject extends DurableObject implements AccountRuns, Coordin
     }
   }
 
-  /** The platform, its calls admitted here, and the schedule over its settings. */
+  /** The platform with its calls rate-limited here, and the schedule with its settings. */
   #open(): Result<Opened> {
     const connected = this.#parts.connect(this.env);
     if (!connected.ok) return connected;
@@ -350,12 +350,12 @@ export class AccountObject extends DurableObject implements AccountRuns, Coordin
     this.#calls.limit(apiBudget);
     const platform = { ...bare, api: meteredApi(bare.api, this, "work") };
     const comparisonApi = meteredApi(bare.api, this.#comparisonLimiter, "work");
-    // One for all calls: what one of them sets, an alarm that is in the middle of its work must see.
+    // All calls share one, because an alarm in the middle of its work must see what a call sets.
     this.#schedule ??= new AccountSchedule(this.ctx.storage, this.#registry, this.#queue, bare.settings);
     return ok({ platform, schedule: this.#schedule, comparisonApi });
   }
 
-  /** Comparisons leave room for the calls of runs that have begun. */
+  /** Comparisons leave room for the calls of active runs. */
   get #comparisonLimiter(): CallLimiter {
     return {
       acquireCall: async (kind) => {

@@ -3,8 +3,8 @@ import type { Result } from "../core/failure.ts";
 import type { Platform } from "../core/platform.ts";
 
 /**
- * A Cron Trigger fired: one call to the account's object, which does the rest from its own alarms. Throws when that
- * cannot be told, so that the cron event itself is shown as failed.
+ * Reports a Cron Trigger's fire to the account's object, which does the rest from its own alarms. Throws if the object
+ * does not answer, so that the cron event itself counts as failed.
  */
 export async function tellTrigger(
   platform: Result<Platform>,

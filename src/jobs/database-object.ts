@@ -34,19 +34,19 @@ import { RunSteps } from "./run/run-steps.ts";
 /** Short, because an export that nobody polls for 15 s is lost. */
 const WATCHDOG_MS = 5_000;
 
-/** What a database's object works with. */
+/** The dependencies of a database's object. */
 export interface DatabaseObjectParts {
   readonly connect: Connect<Cloudflare.Env>;
   readonly coordinator: (accountId: string) => Coordinator;
-  /** The object that looks through the bucket. */
+  /** The object that searches the bucket. */
   readonly maintenance: (accountId: string) => Pick<MaintenanceJobs, "settled">;
-  /** Learns of each persisted state of a run, after the fact. */
+  /** Called with each state of a run after it was stored. */
   readonly saved?: (run: Run) => Promise<void>;
 }
 
 /**
- * One object per database (its name is the database's UUID): the lock that keeps runs from overlapping, and the
- * state machine of the one run at a time, driven by alarms. Each alarm does one bounded step and saves.
+ * One object per database (its name is the database's UUID): the lock that keeps runs from overlapping, and the state
+ * machine of its single run, driven by alarms. Each alarm does one bounded step and saves.
  */
 export class DatabaseObject extends DurableObject implements DatabaseRuns {
   readonly #parts: DatabaseObjectParts;
@@ -83,7 +83,7 @@ export class DatabaseObject extends DurableObject implements DatabaseRuns {
       return ok({ kind: "started", run: viewRun(before) });
     }
     if (before !== null && !isOver(before)) {
-      // A run that got lost, for whatever reason, must not stop this database for ever.
+      // A run that was lost, for any reason, must not stop this database forever.
       if (!isDead(before, now)) {
         await this.#keepAlive(before, now);
         return ok({ kind: "under-way", run: viewRun(before, this.#steps.live) });
@@ -111,7 +111,7 @@ export class DatabaseObject extends DurableObject implements DatabaseRuns {
     const run = this.#store.run(now);
     if (run === null || run.id !== runId) return ok({ kind: "unknown" });
     if (isOver(run)) return ok({ kind: "over", run: viewRun(run) });
-    // Whether its manifest stands already, nobody can say while it is being written.
+    // While the manifest is being written, nobody can say whether it already exists.
     if (run.phase.at === "committing") return ok({ kind: "too-late", run: viewRun(run) });
     const cancelled = this.#steps.cancel(run, platform, this.#coordinator(run.accountId));
     await this.#alarm.wakeBy(now);
@@ -206,7 +206,7 @@ export class DatabaseObject extends DurableObject implements DatabaseRuns {
     return this.#ask((asked) => previewRetention(asked, database, retention));
   }
 
-  /** Does what somebody asks about the backups; the next alarm goes on with what is left of it. */
+  /** Handles a request about the backups; the next alarm continues with what is left to do. */
   async #ask<T>(request: (asked: Asked) => Promise<Result<T>>): Promise<Result<T>> {
     const connected = this.#connect();
     if (!connected.ok) return connected;
@@ -219,7 +219,7 @@ export class DatabaseObject extends DurableObject implements DatabaseRuns {
     return answer;
   }
 
-  /** Called when a slot may have become free. */
+  /** Called when a lease may have become free. */
   async wake(): Promise<void> {
     const now = Date.now();
     const run = this.#store.run(now);
@@ -229,7 +229,7 @@ export class DatabaseObject extends DurableObject implements DatabaseRuns {
     await this.#alarm.wakeBy(now);
   }
 
-  /** The most bytes that this object's copies have held at once since it was created. */
+  /** The most bytes that this object's copies have held at the same time since it was created. */
   async peakBytes(): Promise<number> {
     return this.#steps.peakBytes;
   }
@@ -238,13 +238,13 @@ export class DatabaseObject extends DurableObject implements DatabaseRuns {
     return this.#alarm.ring();
   }
 
-  /** Sees to it that the run is worked on, also when its alarm got lost or the clock was turned back. */
+  /** Makes sure that the run is worked on, even if its alarm was lost or the clock was turned back. */
   async #keepAlive(run: Run, now: number): Promise<void> {
     if (run.wakeAt > now + LONGEST_WAIT_MS) this.#store.save({ ...run, wakeAt: now }, now);
     await this.#alarm.keepAlive(LONGEST_WAIT_MS);
   }
 
-  /** The platform, whose calls of Cloudflare's API the account's object admits. */
+  /** The platform, with calls to Cloudflare's API rate-limited by the account's object. */
   #connect(): Result<Platform> {
     const connected = this.#parts.connect(this.env);
     if (!connected.ok) return connected;
@@ -277,7 +277,7 @@ export class DatabaseObject extends DurableObject implements DatabaseRuns {
     return run !== null && !isOver(run);
   }
 
-  /** What the account's object is told; null while nothing is known. */
+  /** The report to the account's object; null while nothing is known. */
   #report(now: number): DatabaseReport | null {
     const run = this.#store.run(now);
     const known = this.#records.known;
@@ -285,7 +285,7 @@ export class DatabaseObject extends DurableObject implements DatabaseRuns {
     const name = run?.databaseName ?? known?.databaseName;
     if (id === undefined || name === undefined) return null;
     const { unchanged, unchangedOff, examination, isCatalog } = this.#records.read({ id, name });
-    // Without the fingerprint, which stays here.
+    // The fingerprint stays here.
     const { last } = this.#store;
     return {
       databaseId: id,

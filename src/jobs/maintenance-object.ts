@@ -42,14 +42,14 @@ const WATCHDOG_MS = 60_000;
 const CALLS_AN_ALARM = 24;
 const STEPS_AN_ALARM = 40;
 
-/** A cursor that fails so often is taken to lead nowhere any more; and so often the walk begins anew. */
+/** After so many failures a cursor counts as invalid; and so often the walk starts again. */
 const CURSOR_TRIES = 3;
 const RESTARTS = 3;
 
-/** So many orphans are shown. */
+/** How many orphans are shown. */
 const ORPHANS_SHOWN = 1_000;
 
-/** What the maintenance of the bucket works with. */
+/** The dependencies of the bucket's maintenance. */
 export interface MaintenanceObjectParts {
   readonly connect: Connect<Cloudflare.Env>;
   readonly account: (accountId: string) => PolicyKeeper;
@@ -57,8 +57,8 @@ export interface MaintenanceObjectParts {
 }
 
 /**
- * One object for the account: long work on the bucket, one piece at a time, page by page from its alarms. Each step
- * saves what it has come to, and may be repeated.
+ * One object per account does long work on the bucket, one job at a time, page by page from its alarms. Each step saves
+ * its progress, and may be repeated.
  */
 export class MaintenanceObject extends DurableObject implements MaintenanceJobs {
   readonly #parts: MaintenanceObjectParts;
@@ -126,14 +126,14 @@ export class MaintenanceObject extends DurableObject implements MaintenanceJobs 
     await this.#alarm.wakeBy(now);
   }
 
-  /** Work that waits or is under way of one of these kinds is answered with. */
+  /** Returns a waiting or active job of one of these kinds. */
   async #ask(kind: MaintenanceKind, sameAs: readonly MaintenanceKind[]): Promise<Result<MaintenanceAnswer>> {
     const connected = this.#parts.connect(this.env);
     if (!connected.ok) return connected;
     const now = connected.value.now();
     const underWay = this.#underWay(sameAs);
     if (underWay === null) this.#store.waiting = [...this.#store.waiting, { kind, askedAt: now }];
-    // Also where it is under way: an alarm that got lost, for whatever reason, must not leave it so for ever.
+    // Also for an active job: a lost alarm must not stop it forever.
     await this.#alarm.wakeBy(now);
     return ok({ begun: underWay === null, job: underWay ?? viewQueued(kind, now) });
   }
@@ -155,7 +155,7 @@ export class MaintenanceObject extends DurableObject implements MaintenanceJobs 
     return waiting.length > 0 ? Date.now() : null;
   }
 
-  /** As many steps as one invocation may do. Only alarms change the job, one after the other. */
+  /** Does as many steps as one invocation may do. Only alarms change the job, one after the other. */
   async #work(platform: Platform): Promise<void> {
     let job = this.#current();
     if (job === null || job.wakeAt > Date.now()) return;
@@ -178,7 +178,7 @@ export class MaintenanceObject extends DurableObject implements MaintenanceJobs 
     }
   }
 
-  /** The work under way; else the next that waits, which is begun. */
+  /** The active job; otherwise starts the next one. */
   #current(): MaintenanceJob | null {
     const { job, waiting } = this.#store;
     if (job !== null && job.finishedAt === null) return job;
@@ -193,7 +193,7 @@ export class MaintenanceObject extends DurableObject implements MaintenanceJobs 
     return begun;
   }
 
-  /** An exception is a bug: it ends the work after a few tries, and never the alarm. */
+  /** An exception is a bug: it ends the job after a few tries, but never the alarm. */
   async #guarded(job: MaintenanceJob, platform: Platform): Promise<Result<MaintenanceStep>> {
     try {
       return await this.#step(job, platform);
@@ -234,7 +234,7 @@ export class MaintenanceObject extends DurableObject implements MaintenanceJobs 
   }
 }
 
-/** The same step again later, the walk anew when its cursor seems to lead nowhere, or the end of the work. */
+/** Repeats the step later, starts the walk again if its cursor seems invalid, or ends the job. */
 function afterJobFailure(job: MaintenanceJob, failure: Failure, platform: Platform): MaintenanceJob {
   const now = platform.now();
   const wakeAt = now + backoffMs(job.attempt, platform.random());

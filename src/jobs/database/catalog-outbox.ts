@@ -6,8 +6,7 @@ import type { Run } from "../../core/run/run.ts";
 import type { CatalogRows, RunStore } from "./run-store.ts";
 
 /**
- * Rows on their way to the catalogue. They are kept until it has taken them: a catalogue that is down delays its
- * own rows and nothing else.
+ * Rows for the catalogue, kept until it has accepted them: if the catalogue is down, only its own rows are delayed.
  */
 export class CatalogOutbox {
   readonly #store: RunStore;
@@ -27,13 +26,13 @@ export class CatalogOutbox {
     this.#add({ backups: { ...this.#store.catalogRows.backups, [backup.id]: backup } });
   }
 
-  /** The database's own row, now that a run has ended. */
+  /** Adds the database's own row after a run has ended. */
   addDatabase(run: Run, unchangedOff: string | null): void {
     const known = { before: this.#store.row, lastBackupId: this.#store.last?.backupId ?? null, unchangedOff };
     this.#saveDatabase(databaseRow(run, known, this.#platform.now()));
   }
 
-  /** The same row, once the database's policy was set. */
+  /** Adds the same row after the database's policy was set. */
   addPolicySet(): void {
     const { row } = this.#store;
     if (row !== null) this.#saveDatabase(afterPolicySet(row, this.#platform.now()));
@@ -44,7 +43,7 @@ export class CatalogOutbox {
     this.#saveDatabase(row);
   }
 
-  /** A backup that is deleted needs no row any more. */
+  /** Removes the row of a deleted backup. */
   withdrawBackup(backupId: string): void {
     const rows = this.#store.catalogRows;
     const backups = Object.entries(rows.backups).filter(([id]) => id !== backupId);
@@ -61,7 +60,7 @@ export class CatalogOutbox {
     this.#store.catalogOutbox.add(this.#platform.now());
   }
 
-  /** Delivers what is due. What the catalogue does not take now is delivered later. */
+  /** Delivers what is due. What the catalogue does not accept now is delivered later. */
   async flush(): Promise<void> {
     const { catalog, databases } = this.#platform;
     await this.#store.catalogOutbox.flush(this.#platform, async () => {
@@ -78,7 +77,7 @@ export class CatalogOutbox {
   }
 }
 
-/** Rows that were added or changed while others were delivered stay. */
+/** Keeps rows that were added or changed during the delivery. */
 function withoutDelivered(now: CatalogRows, delivered: CatalogRows): CatalogRows {
   const runs = Object.entries(now.runs).filter(
     ([id, { revision }]) => delivered.runs[id]?.revision !== revision,

@@ -7,8 +7,8 @@ import { examinationSchema } from "../../core/run/standing-findings.ts";
 import { Outbox } from "../object/outbox.ts";
 
 /**
- * What a database's object has found out beyond single runs. The account's object is told of it, and keeps the copy in
- * the bucket. Times are milliseconds since the epoch.
+ * What a database's object has found out that outlives single runs. It reports this to the account's object, which
+ * keeps the copy in the bucket. Times are milliseconds since the epoch.
  */
 const recordSchema = z.object({
   databaseId: z.string(),
@@ -48,18 +48,18 @@ export class RecordStore {
     };
   }
 
-  /** The record as it stands; null for a database of which nothing is known yet. */
+  /** The present record; null for a database about which nothing is known yet. */
   get known(): DatabaseRecord | null {
     return recordSchema.safeParse(this.#storage.kv.get("record")).data ?? null;
   }
 
-  /** Changes these fields of the record as it is now. */
+  /** Changes these fields of the present record. */
   change(database: { id: string; name: string }, change: RecordChange, now: number): void {
     this.#storage.kv.put("record", { ...this.read(database), ...change });
     this.addReport(now);
   }
 
-  /** The account's object has to learn of a run that began or ended, or of what was found. */
+  /** Marks a report as pending, because a run began or ended, or something was found. */
   addReport(now: number): void {
     this.#report.add(now);
   }
@@ -68,7 +68,7 @@ export class RecordStore {
     return this.#report.dueAt;
   }
 
-  /** Reports, when that is due. May report twice. */
+  /** Reports if that is due. May report twice. */
   async flush(
     report: () => DatabaseReport | null,
     deliver: (report: DatabaseReport) => Promise<void>,

@@ -7,8 +7,8 @@ import { folderOfRun } from "../run/step.ts";
 import type { RunStore } from "./run-store.ts";
 
 /**
- * What a database's object knows of a folder that holds no manifest: `in-use` while its run works there or while it
- * deletes what lies there, `committed` when it knows of a backup there that it has not deleted.
+ * What a database's object knows about a folder without a manifest: `in-use` while its run works there or while it
+ * deletes the files there, `committed` if it knows of a backup there that it has not deleted.
  */
 export function folderState(
   folder: string,

@@ -16,8 +16,8 @@ import { folderOfRun } from "../run/step.ts";
 import type { Leftover, RunStore } from "./run-store.ts";
 
 /**
- * Sees to it that what a run of this database left in a folder is deleted, unless the run under way works there. Only
- * files that a run writes: others that lie there stay. May be asked twice.
+ * Makes sure that the files that a run of this database left in a folder are deleted, unless the active run works there.
+ * Deletes only files that a run writes; others stay. May be called twice.
  */
 export function collectFolder(
   store: RunStore,
@@ -51,7 +51,7 @@ const TOLD_AFTER = 3;
 /** A lock rule ends on some day. */
 const LOCKED_AGAIN_MS = 24 * 60 * 60_000;
 
-/** A run under way may have come to work in the very folder, within one second of the run that left it. */
+/** The active run may work in the same folder, if it started in the same second as the run that left it. */
 const IN_USE_MS = 60_000;
 
 /** Deletes what failed runs left in the bucket. May run twice. */
@@ -81,7 +81,7 @@ export async function removeLeftovers(store: RunStore, platform: Platform): Prom
         : backoffMs(leftover.attempt, platform.random(), 10_000, 3_600_000);
     kept.push({ ...leftover, attempt: leftover.attempt + 1, dueAt: now + delay, problem: detail });
   }
-  // What was added while we waited stays.
+  // Keep what was added while we waited.
   const added = store.leftovers.filter(({ folder }) => !before.some((other) => other.folder === folder));
   store.leftovers = [...kept, ...added];
 }
@@ -93,13 +93,13 @@ async function removeLeftover(
 ): Promise<Result<void>> {
   const aborted = upload === null ? ok(undefined) : await vault.abortUpload(upload.key, upload.uploadId);
   if (!aborted.ok) return aborted;
-  // With its manifest a folder is a backup, whatever the run that wrote it came to know: nothing is deleted then.
+  // A folder with a manifest is a backup, even if its run never learned that: nothing is deleted then.
   const manifest = await vault.head(folder + MANIFEST);
   if (!manifest.ok) return manifest;
   if (manifest.value !== null) return ok(undefined);
   const beside = [CHECKSUMS, RESTORE_GUIDE, NOT_EXPORTED, PINNED];
   const removed = await vault.remove([...volumes, ...beside].map((name) => folder + name));
-  // The claim goes last: as long as anything of ours lies there, it can be told to be ours.
+  // The claim is deleted last, so that the remaining files can be recognized as ours.
   return removed.ok ? vault.remove([folder + CLAIM]) : removed;
 }
 

@@ -7,7 +7,7 @@ import { newRun, type Run, runSchema } from "../../core/run/run.ts";
 import { Outbox } from "../object/outbox.ts";
 import { KeptManifests } from "./kept-manifests.ts";
 
-/** Storage holds another revision of the run: this step's world is gone, and it stops without effect. */
+/** Storage has another revision of the run, so this step stops without effect. */
 export class Superseded extends Error {
   override readonly name = "Superseded";
 }
@@ -44,7 +44,7 @@ const rowSchema = z.object({
   writtenAt: z.string(),
 });
 
-/** Enough of a stored run of any version to begin it anew. */
+/** Enough of a stored run of any version to start it again. */
 const anyRunSchema = z.object({
   id: z.string(),
   revision: z.number().int().catch(0),
@@ -62,7 +62,7 @@ const anyRunSchema = z.object({
 
 const phaseOfAnyVersion = z.object({ phase: z.object({ at: z.string() }) });
 
-/** An upload that it had begun, which nothing but its id can end, and what it had written beside. */
+/** An upload that it had started, which only its id can end, and the objects that it had written. */
 const uploadOfAnyVersion = z.object({
   phase: z.object({
     copy: z.object({
@@ -74,7 +74,7 @@ const uploadOfAnyVersion = z.object({
 });
 
 export class RunStore {
-  /** When the catalogue is to be given `catalogRows`. */
+  /** When to deliver `catalogRows` to the catalogue. */
   readonly catalogOutbox: Outbox;
   readonly keptManifests: KeptManifests;
   readonly #storage: DurableObjectStorage;
@@ -94,9 +94,9 @@ export class RunStore {
   }
 
   /**
-   * A run that another release has stored and this one cannot read. When it is over, the catalogue and the bucket
-   * know it; one in the middle begins anew under its own id, in another folder. The old folder is deleted if the stored
-   * run can be read that far; else it is found by its RUN.json and the missing manifest.
+   * A run that another release has stored and this one cannot read. If it has ended, the catalogue and the bucket know
+   * it. If not, it starts again under its own id, in another folder. The old folder is deleted if the stored run can be
+   * read that far; otherwise it is found as an orphan.
    */
   #adopt(stored: unknown, now: number): Run | null {
     const phase = phaseOfAnyVersion.safeParse(stored);
@@ -104,7 +104,7 @@ export class RunStore {
       return null;
     const readable = anyRunSchema.safeParse(stored);
     if (!readable.success) {
-      // Not even whose it was: the next request must not fail for it.
+      // Not even its database can be read: the next request must not fail because of that.
       console.error({ event: "stored-run-unreadable" });
       this.#storage.kv.delete("run");
       return null;
@@ -131,7 +131,7 @@ export class RunStore {
     this.leftovers = [...this.leftovers, leftover];
   }
 
-  /** Saves the next revision of the run; `Superseded` when storage holds another one than `run` came from. */
+  /** Saves the next revision of the run; throws `Superseded` if storage has another revision than that of `run`. */
   save(run: Run, now: number): Run {
     const stored = this.run(now);
     if (stored !== null && (stored.id !== run.id || stored.revision !== run.revision)) throw new Superseded();
@@ -140,12 +140,12 @@ export class RunStore {
     return next;
   }
 
-  /** Several changes that are stored together or not at all. */
+  /** Stores several changes together or not at all. */
   together(changes: () => void): void {
     this.#storage.transactionSync(changes);
   }
 
-  /** Puts a new run in the place of one that is over. */
+  /** Replaces an ended run with a new one. */
   replace(run: Run): void {
     this.#storage.kv.put("run", run);
   }
@@ -160,13 +160,13 @@ export class RunStore {
     else this.#storage.kv.put("last", backup);
   }
 
-  /** Retention follows a run that is complete, and never another one: called with each commit and nowhere else. */
+  /** Retention follows a complete run, and no other: called with each commit and nowhere else. */
   wantPruning(databaseId: string, backupId: string): void {
     const backupIds = [...(this.pruningWanted?.backupIds ?? []), backupId];
     this.#storage.kv.put("prune", { databaseId, backupIds });
   }
 
-  /** The backups that were committed since retention has last begun. */
+  /** The backups that were committed since retention last started. */
   get pruningWanted(): { databaseId: string; backupIds: string[] } | null {
     return pruneSchema.safeParse(this.#storage.kv.get("prune")).data ?? null;
   }
@@ -194,7 +194,7 @@ export class RunStore {
     this.#storage.kv.put("row", row);
   }
 
-  /** Rows that the catalogue has not taken yet. */
+  /** Rows that the catalogue has not accepted yet. */
   get catalogRows(): CatalogRows {
     const stored = catalogRowsSchema.safeParse(this.#storage.kv.get("catalog-rows")).data;
     return stored ?? { runs: {}, backups: {}, database: null };

@@ -5,7 +5,7 @@ import { folderOfBackup, MANIFEST } from "../../core/bucket/object-keys.ts";
 import { ok, type Result } from "../../core/failure.ts";
 import type { Platform } from "../../core/platform.ts";
 
-/** The last backup's manifest, while it lies in the bucket as it was written and its oldest volume with it. */
+/** The last backup's manifest, if it is unchanged in the bucket and its oldest volume exists. */
 export async function standingBackup(
   last: Pick<CommittedBackup, "backupId" | "manifestSha256"> | null,
   platform: Platform,
@@ -18,7 +18,7 @@ export async function standingBackup(
   const reading = readManifest(text.value);
   const [first] = reading.kind === "manifest" ? reading.manifest.volumes : [];
   if (reading.kind !== "manifest" || first === undefined) return ok(null);
-  // A rule that deletes by age takes the volumes before the manifest.
+  // A lifecycle rule that deletes by age deletes the volumes before the manifest.
   const stored = await platform.vault.head(folder + first.name);
   if (!stored.ok) return stored;
   return ok(stored.value?.bytes === first.bytes ? reading.manifest : null);

@@ -10,13 +10,13 @@ import {
   slowDown,
 } from "../../core/d1/api-budget.ts";
 
-/** Where the count is kept: an object's own storage, synchronous, so that no call comes in between. */
+/** Where the count is stored: an object's own storage, which is synchronous, so that no call comes in between. */
 export interface KeptValues {
   get(key: string): unknown;
   put(key: string, value: unknown): void;
 }
 
-/** The account's calls of Cloudflare's API, counted where no two of them can be counted at once. */
+/** Counts the account's calls to Cloudflare's API in one place, one after the other. */
 export class ApiRateLimiter {
   readonly #kv: KeptValues;
 
@@ -24,14 +24,14 @@ export class ApiRateLimiter {
     this.#kv = storage.kv;
   }
 
-  /** Sets the calls in 5 minutes, which are remembered: a call may be asked for before anybody tells them again. */
+  /** Sets the budget for 5 minutes. It is stored, because a call may be requested before the budget is set again. */
   limit(calls: number): void {
     if (this.#limit !== calls) this.#kv.put("calls-limit", calls);
   }
 
   /**
-   * Counts the call and answers 0, or how long to wait. `exports` are those that hold a slot; with `spare`, so many
-   * calls have to be left for work that is more urgent.
+   * Counts the call and returns 0, or returns how long to wait. `exports` are those with a lease; with `spare`, so many
+   * calls must be left for more urgent work.
    */
   acquire(kind: CallKind, exports: number, now: number, spare = 0): number {
     const { budget, waitMs } = admit(this.#stored(), { kind, limit: this.#limit, exports, spare }, now);
@@ -39,7 +39,7 @@ export class ApiRateLimiter {
     return waitMs;
   }
 
-  /** Nothing but polls for so long. When `left` tells how many calls are left until then: only if the exports need them. */
+  /** Admits only polls for so long; if `left` says how many calls are left, only while the exports need those. */
   slowDown(forMs: number, now: number, left: number | null = null, exports = 0): void {
     if (left !== null && !isShort(left, forMs, exports)) return;
     this.#store(slowDown(this.#stored(), forMs, now));

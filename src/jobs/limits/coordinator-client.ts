@@ -2,8 +2,8 @@ import type { Coordinator } from "../../core/account/coordinator.ts";
 import { describeException, failed } from "../../core/failure.ts";
 
 /**
- * The account's object as seen from a database's. A call that fails costs nothing but time: who did not get a slot or
- * a policy asks again, a slot that was not given back ends by itself, and an export is not lost to bookkeeping.
+ * A database object's client of the account's object. A failed call costs only time: the caller asks again for a lease
+ * or a policy, a lease that was not released expires, and no export is lost because it could not be counted.
  */
 export function coordinatorClient(account: Coordinator): Coordinator {
   return {
@@ -18,7 +18,7 @@ export function coordinatorClient(account: Coordinator): Coordinator {
       try {
         await account.releaseLease(kind, databaseId);
       } catch {
-        // its lease runs out
+        // its lease expires
       }
     },
     async acquireCall(kind) {
@@ -32,7 +32,7 @@ export function coordinatorClient(account: Coordinator): Coordinator {
       try {
         await account.slowDown(forMs, left);
       } catch {
-        // the next answer of Cloudflare's says it again
+        // Cloudflare's next answer says it again
       }
     },
     async policy(databaseId) {

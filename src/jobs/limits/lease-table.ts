@@ -1,19 +1,19 @@
 import type { LeaseKind } from "../../core/account/coordinator.ts";
 import { upgradeTables } from "../object/table-versions.ts";
 
-/** How many databases may export, and how many may copy, at the same time, until told. A copy holds up to 20 MiB. */
+/** The default numbers of databases that may export and copy at the same time. A copy holds up to 20 MiB. */
 const SLOTS: Record<LeaseKind, number> = { export: 6, copy: 2 };
 
-/** Slots end by themselves, so that a dead run cannot hold one: each poll and each volume takes its slot again. */
+/** Leases expire, so that a dead run cannot hold one: each poll and each volume renews its lease. */
 const LEASE_MS: Record<LeaseKind, number> = { export: 2 * 60_000, copy: 10 * 60_000 };
 
-/** Who a slot was taken for asks for it within this time, or has not begun at all. */
+/** A database for which a lease was reserved asks for it within this time, or has not started at all. */
 const RESERVED_MS = 2 * 60_000;
 
-/** A database in the queue asks again every 15 s; one that has not for this long is no longer waiting. */
+/** A queued database asks again every 15 s. One that has not asked for this long is no longer waiting. */
 const WAITING_MS = 60_000;
 
-/** As much of an object's SQLite as this needs. */
+/** The part of an object's SQLite that this needs. */
 export interface Sql {
   exec<Row extends Record<string, string | number>>(
     query: string,
@@ -21,7 +21,7 @@ export interface Sql {
   ): { one(): Row; toArray(): Row[] };
 }
 
-/** The steps by which its tables come to be: see `upgradeTables`. */
+/** The steps that create its tables: see `upgradeTables`. */
 export const LEASE_TABLES = [
   `CREATE TABLE lease (
      kind TEXT NOT NULL, database_id TEXT NOT NULL, ends_at INTEGER NOT NULL, PRIMARY KEY (kind, database_id));
@@ -31,7 +31,7 @@ export const LEASE_TABLES = [
    CREATE TABLE lease_limit (kind TEXT PRIMARY KEY, slots INTEGER NOT NULL)`,
 ];
 
-/** Who holds a slot and who waits for one, in SQLite, first come first served. */
+/** The databases that hold a lease or wait for one, in SQLite, first come first served. */
 export class LeaseTable {
   readonly #sql: Sql;
 
@@ -63,7 +63,7 @@ export class LeaseTable {
     return true;
   }
 
-  /** Gives the slot back; returns the databases whose turn it is now. */
+  /** Releases the lease; returns the databases whose turn it is now. */
   release(kind: LeaseKind, databaseId: string, now: number): string[] {
     this.#sql.exec("DELETE FROM lease WHERE kind = ? AND database_id = ?", kind, databaseId);
     this.#sql.exec("DELETE FROM waiting WHERE kind = ? AND database_id = ?", kind, databaseId);
@@ -77,8 +77,8 @@ export class LeaseTable {
   }
 
   /**
-   * Takes a slot for a database that has not asked for one, unless others wait for it: the database finds it when it
-   * begins, within two minutes. False when it holds a slot already, or none is free.
+   * Reserves a lease for a database that has not asked for one, unless others wait: the database must start within two
+   * minutes. False if it already holds a lease, or none is free.
    */
   reserve(kind: LeaseKind, databaseId: string, now: number): boolean {
     if (this.free(kind, now) === 0 || this.#holds(kind, databaseId)) return false;
@@ -86,14 +86,14 @@ export class LeaseTable {
     return true;
   }
 
-  /** Slots that nobody holds or waits for. */
+  /** The leases that nobody holds or waits for. */
   free(kind: LeaseKind, now: number): number {
     this.#expire(now);
     const waiting = this.#count("SELECT count(*) AS n FROM waiting WHERE kind = ?", kind);
     return Math.max(0, this.#empty(kind) - waiting);
   }
 
-  /** When to look for a free slot again, should nobody give one back; now, while there are free ones. */
+  /** When to look for a free lease again, if nobody releases one; now, while some are free. */
   lookAgainAt(kind: LeaseKind, now: number): number {
     if (this.free(kind, now) > 0) return now;
     const ends = this.#sql.exec<{ at: number }>(
@@ -105,15 +105,15 @@ export class LeaseTable {
     return ends.toArray()[0]?.at ?? now + WAITING_MS;
   }
 
-  /** How many hold a slot, or have one reserved. */
+  /** How many databases hold a lease or have one reserved. */
   held(kind: LeaseKind, now: number): number {
     this.#expire(now);
     return this.#heldCount(kind);
   }
 
   /**
-   * Sets how many there are, which is remembered: slots may be asked for before anybody tells them again. Those that
-   * are held stay so, even when there are fewer now.
+   * Sets how many leases there are. The number is stored, because leases may be requested before it is set again. Held
+   * leases stay, even if there are fewer now.
    */
   limit(kind: LeaseKind, slots: number): void {
     if (this.#limit(kind) === slots) return;

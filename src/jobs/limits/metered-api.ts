@@ -4,26 +4,26 @@ import type { D1Api } from "../../core/d1/api.ts";
 import { callsLeft } from "../../core/d1/rate-headers.ts";
 import { failed, type Failure, type Result } from "../../core/failure.ts";
 
-/** Who counts the calls. */
+/** The object that counts the calls. */
 export type CallLimiter = Pick<Coordinator, "acquireCall" | "slowDown">;
 
-/** More exports than any budget lets run at once. */
+/** More exports than any budget lets run at the same time. */
 const MOST_EXPORTS = exportSlots(Infinity, 1_200);
 
 /**
- * The API, each call of it admitted first: one that is refused is a failure that says when to come back. Polls are
- * counted and never wait, not even for the count. When nobody can be asked the call is made: no backup is lost to
- * bookkeeping. What Cloudflare says of its own limits is passed on.
+ * The API with a rate limiter: a refused call is a failure that says when to try again. Polls are counted and never
+ * wait, not even for the count. If the coordinator does not answer, the call is made: no backup fails because it could
+ * not be counted. What Cloudflare says about its own limits is passed on.
  */
 export function meteredApi(api: D1Api, coordinator: CallLimiter, kind: Exclude<CallKind, "poll">): D1Api {
   const pass = (forMs: number, left?: number): void => {
-    // Told again by the next answer, should this be lost.
+    // If this is lost, the next answer says it again.
     void quietly(() => coordinator.slowDown(forMs, left), undefined);
   };
   const watched =
     api.watched?.((seen) => {
       const left = callsLeft(seen);
-      // How many exports run, the account's object knows: asked only when that can matter.
+      // The account's object knows how many exports run. It is asked only if that can matter.
       if (isShort(left, seen.resetMs, MOST_EXPORTS)) pass(seen.resetMs, left);
     }) ?? api;
 
@@ -52,7 +52,7 @@ export function meteredApi(api: D1Api, coordinator: CallLimiter, kind: Exclude<C
   };
 }
 
-/** What the coordinator says, or `otherwise` when it cannot be reached. */
+/** The coordinator's answer, or `otherwise` if it does not answer. */
 async function quietly<T>(ask: () => Promise<T>, otherwise: T): Promise<T> {
   try {
     return await ask();

@@ -1,30 +1,30 @@
 import { describeException, type Result } from "../../core/failure.ts";
 
-/** Before work goes on that a broken configuration or a defect stopped. */
+/** The pause before work continues that an invalid configuration or a bug has stopped. */
 const REST_MS = 60_000;
 
-/** An alarm that is so late does not come any more. */
+/** An alarm that is this late will not come. */
 const LATE_MS = 60_000;
 
 /** What a Durable Object does in its alarms. */
 export interface AlarmWork<Connected> {
   /**
-   * While an alarm works, the next one is already set: if the object dies in between, that one goes on. An alarm that
-   * is set inside `alarm()` replaces the one that runs, and never starts while another one of the object runs.
+   * While an alarm works, the next one is already set: if the object dies in between, that one continues. An alarm that
+   * is set inside `alarm()` replaces the running one, and never starts while another one of the object runs.
    */
   readonly watchdogMs: number;
   /** The platform, or why there is none. */
   connect(): Result<Connected>;
-  /** One bounded piece of what is due. It may be repeated after a crash, and may find that nothing is due. */
+  /** Does one bounded piece of what is due. May be repeated after a crash, and may find that nothing is due. */
   work(connected: Connected): Promise<void>;
-  /** When something is due next, in milliseconds since the epoch; null when nothing is left. Reads storage only. */
+  /** When something is due next, in milliseconds since the epoch; null if nothing is left. Only reads storage. */
   nextAt(): number | null;
 }
 
 /**
- * The alarm of a Durable Object: the watchdog, the connection, one bounded step, and the next alarm. Nothing is thrown
- * out of it, because the platform drops an alarm after six throws. An object holds one of these in a private field, so
- * that RPC reaches nothing of it.
+ * The alarm of a Durable Object: the watchdog, the connection, one bounded step, and the next alarm. It never throws,
+ * because the platform drops an alarm after six throws. An object holds its shell in a private field, so that RPC
+ * cannot reach it.
  */
 export class AlarmShell<Connected> {
   readonly #storage: DurableObjectStorage;
@@ -42,23 +42,23 @@ export class AlarmShell<Connected> {
     await this.rearm(soonest);
   }
 
-  /** Sets the alarm to what is due next, but no sooner than `soonest`; deletes it when nothing is left. */
+  /** Sets the alarm to what is due next, but not before `soonest`; deletes it if nothing is left. */
   async rearm(soonest = 0): Promise<void> {
-    // No await between looking for what is next and setting the alarm: a request could come in between.
+    // No await between finding what is next and setting the alarm, because a request could come in between.
     const next = this.#work.nextAt();
     if (next === null) await this.#storage.deleteAlarm();
     else await this.#storage.setAlarm(Math.max(next, soonest));
   }
 
-  /** Sees to it that an alarm comes at this time or before. */
+  /** Makes sure that an alarm comes at this time or before. */
   async wakeBy(time: number): Promise<void> {
     const next = await this.#storage.getAlarm();
     if (next === null || next > time || next < Date.now() - LATE_MS) await this.#storage.setAlarm(time);
   }
 
   /**
-   * Sees to it that an alarm comes within `longestMs`: at once when there is none, when it is late, or when it lies
-   * further ahead because the clock was turned back.
+   * Makes sure that an alarm comes within `longestMs`: immediately if there is none, if it is late, or if it is further
+   * ahead because the clock was turned back.
    */
   async keepAlive(longestMs: number): Promise<void> {
     const now = Date.now();
@@ -74,7 +74,7 @@ export class AlarmShell<Connected> {
       await this.#work.work(connected.value);
       return Date.now();
     } catch (error) {
-      // The work's own failures are values. This is a defect: it is reported, and the same work is tried again.
+      // The work's own failures are values, so this is a bug: report it, and try the same work again.
       console.error({ event: "alarm-exception", detail: describeException(error) });
       return Date.now() + REST_MS;
     }

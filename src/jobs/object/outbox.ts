@@ -5,31 +5,30 @@ const pendingSchema = z.object({
   since: z.number(),
   attempt: z.number().int(),
   dueAt: z.number(),
-  /** Counts changes: one that comes while another is delivered is delivered too. */
+  /** Counts changes, so that a change during a delivery is delivered too. */
   serial: z.number().int(),
 });
 type Pending = z.infer<typeof pendingSchema>;
 
-/** How a delivery ended. `more` was left over, and is delivered next. */
+/** How a delivery ended. `more`: something was left over, and is delivered next. */
 export type Delivery = "delivered" | "more" | "refused";
 
-/** As much of an object's storage as this needs. */
+/** The part of an object's storage that this needs. */
 export interface KeptValues {
   get(key: string): unknown;
   put(key: string, value: unknown): void;
   delete(key: string): boolean;
 }
 
-/** The clock and the dice. */
+/** The clock and the random numbers. */
 export interface Moment {
   now(): number;
   random(): number;
 }
 
 /**
- * Something that another one has to be given, kept until it was taken: a receiver that is down delays its own delivery
- * and nothing else. This keeps when to try; what is delivered lies beside it, in storage of its owner's, and may be
- * delivered twice.
+ * Something for a receiver, kept until the receiver has accepted it: a receiver that is down delays only its own
+ * delivery. This stores when to try; the owner stores what is delivered, which may be delivered twice.
  */
 export class Outbox {
   readonly #kv: KeptValues;
@@ -40,29 +39,29 @@ export class Outbox {
     this.#key = `outbox/${name}`;
   }
 
-  /** Something has changed that has to be delivered, now. */
+  /** Marks a change that has to be delivered, due now. */
   add(now: number): void {
     const before = this.#pending;
     const [since, serial] = [before?.since ?? now, (before?.serial ?? 0) + 1];
     this.#put({ since, attempt: 0, dueAt: now, serial });
   }
 
-  /** Since when something is pending; null when nothing is. */
+  /** Since when something is pending; null if nothing is. */
   get pendingSince(): number | null {
     return this.#pending?.since ?? null;
   }
 
-  /** When to try next; null when nothing is pending. */
+  /** When to try next; null if nothing is pending. */
   get dueAt(): number | null {
     return this.#pending?.dueAt ?? null;
   }
 
-  /** Delivers what is due. `deliver` must not throw for a receiver that refuses or is silent. */
+  /** Delivers what is due. `deliver` must not throw if the receiver refuses or does not answer. */
   async flush(moment: Moment, deliver: () => Promise<Delivery>): Promise<void> {
     const pending = this.#pending;
     if (pending === null || pending.dueAt > moment.now()) return;
     const delivery = await deliver();
-    // What was added while we waited is due at once.
+    // What was added while we waited is due immediately.
     if (this.#pending?.serial !== pending.serial) return;
     if (delivery === "delivered") this.#kv.delete(this.#key);
     else if (delivery === "more") this.#put({ ...pending, attempt: 0, dueAt: moment.now() });
@@ -78,7 +77,7 @@ export class Outbox {
   }
 }
 
-/** When a delivery that was refused so often is tried again: after 2 s at first, and 5 minutes at the most. */
+/** When to try a delivery again after so many refusals: first after 2 s, at most after 5 minutes. */
 export function againAt(attempt: number, { now, random }: Moment): number {
   return now() + backoffMs(attempt, random(), 2_000, 300_000);
 }

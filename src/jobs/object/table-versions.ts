@@ -1,14 +1,14 @@
-/** As much of an object's SQLite as this needs. */
+/** The part of an object's SQLite that this needs. */
 interface Sql {
   exec(query: string, ...bindings: (string | number)[]): { toArray(): Record<string, unknown>[] };
 }
 
 /**
- * Makes a store's tables, or brings those of an earlier release up to date: each step is SQL that runs once, in the
- * order of the list, and the storage remembers how many have run. A step that was released is never changed; what is
- * to be different is a new step. Steps only add, so that a release that was rolled back finds all that it knows.
+ * Creates a store's tables, or updates those of an earlier release: each step is SQL that runs once, in the order of
+ * the list, and the storage records how many have run. Never change a released step; add a new one. Steps only add, so
+ * that an earlier release still finds everything that it knows after a rollback.
  *
- * To be called without an await before or after it in the same turn: a turn's writes are kept together or not at all.
+ * Call it without an await before or after it in the same turn: a turn's writes are stored together or not at all.
  */
 export function upgradeTables(sql: Sql, store: string, steps: readonly string[]): void {
   sql.exec("CREATE TABLE IF NOT EXISTS schema_version (store TEXT PRIMARY KEY, version INTEGER NOT NULL)");
