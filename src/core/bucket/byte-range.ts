@@ -1,13 +1,13 @@
 import { create } from "content-disposition";
 
 /**
- * What a download asks for, as RFC 9110 has it: conditions (section 13), then a range of bytes (section 14).
+ * What a download request asks for, by RFC 9110: conditions (section 13), then a range of bytes (section 14).
  *
- * Conditions on dates are not judged: no answer states a Last-Modified, and without one they are to be ignored.
- * Several ranges at once are answered with the whole, which a server is free to do.
+ * Conditions on dates are ignored, as they must be, because no response has a Last-Modified. A request for several
+ * ranges gets the entire file, which the RFC allows.
  */
 
-/** The one version of a thing that there is to download. */
+/** The single version of a file that can be downloaded. */
 export interface Representation {
   /** A strong one, quotes included. */
   readonly etag: string;
@@ -28,7 +28,7 @@ export type Wanted =
   | ({ readonly kind: "whole" | "part" } & ByteRange)
   | { readonly kind: "unsatisfiable" | "not-modified" | "precondition-failed" };
 
-/** Judges the request's conditions, in the order that the RFC sets, and then its range. */
+/** Evaluates the request's conditions, in the RFC's order, and then its range. */
 export function wantedBytes({ method, headers }: DownloadRequest, of: Representation): Wanted {
   const ifMatch = headers.get("If-Match");
   if (ifMatch !== null && !names(ifMatch, of.etag, false)) return { kind: "precondition-failed" };
@@ -43,7 +43,7 @@ export function wantedBytes({ method, headers }: DownloadRequest, of: Representa
   return range === "unsatisfiable" ? { kind: range } : { kind: "part", ...range };
 }
 
-/** Status and headers that answer it, but for the content's type. */
+/** The status and headers of the response, without the content type. */
 export function answerOf(
   wanted: Wanted,
   of: Representation,
@@ -105,7 +105,7 @@ function readRange(header: string | null, size: number): ByteRange | "unsatisfia
   if (first === "") {
     const length = Math.min(Number(last), size);
     if (Number(last) === 0) return "unsatisfiable";
-    // The end of nothing is all of it, and no Content-Range could say so.
+    // A suffix of an empty file is the entire file, and no Content-Range can express that.
     return length === 0 ? null : { offset: size - length, length };
   }
   const offset = Number(first);

@@ -12,10 +12,10 @@ export function claimText({ runId, databaseId }: Claim): string {
   return `${JSON.stringify({ runId, databaseId })}\n`;
 }
 
-/** What RUN.json says; null for what no run of ours writes, and where there is none. */
+/** The content of RUN.json; null if there is none, or if no run of ours has written it. */
 export function readClaim(text: string | null): Claim | null {
   const claim = claimSchema.safeParse(parsed(text ?? "")).data;
-  // The object of another spelling of a UUID would know of no run under way.
+  // Another spelling of a UUID names another object, which would not know the active run.
   const ours =
     claim !== undefined &&
     databaseOfRun(claim.runId) === claim.databaseId &&

@@ -1,17 +1,17 @@
-/** A backup that was whole once and has no manifest any more. It is never deleted unasked. */
+/** A backup that was complete once and has lost its manifest. It is never deleted automatically. */
 export interface DamagedBackup {
   readonly backupId: string;
   readonly folder: string;
-  /** Null where neither RUN.json nor the catalogue tells. */
+  /** Null if neither RUN.json nor the catalogue shows it. */
   readonly databaseId: string | null;
-  /** Null where the catalogue does not tell. */
+  /** Null if the catalogue does not show it. */
   readonly databaseName: string | null;
-  /** What is left of it: 0 when nothing is. */
+  /** How many of its objects are left. */
   readonly objects: number;
   readonly bytes: number;
-  /** When the newest of its objects was written; null when nothing is left. */
+  /** When the newest of its objects was written; null if none is left. */
   readonly since: string | null;
-  /** When it was found so first. */
+  /** When the damage was first found. */
   readonly foundAt: string;
   /** What shows that it was whole: SHA256SUMS or RESTORE.md in its folder, its row, or its database's object. */
   readonly knownBy: readonly Witness[];

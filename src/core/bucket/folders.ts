@@ -2,7 +2,7 @@ import { z } from "zod";
 import { CHECKSUMS, CLAIM, isUuid, MANIFEST, NOT_EXPORTED, PINNED, RESTORE_GUIDE } from "./object-keys.ts";
 import type { ListedObject } from "./vault.ts";
 
-/** What a walk through the bucket comes to know of a folder of our grammar, from its listing alone. */
+/** What a walk through the bucket learns about a folder with one of our names, only from its listing. */
 export const folderSchema = z.object({
   folder: z.string(),
   objects: z.number().int(),
@@ -19,12 +19,12 @@ export const folderSchema = z.object({
 });
 export type BucketFolder = z.infer<typeof folderSchema>;
 
-/** Where a key lies, if it is in a place of ours. */
+/** The place of a key, if it is one of ours. */
 export type KeyParts =
   | { readonly kind: "folder"; readonly folder: string; readonly file: string }
   | { readonly kind: "record"; readonly databaseId: string };
 
-/** What lies in a folder of ours, below it too, is not all ours: see isOurs. */
+/** Not everything in or below a folder of ours is ours: see isOurs. */
 export function partsOfKey(prefix: string, key: string): KeyParts | null {
   if (!key.startsWith(prefix)) return null;
   const [name = "", stamp = "", ...file] = key.slice(prefix.length).split("/");
@@ -47,7 +47,7 @@ function isFolderName(name: string): boolean {
   );
 }
 
-/** The moment of `20261121T030000Z`, in milliseconds since the epoch; null for what is none. */
+/** The moment of `20261121T030000Z`, in milliseconds since the epoch; null if it is not a valid one. */
 function timeOfStamp(stamp: string): number | null {
   const parts = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/.exec(stamp);
   if (parts === null) return null;
@@ -56,14 +56,14 @@ function timeOfStamp(stamp: string): number | null {
   return Number.isNaN(time) ? null : time;
 }
 
-/** When the run whose folder this is began its work; null for what is no folder of ours. */
+/** When the run of this folder started its work; null if the folder is not ours. */
 export function startOfFolder(prefix: string, folder: string): number | null {
   const place = partsOfKey(prefix, `${folder}${MANIFEST}`);
   if (place?.kind !== "folder" || place.folder !== folder) return null;
   return timeOfStamp(folder.slice(0, -1).slice(-16));
 }
 
-/** A page of the bucket's listing: what is complete of it, and what the next page may go on with. */
+/** A page of the bucket's listing: its complete folders, and the one that the next page may continue. */
 export interface GroupedPage {
   readonly complete: BucketFolder[];
   readonly open: BucketFolder | null;
@@ -122,7 +122,7 @@ function withObject(folder: BucketFolder, file: string, { bytes, uploadedAt }: L
   };
 }
 
-/** What a run has begun and nobody goes on with is left alone for so long. */
+/** How long the remains of a run are left alone. */
 export const ORPHAN_AGE_MS = 24 * 60 * 60_000;
 
 /**

@@ -1,5 +1,5 @@
 /**
- * Where things lie in the bucket. docs/format.md is the specification of these names.
+ * The keys of objects in the bucket. docs/format.md specifies these names.
  *
  *   {prefix}{database name}/{YYYYMMDD}T{HHMMSS}Z/…
  *
@@ -25,7 +25,7 @@ export function stampOf(at: number): string {
   return new Date(at).toISOString().replace(/[-:]|\.\d+/g, "");
 }
 
-/** A database's name as a part of a key: what could end a folder or hide in a listing is percent-encoded. */
+/** A database's name as part of a key. Characters that could end a folder or hide in a listing are percent-encoded. */
 export function folderName(databaseName: string): string {
   const safe = databaseName.replace(/[\p{Cc}/\\%]/gu, (character) => encodeURIComponent(character));
   // Nothing else becomes a lone percent sign.
@@ -35,7 +35,7 @@ export function folderName(databaseName: string): string {
     : safe;
 }
 
-/** The database's name, of the name that its folder bears. */
+/** The database's name, from the name of its folder. */
 export function databaseNameOf(folder: string): string {
   if (folder === "%") return "";
   try {
@@ -54,28 +54,28 @@ export function backupIdOf(databaseName: string, stamp: string): string {
   return `${folderName(databaseName)}.${stamp}`;
 }
 
-/** What stands before the database's name: the KEY_PREFIX under which the folder was made. */
+/** The part before the database's name: the KEY_PREFIX with which the folder was made. */
 export function prefixOfFolder(folder: string): string {
   return folder.replace(/[^/]*\/[^/]*\/$/, "");
 }
 
-/** What is known of a database beyond its backups: its policy, and its last checks. */
+/** The key of a database's policy and last checks. */
 export function recordKey(prefix: string, databaseId: string): string {
   return `${prefix}_d1-nightly/${databaseId}.json`;
 }
 
-/** What stands in a UUID's place for the policy of all databases. */
+/** Used instead of a UUID for the policy of all databases. */
 export const DEFAULT_POLICY = "policy";
 
 /** A key in the bucket has 1,024 bytes at the most. */
 const KEY_BYTES = 1_024;
 
-/** Whether an object can have this key. R2 takes a longer one for a mistake; it is that of no object. */
+/** Whether an object can have this key. R2 refuses a longer one, which no object can have. */
 export function canBeKey(key: string): boolean {
   return key.length <= KEY_BYTES && new TextEncoder().encode(key).length <= KEY_BYTES;
 }
 
-/** The folder that a backup's id stands for; null for what cannot be one of our ids. */
+/** The folder of a backup's id; null if it cannot be one of our ids. */
 export function folderOfBackup(prefix: string, backupId: string): string | null {
   const dot = backupId.lastIndexOf(".");
   const name = backupId.slice(0, dot);
@@ -111,7 +111,7 @@ export function isUuid(text: string): boolean {
   return UUID.test(text);
 }
 
-/** The database of a run's id; null for what cannot be one of our ids. The oldest ones have no random part. */
+/** The database of a run's id; null if it cannot be one of our ids. The oldest ids have no random part. */
 export function databaseOfRun(runId: string): string | null {
   const [databaseId = "", moment = "", ...rest] = runId.split(".");
   return isUuid(databaseId) && /^[0-9a-z]{6,12}(-[0-9a-z]{8})?$/.test(moment) && rest.length === 0

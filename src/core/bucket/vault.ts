@@ -2,7 +2,7 @@ import type { Result } from "../failure.ts";
 import type { DownloadRequest } from "./byte-range.ts";
 import type { Compression } from "./object-keys.ts";
 
-/** The manifest of 10,000 volumes is shorter: a text that is longer is none of ours, and is not held in memory. */
+/** The manifest of 10,000 volumes is shorter. A longer text is not ours, and is not read into memory. */
 export const TEXT_LIMIT = 16 * 1024 * 1024;
 
 /** Counts the bytes that the pipeline holds, so that "constant memory" is a figure. */
@@ -14,9 +14,9 @@ export interface Gauge {
 export interface VolumeWriter {
   /** Copies the bytes. Resolves when there is room for more. */
   write(bytes: Uint8Array): Promise<Result<void>>;
-  /** Completes the object. It is not listed before. */
+  /** Completes the object, which is not listed before. */
   finish(): Promise<Result<void>>;
-  /** Gives up what was uploaded so far. */
+  /** Discards what was uploaded so far. */
   abort(): Promise<void>;
 }
 
@@ -47,9 +47,9 @@ export interface MeasuredObject {
   readonly opening: Uint8Array;
 }
 
-/** A key that is longer than any object's is that of none: whoever asks for it is told that nothing is there. */
+/** For a key that is too long for any object, the answer is that nothing is there. */
 export interface Vault {
-  /** Create-only. `taken` means that the key exists; nothing was changed then. */
+  /** Create-only. `taken` means that the key exists and nothing was changed. */
   create(key: string, text: string): Promise<Result<"created" | "taken">>;
   /** Overwrites. */
   put(key: string, content: string | Uint8Array): Promise<Result<void>>;
@@ -57,20 +57,20 @@ export interface Vault {
   head(key: string): Promise<Result<StoredObject | null>>;
   /** Opens a volume. `begun` is awaited with the upload's id before any part is sent. */
   openVolume(key: string, gauge: Gauge, begun: (uploadId: string) => Promise<void>): VolumeWriter;
-  /** An upload that is gone already counts as aborted. */
+  /** An upload that is already gone counts as aborted. */
   abortUpload(key: string, uploadId: string): Promise<Result<void>>;
-  /** Size, SHA-256 and opening bytes, read from the bucket and not from its metadata; null when it is not there. */
+  /** Size, SHA-256 and first bytes, read from the object and not from its metadata; null if it does not exist. */
   measure(key: string): Promise<Result<MeasuredObject | null>>;
-  /** Missing keys are fine. A lock rule's refusal is `stored-object-locked`. */
+  /** Ignores missing keys. A lock rule's refusal is `stored-object-locked`. */
   remove(keys: readonly string[]): Promise<Result<void>>;
   /**
    * Up to 1,000 objects whose keys begin with `prefix`, in the order of their keys; of those with a further slash
    * only the folder, when `folders` is set. `cursor` goes on where an earlier answer ended.
    */
   list(prefix: string, options: { folders: boolean; cursor: string | null }): Promise<Result<Listing>>;
-  /** Answers a download with the object's bytes, honouring Range and conditions; null when it is not there. */
+  /** The response to a download of the object, which respects Range and conditions; null if it does not exist. */
   download(key: string, request: DownloadRequest): Promise<Result<Response | null>>;
-  /** Opens an object, to be read decompressed; null when it is not there. */
+  /** Opens an object to read it decompressed; null if it does not exist. */
   decoded(key: string, compression: Compression): Promise<Result<DecodedObject | null>>;
 }
 
@@ -82,6 +82,6 @@ export interface DecodedObject {
    * cannot be read or decompressed is a failed result.
    */
   read(): Promise<Result<Uint8Array | null>>;
-  /** Ends the reading, also at the end. */
+  /** Ends the reading; also needed at the end. */
   cancel(): Promise<void>;
 }

@@ -20,7 +20,7 @@ import { advance } from "../../core/run/transitions.ts";
 import { standingBackup } from "../database/standing-backup.ts";
 import { claimOf, folderOfRun, type StepContext, type StepOutcome } from "./step.ts";
 
-/** Writes what stands beside the volumes, and manifest.json last and create-only: with it, the backup exists. */
+/** Writes the files beside the volumes, and manifest.json last and create-only, which completes the backup. */
 export async function committing(
   run: Run,
   phase: PhaseOf<"committing">,
@@ -33,7 +33,7 @@ export async function committing(
   if (!standing.ok) return standing;
   const before = await standingBackup(context.previous, platform);
   if (!before.ok) return before;
-  // Written before this run was cut off: what follows from it still has to be saved.
+  // The manifest was written before this run was cut off; what follows from it still has to be saved.
   if (standing.value !== null) return committed(run, phase, standing.value, before.value, context);
   const previous =
     context.previous === null
@@ -43,7 +43,7 @@ export async function committing(
   const beside: [string, string | Uint8Array][] = [
     [CHECKSUMS, checksumsText(unsealed.volumes)],
     [RESTORE_GUIDE, restoreGuide(unsealed)],
-    // Encrypted by the preflight: the same bytes, however often this step is tried.
+    // The preflight has encrypted it, so every try of this step writes the same bytes.
     ...(run.sealed === null ? [] : [[NOT_EXPORTED, run.sealed] satisfies [string, Uint8Array]]),
   ];
   for (const [name, content] of [...beside, ...(run.pinned ? [[PINNED, ""] as const] : [])]) {
@@ -58,12 +58,12 @@ export async function committing(
   const text = manifestText({ ...unsealed, files }, platform.codecs);
   const created = await vault.create(folder + MANIFEST, text);
   if (!created.ok) return created;
-  // Written by this very run before it was cut off: the next try finds it standing.
+  // This run has written it before it was cut off: the next try finds it.
   if (created.value === "taken") return failed({ ...conflict(folder), retryable: true });
   return committed(run, phase, text, before.value, context);
 }
 
-/** The end of a run whose manifest stands in the bucket. */
+/** The end of a run whose manifest is in the bucket. */
 function committed(
   run: Run,
   { copy }: PhaseOf<"committing">,

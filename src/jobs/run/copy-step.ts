@@ -10,12 +10,12 @@ import { copyVolume } from "./copy-volume.ts";
 import { restartExport } from "./export-step.ts";
 import { claimOf, folderOfRun, removeVolumes, type StepContext, type StepOutcome } from "./step.ts";
 
-/** How many seconds ahead a free folder is looked for. */
+/** How many seconds ahead to look for a free folder. */
 const CLAIM_LIMIT = 60;
 
 /**
- * Copies one volume. A crash costs this volume, never the export nor the volumes before it; several at the same volume
- * make the run lean.
+ * Copies one volume. A crash costs this volume, never the export or the volumes before it. After several crashes at the
+ * same volume the run continues lean.
  */
 export async function copying(
   run: Run,
@@ -27,7 +27,7 @@ export async function copying(
   return copied.ok ? ok({ run: copied.value }) : copied;
 }
 
-/** What was copied is deleted, and the same dump is copied lean; a run that is lean already has come to its end. */
+/** Deletes what was copied, and copies the same dump lean; fails a run that is already lean. */
 async function cutOff(
   run: Run,
   phase: PhaseOf<"copying">,
@@ -59,7 +59,7 @@ async function copyNext(run: Run, phase: PhaseOf<"copying">, context: StepContex
     const claimed = await claimFolder(current, copy, context, save);
     if (!claimed.ok) return claimed;
   }
-  // Before the work: should it be cut off, the next alarm knows by it.
+  // Saved before the work, so that the next alarm knows if it was cut off.
   await save({ ...copy, begun: copy.begun + 1 });
   const options = optionsOf(run);
   const encrypted = options.recipients.length > 0;
@@ -76,7 +76,7 @@ async function copyNext(run: Run, phase: PhaseOf<"copying">, context: StepContex
     ...context.observer,
     uploadBegun: (uploadId) => save({ ...copy, upload: { key, uploadId } }),
   });
-  // Told by a failure, it was not cut off.
+  // It failed, so it was not cut off.
   if (!copied.ok) await save({ ...copy, begun: 0 });
   if (!copied.ok) return afterCopyFailure(current, { ...phase, copy }, copied.failure, context);
   const { volume, source, scanned, last } = copied.value;
@@ -98,7 +98,7 @@ async function copyNext(run: Run, phase: PhaseOf<"copying">, context: StepContex
   );
 }
 
-/** Makes the folder ours by its RUN.json, create-only. One that another run holds is left alone: the next second is tried. */
+/** Claims the folder with a create-only RUN.json. If another run holds the folder, tries the next second. */
 async function claimFolder(
   run: Run,
   first: Copy,
@@ -117,7 +117,7 @@ async function claimFolder(
       try {
         await save({ ...copy, claimed: true });
       } catch (error) {
-        // The run ended meanwhile, and knew of no folder that would have to be cleaned up.
+        // The run ended meanwhile, without knowing this folder, which has to be cleaned up.
         if (error instanceof Superseded) await platform.vault.remove([key]);
         throw error;
       }
@@ -150,7 +150,7 @@ function afterCopyFailure(
     case "dump-url-expired": {
       const { copy, dump } = phase;
       if (copy.renewals >= EXPORT_LIMIT) return ok(restartExport(run, failure, platform));
-      // The finished volumes stay, if a poll gives a fresh address of this same export.
+      // The finished volumes stay if a poll gives a fresh URL of this export.
       const kept: Copy = { ...copy, renewals: copy.renewals + 1 };
       const startedAt = now - dump.exportMs;
       const renewing = { startedAt, bookmark: dump.bookmark, polls: 0, busySince: null, message: null };
@@ -163,7 +163,7 @@ function afterCopyFailure(
     case "dump-incomplete-statement":
     case "dump-foreign-statement":
     case "dump-size-unknown":
-      // Each export makes the database unavailable: one more is worth it, a row of them is not.
+      // Each export makes the database unavailable: one more is worth it, a series is not.
       return ok(restartExport(run, failure, platform, 2));
     default:
       return failed(failure);

@@ -12,13 +12,13 @@ import type { BackupOptions } from "../../core/policy/backup-options.ts";
 import { bytesCopied, type Copy } from "../../core/run/run.ts";
 import { StatementScanner, type StatementSet } from "../../core/sql/statements.ts";
 
-/** A volume also ends after this long, so that a slow source fits into an alarm's 15 minutes. */
+/** A volume also ends after this time, so that a slow source fits into an alarm's 15 minutes. */
 export const VOLUME_MS = 4 * 60_000;
 
 const LF = 10;
 const SEMICOLON = 59;
 
-/** Reconnections without a byte of progress that one volume puts up with. */
+/** How many reconnections without progress one volume tolerates. */
 const RECONNECTIONS = 3;
 
 export interface VolumeJob {
@@ -37,25 +37,24 @@ export interface CopiedVolume {
   readonly last: boolean;
 }
 
-/** What the object that copies can tell while it copies. */
+/** What the copying object reports while it copies. */
 export interface CopyObserver {
   readonly gauge: Gauge;
-  /** Dump bytes of this volume so far, and of the whole dump in all. */
+  /** The dump bytes of this volume so far, and of the entire dump. */
   progress(bytes: number, totalBytes: number): void;
   /** Awaited before a multipart upload sends its first part: its id must be saved by then. */
   uploadBegun(uploadId: string): Promise<void>;
-  /** Aborted when nobody wants the copy any more: it gives up what it has begun, and throws the signal's reason. */
+  /** Aborted when the copy is no longer wanted: it aborts its upload, and throws the signal's reason. */
   readonly stop?: AbortSignal;
 }
 
 /**
- * Copies one volume: from where the finished ones end to the first statement boundary behind `volumeBytes`, or
- * after four minutes, or to the dump's end. Memory is constant. Connections that break are taken up where they
- * stopped; any other failure, an exception included, leaves nothing listed in the bucket, and the same call may be
- * made again.
+ * Copies one volume: from the end of the finished ones to the first statement boundary after `volumeBytes` or after
+ * four minutes, or to the dump's end. Memory is constant. Broken connections are resumed where they stopped. Any other
+ * failure, including an exception, leaves nothing listed in the bucket, and the same call may be repeated.
  *
- * A lean volume is cut at its size, wherever that falls: then no byte of the dump is looked at here but the first
- * and the last ones, and what is left is hashing, which the platform does.
+ * A lean volume is cut at its exact size. Then this code looks only at the dump's first and last bytes, and the
+ * platform does the hashing.
  */
 export async function copyVolume(
   platform: Platform,
@@ -70,7 +69,7 @@ export async function copyVolume(
   const writer = platform.vault.openVolume(job.key, observer.gauge, (uploadId) =>
     observer.uploadBegun(uploadId),
   );
-  // A read that waits for a slow source ends at once.
+  // Ends a read that waits for a slow source immediately.
   const hangUp = (): void => void reader.close();
   stop?.addEventListener("abort", hangUp);
   try {
@@ -118,7 +117,7 @@ async function pump(
   }
 }
 
-/** The dump from an offset on; a connection that breaks is opened again behind the last byte that came. */
+/** The dump from an offset on; a broken connection is reopened after the last byte that came. */
 class ResumingReader {
   readonly #platform: Platform;
   readonly #job: VolumeJob;
@@ -188,12 +187,12 @@ class VolumeUnderWay {
   readonly #observer: CopyObserver;
   readonly #startsAt: number;
   readonly #tally: Tally;
-  /** Null when lean. */
+  /** Null for a lean run. */
   readonly #scanner: StatementScanner | null;
   #lastByte = 0;
   readonly #opening: PreambleCheck | null;
   readonly #dumpDigest: Digest;
-  /** Null when the dump is stored as it comes: then one hash is both. */
+  /** Null if the dump is stored unchanged: then both hashes are the same. */
   readonly #storedDigest: Digest | null;
   readonly #encoder: Encoder;
   readonly #firstStatement: number;
@@ -222,12 +221,12 @@ class VolumeUnderWay {
     return this.#tally.scanned;
   }
 
-  /** Where this volume ends in the dump, as far as it has come. */
+  /** The offset in the dump up to which this volume has been copied. */
   get endsAt(): number {
     return this.#startsAt + this.dumpBytes;
   }
 
-  /** Takes a piece of the dump, up to the first statement boundary at which this volume holds `limit` bytes or more. */
+  /** Takes a piece of the dump, up to the first statement boundary at which this volume has `limit` bytes or more. */
   async take(bytes: Uint8Array, limit: number): Promise<Result<"all" | "boundary">> {
     const boundary =
       this.#scanner === null
@@ -250,7 +249,7 @@ class VolumeUnderWay {
     return ok(boundary === null ? "all" : "boundary");
   }
 
-  /** The format's statements as they stand in this volume, which begins somewhere in the dump. */
+  /** The scan of this volume, which begins somewhere in the dump, in the form of the format. */
   #statementsOf(format: DumpFormat): StatementSet {
     return { ...format, holds: (kind, head, at) => format.holds(kind, head, this.#startsAt + at) };
   }
@@ -308,7 +307,7 @@ class VolumeUnderWay {
   }
 }
 
-/** Where a lean volume ends in these bytes; null when it goes on behind them. */
+/** Where a lean volume ends in these bytes; null if it continues after them. */
 function fixedCut(bytes: Uint8Array, left: number): number | null {
   if (left <= 0) return bytes.length;
   return left <= bytes.length ? left : null;

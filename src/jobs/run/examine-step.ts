@@ -24,7 +24,7 @@ import { advance } from "../../core/run/transitions.ts";
 import { iso } from "../../core/time.ts";
 import { notUnderstood, type StepContext, type StepOutcome } from "./step.ts";
 
-/** The dump's address is valid for an hour: so much of it is given to the questions. */
+/** The dump's URL is valid for an hour; the questions may use this much of it. */
 const EXAMINE_LIMIT_MS = 10 * 60_000;
 
 /** A call that fails is made so often, when it is no table's fault; one about a single table as often as that. */
@@ -32,9 +32,9 @@ const TRIES = 3;
 const TRIES_OF_ONE = 2;
 
 /**
- * Asks the database about the next tables: for their columns in one call, and for all of their rows in another. Right
- * after the export, so that the answers belong to the dump: the bookmark tells at the end whether they do. Whatever goes
- * wrong here costs answers, never the backup; what was answered is saved with each step and is not asked again.
+ * Asks the database about the next tables: for their columns in one call, and for all of their rows in another. This
+ * happens right after the export, so that the answers belong to the dump; the bookmark shows at the end whether they
+ * do. A failure here costs answers, never the backup. Each step saves its answers, which are not asked for again.
  */
 export async function examining(
   run: Run,
@@ -77,7 +77,7 @@ export async function examining(
 
 const TOO_LONG = "the question about it would be longer than D1 takes.";
 
-/** What the questions have to know of the tables, in one question. A table that was dropped meanwhile is not among them. */
+/** Asks for the tables' columns in one call. A table that was dropped meanwhile is missing in the answer. */
 async function columnsOf(
   run: Run,
   tables: readonly string[],
@@ -119,7 +119,7 @@ async function ask(run: Run, questions: readonly Question[], { api }: Platform):
   return ok({ hazards, counted, rowsRead });
 }
 
-/** These failures say nothing of the tables that were asked about. */
+/** These failures say nothing about the tables. */
 const NO_TABLES_FAULT: readonly FailureCode[] = ["api-budget-spent", "api-rate-limited", "database-busy"];
 
 /**
@@ -144,7 +144,7 @@ function unanswered(
   return again ? failed(failure) : ok({ run: giveUpTable(run, phase, first, failureText(failure), now) });
 }
 
-/** On to the tables behind this one, which is told by its name. */
+/** Gives up this table, by its name, and continues with the next ones. */
 function giveUpTable(run: Run, phase: PhaseOf<"examining">, table: string, why: string, now: number): Run {
   const asked = phase.asked + 1;
   const pace = afterAnswer(phase.pace, asked, 1, 0);
@@ -152,7 +152,7 @@ function giveUpTable(run: Run, phase: PhaseOf<"examining">, table: string, why: 
   return advance(run, { ...phase, asked, pace, found }, now);
 }
 
-/** The same question later, when that may help and there is time; else the backup goes on without the answers. */
+/** Asks again later if that may help and there is time; otherwise the backup continues without the answers. */
 function onFailure(
   run: Run,
   phase: PhaseOf<"examining">,
@@ -202,7 +202,7 @@ function copyOn(
   };
 }
 
-/** Worth another try: the account's calls are used up for the moment, or what went wrong usually passes. */
+/** Whether another try may help: the API budget is used up for the moment, or the failure usually resolves itself. */
 function mayPass(
   run: Run,
   { startedAt }: PhaseOf<"examining">,

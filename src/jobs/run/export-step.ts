@@ -9,8 +9,8 @@ import { advance, emptied, exportAnew, fail, newCopy } from "../../core/run/tran
 import { removeVolumes, type StepContext } from "./step.ts";
 
 /**
- * Starts the export, or polls it. A start whose answer was lost is repeated, finds the database busy, and waits
- * until the export that nobody polls is cancelled.
+ * Starts the export, or polls it. If the answer to a start was lost, the step starts again, finds the database busy,
+ * and waits until D1 cancels the export that nobody polls.
  */
 export async function exporting(
   run: Run,
@@ -25,7 +25,7 @@ export async function exporting(
     return exporting(await context.save({ ...run, phase: cleared }), cleared, context);
   }
   const { bookmark } = phase;
-  // The time that the database spends busy with somebody else's export is not ours.
+  // The time of another tool's export does not count as ours.
   if (bookmark === null) phase = { ...phase, startedAt: platform.now() };
   const { exportOptions } = optionsOf(run);
   const answer =
@@ -56,14 +56,14 @@ function afterAnswer(
     case "complete": {
       if (phase.bookmark !== null && answer.bookmark !== phase.bookmark)
         return restartExport(run, otherExport(), platform, EXPORT_LIMIT, LOST_WAIT_MS);
-      // The address is saved in the turn in which it is read: D1 may tell it only once.
+      // Save the URL in the same turn in which it is read, because D1 may report it only once.
       const dump = {
         bookmark: answer.bookmark,
         signedUrl: answer.signedUrl,
         exportMs: Math.max(0, now - phase.startedAt),
       };
       const copy = phase.copy ?? newCopy(run, now);
-      // A fresh address of an export whose volumes are being copied: its questions have been asked.
+      // A fresh URL for an export that is already being copied: it was already examined.
       if (!run.examine || run.examined !== null || copy.volumes.length > 0)
         return advance(run, { at: "copying", dump, copy, waiting: false }, now);
       const pace = firstPace(run.fileSize, run.tables?.length ?? 0);
@@ -73,7 +73,7 @@ function afterAnswer(
     case "busy": {
       const busySince = phase.busySince ?? now;
       if (now - busySince > BUSY_LIMIT_MS) return fail(run, busyForTooLong(), now);
-      // Waiting is no failure: only its length counts.
+      // Waiting is not a failure; only its duration is limited.
       const wakeAt = now + busyDelayMs(phase.polls, platform.random());
       return { ...run, lastFailure: busy(), wakeAt, phase: { ...phase, busySince, polls: phase.polls + 1 } };
     }
@@ -93,7 +93,7 @@ function afterAnswer(
 const REFUSED_WAIT_MS = [60_000, 15 * 60_000] as const;
 const LOST_WAIT_MS = [15_000, 15 * 60_000] as const;
 
-/** Starts over with a new export, up to `limit` exports in all; then the run fails. */
+/** Starts a new export, up to `limit` exports in all; then the run fails. */
 export function restartExport(
   run: Run,
   why: Failure,
@@ -133,7 +133,7 @@ function lost(): Failure {
   };
 }
 
-/** Without one it cannot be polled, and keeps the database busy until it is cancelled. */
+/** Without a bookmark the export cannot be polled, and keeps the database busy until D1 cancels it. */
 function noBookmark(): Failure {
   return { ...lost(), detail: "D1 started an export and gave no bookmark to poll it with." };
 }

@@ -34,8 +34,8 @@ import { standingBackup } from "../database/standing-backup.ts";
 import { notUnderstood, type StepContext, type StepOutcome } from "./step.ts";
 
 /**
- * Looks before exporting: does the database exist, does the last backup still stand for it, how big is it, can D1
- * export it at all? Settles what the run does with its dump. Changes nothing outside.
+ * Checks before exporting: does the database exist, is the last backup still up to date, how big is the database, can
+ * D1 export it at all? Settles what the run does with its dump. Has no outside effect.
  */
 export async function preflight(
   run: Run,
@@ -62,14 +62,14 @@ export async function preflight(
     bookmark: null,
     manifest: last.value,
   };
-  // Asked without a bookmark first: only "no bookmark" leaves something to ask D1 for.
+  // Check without a bookmark first: D1 has to be asked only if just the bookmark is missing.
   if (reasonForFullBackup({ ...question, now: platform.now() }) === "no bookmark") {
     const bookmark = await platform.api.bookmark(run.databaseId);
-    // Nothing was asked yet: later it may well be told.
+    // The budget refused the call; D1 may answer later.
     if (!bookmark.ok && bookmark.failure.code === "api-budget-spent") return bookmark;
     const now = platform.now();
     const standing = last.value;
-    // A bookmark that cannot be had costs an export, and no backup.
+    // A missing bookmark costs an export, but no backup.
     const told = { ...question, bookmark: bookmark.ok ? bookmark.value : null, now };
     if (standing !== null && reasonForFullBackup(told) === null) {
       const { backupId } = standing;
@@ -123,7 +123,7 @@ export async function preflight(
     notExported,
     sealed,
     loading,
-    // Without rows there is nothing that the dump could alter.
+    // Without rows, the dump cannot alter anything.
     examine: examine && !exportOptions.noData,
   };
   return ok({ run: advance(known, freshExport(now), now) });
@@ -143,7 +143,7 @@ async function isOwnCatalog(
 
 const belongingSchema = z.array(z.object({ name: z.string(), table: z.string() }));
 
-/** What belongs to which table; asked only of a database of which not everything is dumped. */
+/** What belongs to which table; asked only for a partial export. */
 async function belongingsOf(
   databaseId: string,
   { tables }: ExportOptions,

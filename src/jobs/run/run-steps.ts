@@ -22,17 +22,17 @@ import { preflight } from "./preflight-step.ts";
 import { folderOfRun, type StepContext, type StepOutcome } from "./step.ts";
 import { verifying } from "./verify-step.ts";
 
-/** How often a waiting database asks for its slot again, in case that the call that wakes it was lost. */
+/** How often a waiting database asks for its lease again, in case the call that wakes it was lost. */
 const SLOT_RETRY_MS = 15_000;
 
 /** The steps of one database's runs: what each phase does, and how its outcome is saved. */
 export class RunSteps {
-  /** How far the volume under way has come. */
+  /** The progress of the present volume. */
   live: LiveProgress | null = null;
-  /** The most bytes that copies have held at once. */
+  /** The most bytes that copies have held at the same time. */
   peakBytes = 0;
   #heldBytes = 0;
-  /** Of the step under way. */
+  /** Belongs to the active step. */
   #stop: AbortController | null = null;
   readonly #store: RunStore;
   readonly #records: RecordStore;
@@ -44,7 +44,7 @@ export class RunSteps {
     this.#saved = saved;
   }
 
-  /** Does the next step of the run and saves what came of it. */
+  /** Does the next step of the run and saves its outcome. */
   async step(run: Run, platform: Platform, coordinator: Coordinator): Promise<void> {
     const stop = new AbortController();
     const step = this.#context(run, platform, stop.signal);
@@ -58,7 +58,7 @@ export class RunSteps {
       await this.#settle(base, next, platform, coordinator);
     } catch (error) {
       if (!(error instanceof Superseded)) throw error;
-      // Only now is nobody at work any more.
+      // Only now has the step ended.
       if (stop.signal.aborted) await release(run, coordinator);
     } finally {
       this.live = null;
@@ -67,8 +67,8 @@ export class RunSteps {
   }
 
   /**
-   * Ends the run as cancelled, whatever it is doing: the step under way stops within seconds, without effect, and what
-   * was written is deleted by the alarm that follows.
+   * Ends the run as cancelled in any phase: the active step stops within seconds, without effect, and the next alarm
+   * deletes what was written.
    */
   async cancel(run: Run, platform: Platform, coordinator: Coordinator): Promise<Run> {
     const stepping = this.#stop !== null;
@@ -78,19 +78,19 @@ export class RunSteps {
     return saved;
   }
 
-  /** Fails a run on which nobody has worked for so long that it holds no slot any more either. */
+  /** Fails a run on which nothing has worked for so long that its lease has expired, too. */
   giveUp(run: Run, platform: Platform): Run {
     return this.#end(run, fail(run, deadlineExceeded(run), platform.now()), platform);
   }
 
-  /** Ends the run from outside of its steps. No await between reading it and this: nothing comes in between. */
+  /** Ends the run from outside of its steps. Call it without an await after reading the run, so that nothing comes between. */
   #end(run: Run, ended: Run, platform: Platform): Run {
     const saved = this.#keep(run, { run: ended }, platform);
     this.#stop?.abort(new Superseded());
     return saved;
   }
 
-  /** Saves the step's outcome, then gives back the places. */
+  /** Saves the step's outcome, then releases the leases. */
   async #settle(
     base: Run,
     outcome: StepOutcome,
@@ -102,12 +102,12 @@ export class RunSteps {
     if (isOver(saved)) return release(saved, coordinator);
     if (["examining", "copying"].includes(saved.phase.at))
       await coordinator.releaseLease("export", saved.databaseId);
-    // One that waits before it tries again lets others copy meanwhile; one in the queue keeps its position there.
+    // A run that waits for a retry lets others copy meanwhile; a queued run keeps its position.
     const copiesOn = saved.phase.at === "copying" && (saved.attempt === 0 || saved.phase.waiting);
     if (base.phase.at === "copying" && !copiesOn) await coordinator.releaseLease("copy", saved.databaseId);
   }
 
-  /** Saves the run's next state together with what follows from it: all of that, or nothing. */
+  /** Saves the run's next state and what follows from it, all or nothing. */
   #keep(base: Run, { run: next, commit, record }: StepOutcome, platform: Platform): Run {
     this.live = null;
     let saved = base;
@@ -134,8 +134,8 @@ export class RunSteps {
   }
 
   /**
-   * The step, until it ends or is stopped. One that only reads, or asks Cloudflare for something, is left alone then:
-   * what comes of it is nothing, because its run is not the stored one any more. A copy has to be seen to its end.
+   * Runs the step until it ends or is stopped. A stopped step that only reads or calls Cloudflare is not awaited: it
+   * has no effect, because its run is no longer the stored one. A copy must be awaited until it ends.
    */
   async #untilStopped(
     run: Run,
@@ -151,7 +151,7 @@ export class RunSteps {
     return Promise.race([step, stopped]);
   }
 
-  /** An exception is a bug: it ends the run after a few tries, and never the alarm. */
+  /** An exception is a bug: it ends the run after a few tries, but never the alarm. */
   async #guarded(run: Run, context: StepContext, coordinator: Coordinator): Promise<Result<StepOutcome>> {
     try {
       return await this.#dispatch(run, context, coordinator);
@@ -168,7 +168,7 @@ export class RunSteps {
 
   async #dispatch(run: Run, context: StepContext, coordinator: Coordinator): Promise<Result<StepOutcome>> {
     const now = context.platform.now();
-    // Once its manifest may stand, a run comes to its end by itself: that end is the backup.
+    // Once its manifest may exist, a run must end by itself, because it may be a backup.
     const tooLate = run.startedAt !== null && now - run.startedAt > RUN_DEADLINE_MS;
     if (tooLate && run.phase.at !== "committing") return failed(deadlineExceeded(run));
     if (run.phase.at === "preflight") {
@@ -192,7 +192,7 @@ export class RunSteps {
         return ok({ ...advance(run, { at: "preflight" }, now), startedAt: run.startedAt ?? now });
       }
       case "exporting":
-        // Asked again with each poll, which keeps the slot; a running export is polled with or without one.
+        // Renew the lease with each poll; a running export is polled even without one.
         if (!(await coordinator.acquireLease("export", run.databaseId)) && phase.bookmark === null) {
           return ok({ ...run, wakeAt: now + SLOT_RETRY_MS });
         }
@@ -216,7 +216,7 @@ export class RunSteps {
     return ok({ run: { ...run, phase: { ...phase, waiting: true }, wakeAt } });
   }
 
-  /** `latest` is the run as this step itself has saved it last. */
+  /** `latest` is the run as this step has saved it last. */
   #context(run: Run, platform: Platform, stop: AbortSignal): { context: StepContext; latest: () => Run } {
     let latest = run;
     const context: StepContext = {
@@ -248,7 +248,7 @@ export class RunSteps {
     return { context, latest: () => latest };
   }
 
-  /** A run that came to nothing leaves nothing behind: what it wrote is deleted, its claim on the folder last. */
+  /** A run without a backup leaves nothing behind: deletes what it wrote, and its claim on the folder last. */
   #rememberLeftovers(run: Run, platform: Platform): void {
     const copy = copyOf(run);
     if (copy === null || !copy.claimed) return;
@@ -265,7 +265,7 @@ export class RunSteps {
   }
 }
 
-/** The same step again later, or the end of the run. */
+/** Repeats the step later, or ends the run. */
 function afterStepFailure(run: Run, failure: Failure, platform: Platform): Run {
   const now = platform.now();
   if (failure.code === "api-budget-spent") return waitForBudget(run, failure, now);
@@ -278,13 +278,13 @@ function afterStepFailure(run: Run, failure: Failure, platform: Platform): Run {
   return retry(run, failure, now, Math.min(delay, polling ? LATEST_POLL_MS : LONGEST_WAIT_MS));
 }
 
-/** Gives back what a run may hold that is over. */
+/** Releases the leases that an ended run may hold. */
 async function release(run: Run, coordinator: Coordinator): Promise<void> {
   await coordinator.releaseLease("export", run.databaseId);
   await coordinator.releaseLease("copy", run.databaseId);
 }
 
-/** For whoever watches the Worker's log: once for each run that failed. */
+/** One line in the Worker's log for each failed run. */
 function tellFailure({ id, databaseId, databaseName, phase }: Run): void {
   if (phase.at !== "failed") return;
   console.error({ event: "run-failed", runId: id, databaseId, databaseName, code: phase.failure.code });

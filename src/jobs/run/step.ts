@@ -8,22 +8,22 @@ import { type Copy, type Run, volumesWritten } from "../../core/run/run.ts";
 import type { DatabaseRecord, RecordChange } from "../database/database-record.ts";
 import type { CopyObserver } from "./copy-volume.ts";
 
-/** What a step works with. */
+/** The context of a step. */
 export interface StepContext {
   readonly platform: Platform;
   /**
-   * Persists the run in the middle of a step: before an effect that must not be forgotten.
-   * Throws `Superseded` when storage holds another revision than the one that this step knows.
+   * Saves the run in the middle of a step, before an effect that must not be forgotten.
+   * Throws `Superseded` if storage has another revision than the one that this step knows.
    */
   save(run: Run): Promise<Run>;
   readonly observer: Omit<CopyObserver, "uploadBegun">;
-  /** The backup before this one: manifests form a chain. */
+  /** The previous backup: manifests form a chain. */
   readonly previous: CommittedBackup | null;
-  /** What is known of the database beyond this run. */
+  /** What is known about the database, apart from this run. */
   readonly record: DatabaseRecord;
 }
 
-/** How a step ends: the run as it is to be saved, and what follows from it. */
+/** The outcome of a step: the run to save, and what follows from it. */
 export interface StepOutcome {
   readonly run: Run;
   /** What the step has found out for the database's record. */
@@ -31,7 +31,7 @@ export interface StepOutcome {
   readonly commit?: Commit;
 }
 
-/** A backup that is in the bucket, manifest and all. */
+/** A backup that is in the bucket, including its manifest. */
 export interface Commit {
   readonly backup: CommittedBackup;
   /** The manifest's text. */
@@ -39,7 +39,7 @@ export interface Commit {
   readonly row: BackupRow;
 }
 
-/** What the run writes into its folder first. */
+/** The first object that the run writes into its folder. */
 export function claimOf({ id: runId, databaseId }: Run): Claim {
   return { runId, databaseId };
 }
@@ -49,8 +49,8 @@ export function folderOfRun(run: Run, copy: Copy, platform: Platform): string {
 }
 
 /**
- * Deletes the volumes that the run has or may have written, a begun upload included. May run twice. What lies in a
- * folder that the run has not claimed is somebody else's, and stays.
+ * Deletes the volumes that the run has or may have written, including an unfinished upload. May run twice. The objects
+ * in a folder that the run has not claimed belong to another run, and stay.
  */
 export async function removeVolumes(run: Run, copy: Copy, platform: Platform): Promise<Result<void>> {
   if (!copy.claimed) return ok(undefined);

@@ -13,12 +13,12 @@ import { standingBackup } from "../database/standing-backup.ts";
 import { restartExport } from "./export-step.ts";
 import { folderOfRun, type StepContext } from "./step.ts";
 
-/** The run with all its hazards, or with another export before it. */
+/** Completes the run's hazards, or starts another export. */
 export type Judgement = { readonly sound: boolean; readonly run: Run };
 
 /**
- * Holds the counts of a copy against the tables that the database has and against the last backup. Bytes that all
- * agree can still be the wrong ones: a dump without a table, or with an emptied one, is as long as it says.
+ * Compares the counts of a copy with the database's tables and with the last backup. Even if all hashes match, a dump
+ * may lack a table or the rows of one.
  */
 export async function judge(
   run: Run,
@@ -30,7 +30,7 @@ export async function judge(
   if (!before.ok) return before;
   const { lean, recipients, exportOptions } = optionsOf(run);
   const lost = encryptionEnded(before.value, recipients);
-  // Without rows there is nothing that the dump could alter.
+  // Without rows, the dump cannot alter anything.
   const state = { tables: run.tables ?? [], bookmark: dump.bookmark };
   const found = exportOptions.noData ? [] : standingFindings(record.examination, state);
   const counted = exportOptions.noData ? NOT_COUNTED : countedInState(record.examination, state);
@@ -45,7 +45,7 @@ export async function judge(
   return ok({ sound: true, run: { ...run, hazards } });
 }
 
-/** What the database has and the dump lacks, in words. */
+/** The parts of the database that the dump lacks, in words. */
 async function lackingParts(
   run: Run,
   copy: Copy,
@@ -55,11 +55,11 @@ async function lackingParts(
   const { exportOptions } = optionsOf(run);
   const miscounted = miscountedTables(counted.rows, rowsOf(run, copy));
   const rows = miscounted.map((table) => `rows of ${table}`);
-  // Without CREATE statements a table that is empty stands nowhere.
+  // Without CREATE statements, an empty table does not appear in the dump.
   const tables = exportOptions.noSchema ? [] : missingTables(run.tables ?? [], copy.scanned);
   const parts = missingParts(run.parts ?? [], copy.scanned);
   if (tables.length + parts.length === 0) return ok(rows);
-  // Dropped between the preflight and the export, or lost by it? The database knows.
+  // Ask the database whether it was dropped before the export, or lost by the export.
   const schema = await api.schema(run.databaseId);
   if (!schema.ok) return schema;
   const still = exportedSchema(schema.value, exportOptions);
@@ -86,7 +86,7 @@ function incomplete(lacking: readonly string[]): Failure {
   };
 }
 
-/** Reads one volume back from the bucket and compares it with what was sent there. */
+/** Reads one volume back from the bucket and compares it with what was written. */
 export async function verifying(
   run: Run,
   phase: PhaseOf<"verifying">,
