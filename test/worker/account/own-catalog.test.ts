@@ -28,15 +28,11 @@ const START = Date.UTC(2128, 0, 1, 2, 50);
 
 beforeEach(async () => {
   vi.useFakeTimers({ toFake: ["Date"], now: START });
-  vi.spyOn(console, "error").mockImplementation(() => undefined);
   await forgetAccount();
   await env.CATALOG.exec("DELETE FROM databases");
   await resetAccount();
 });
-afterEach(() => {
-  vi.useRealTimers();
-  vi.restoreAllMocks();
-});
+afterEach(() => vi.useRealTimers());
 
 const LIKE_A_CATALOG = `
   CREATE TABLE runs (id TEXT PRIMARY KEY); CREATE TABLE backups (id TEXT); CREATE TABLE databases (id TEXT);
@@ -73,6 +69,7 @@ async function runOfTheCatalog(): Promise<{ id: string; run: string }> {
   // As the binding writes it there.
   await runSql(id, `INSERT INTO runs VALUES ('${run}')`);
   await drive(id, isOver);
+  expect(await viewOf(run)).toMatchObject({ state: "failed" });
   return { id, run };
 }
 
