@@ -83,7 +83,7 @@ export class RunSteps {
     return this.#end(run, fail(run, deadlineExceeded(run), platform.now()), platform);
   }
 
-  /** Ends the run from outside of its steps. Call it without an await after reading the run, so that nothing comes between. */
+  /** Ends the run from outside of its steps. Call it in the same turn in which the run was read, without an await. */
   #end(run: Run, ended: Run, platform: Platform): Run {
     const saved = this.#keep(run, { run: ended }, platform);
     this.#stop?.abort(new Superseded());
