@@ -15,7 +15,7 @@ const REFUSALS: readonly (readonly [Refusal, RegExp])[] = [
   ["no-such-upload", /\b10024\b|\bupload does not exist\b/i],
 ];
 
-/** Null for whatever may pass by itself. */
+/** Null for failures that may resolve themselves. */
 export function refusalOf(error: unknown): Refusal | null {
   const text = error instanceof Error ? error.message : "";
   return REFUSALS.find(([, words]) => words.test(text))?.[0] ?? null;
@@ -54,7 +54,7 @@ export function metadata(key: string): R2HTTPMetadata {
   return { contentType: contentTypeOf(key) };
 }
 
-/** What an object of ours is, by the end of its name. */
+/** The content type of an object of ours, by the end of its name. */
 export function contentTypeOf(key: string): string {
   if (key.endsWith(".json")) return "application/json";
   if (key.endsWith(".md")) return "text/markdown; charset=utf-8";

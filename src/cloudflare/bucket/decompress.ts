@@ -3,11 +3,11 @@ import type { Compression } from "../../core/bucket/object-keys.ts";
 import type { DecodedObject } from "../../core/bucket/vault.ts";
 import { describeException, failed, type Failure, ok, type Result } from "../../core/failure.ts";
 
-/** Read from the bucket at once. What comes out is of this size too, now and then of twice that. */
+/** The size of one read from the bucket. Pieces of output have this size too, or sometimes twice that. */
 const PIECE_BYTES = 256 * 1024;
 const READ_AT_LEAST = 64 * 1024;
 
-/** Reads a stored object piece by piece, decompressed. What it holds does not grow with the object, nor with what is in it. */
+/** Reads a stored object piece by piece, decompressed. Its memory does not grow with the object or its content. */
 export function decodedObject(object: R2ObjectBody, compression: Compression): DecodedObject {
   const stored = new StoredPieces(object);
   return compression === "none" ? stored : new DecompressedPieces(stored, compression);
@@ -119,5 +119,5 @@ class DecompressedPieces implements DecodedObject {
   }
 }
 
-/** The reader has been told by another way, or has gone. */
+/** The reader has got the error in another way, or is gone. */
 function ignoreBrokenStream(): void {}

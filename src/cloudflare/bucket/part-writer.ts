@@ -64,11 +64,11 @@ export class PartWriter implements VolumeWriter {
   async abort(): Promise<void> {
     await this.#settle();
     this.#free();
-    // A failed abort is made good by the next step, which aborts the id that the run has saved.
+    // If the abort fails, the next step aborts the upload by the id that the run has saved.
     if (this.#upload !== null) await attempt("giving up", this.#key, async () => this.#upload?.abort());
   }
 
-  /** Sends the full part and goes on filling the other one, as soon as that is back. */
+  /** Sends the full part and fills the other one as soon as that one has been sent. */
   async #send(): Promise<Result<void>> {
     const settled = await this.#settle();
     if (!settled.ok) return settled;

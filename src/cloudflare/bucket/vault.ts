@@ -20,7 +20,7 @@ import { PartWriter } from "./part-writer.ts";
 const READ_BYTES = 512 * 1024;
 const READ_AT_LEAST = 128 * 1024;
 
-/** Enough of an object's beginning to tell what it is. */
+/** Enough of an object's beginning to recognize its type. */
 const OPENING_BYTES = 64;
 
 /** The backups' bucket. */
@@ -39,7 +39,7 @@ export class R2Vault implements Vault {
       });
       return stored === null ? "taken" : "created";
     });
-    // A lock rule may refuse to touch what is there before the condition is looked at: then it is there.
+    // A lock rule may refuse before R2 evaluates the condition: then the object exists.
     if (created.ok || created.failure.code !== "stored-object-locked") return created;
     const there = await this.head(key);
     return there.ok && there.value !== null ? ok("taken") : created;
@@ -159,7 +159,7 @@ export class R2Vault implements Vault {
       const { status, headers: pairs } = answerOf(wanted, file, key.slice(key.lastIndexOf("/") + 1));
       const headers = new Headers(pairs);
       if (wanted.kind !== "whole" && wanted.kind !== "part") return new Response(null, { status, headers });
-      // By its name, never by what the object says of itself: whoever writes to the bucket could say anything.
+      // By its name, never by its own metadata, which anybody who can write to the bucket could set.
       headers.set("Content-Type", contentTypeOf(key));
       if (request.method === "HEAD") return new Response(null, { status, headers });
       const { offset, length } = wanted;

@@ -34,7 +34,7 @@ export class D1CatalogRepair implements CatalogRepair {
       const there = z.array(nameSchema).parse(results);
       const absent = CATALOG_TABLES.filter((table) => !there.some(({ name }) => name === table));
       if (absent.length === 0) return [];
-      // Tables of an unknown age beside new ones would be neither the one nor the other: then all are made anew.
+      // Never mix tables of an unknown version with new ones: recreate all of them.
       const noted = there.some(({ name }) => name === "d1_migrations") && (await this.#allNoted());
       const missing = noted ? absent : CATALOG_TABLES;
       const note = this.#db.prepare("INSERT OR IGNORE INTO d1_migrations (name) VALUES (?)");
@@ -119,5 +119,5 @@ export class D1CatalogRepair implements CatalogRepair {
   }
 }
 
-/** What nobody has told of since the rebuild began. */
+/** Rows that nobody has written since the rebuild began. */
 const BEFORE = "max(coalesce(written_at, ''), coalesce(unchanged_at, '')) < ?2";

@@ -71,7 +71,7 @@ const backupRowSchema = z
     hazards: row.hazards,
   }));
 
-/** So many runs are forgotten at once. Nobody waits for it, and each row is in several indexes. */
+/** How many runs are deleted at a time. Nobody waits for it, and each row is in several indexes. */
 const RUNS_FORGOTTEN = 2_000;
 const FORGETTING_PATIENCE_MS = 25_000;
 

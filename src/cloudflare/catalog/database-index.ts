@@ -6,11 +6,11 @@ import type { Cursor, Page } from "../../core/page.ts";
 import type { RunView } from "../../core/run/run-view.ts";
 import { attempt, page } from "./statements.ts";
 
-/** So many databases are told in one statement: some 50 KB of JSON. Of runs, which are longer, fewer. */
+/** How many databases one statement writes: about 50 KB of JSON. Fewer runs, because they are longer. */
 const NAMES_A_STATEMENT = 500;
 const RUNS_A_STATEMENT = 100;
 
-/** Nothing waits for a listing to be told, and that of a large account takes a while. */
+/** Nothing waits for a listing to be written, which takes a while for a large account. */
 const LISTING_PATIENCE_MS = 25_000;
 
 const noticesSchema = z.array(z.object({ kind: z.string(), detail: z.string() }));
@@ -73,7 +73,7 @@ const CHECKED = "excluded.unchanged_at";
 /** Of a check by the account: it is not older than what is known. */
 const NEWER = `${CHECKED} >= max(coalesce(${past("unchanged_at", CHECKED)}, ''), coalesce(${past("written_at", CHECKED)}, ''))`;
 
-/** What is fresh for longer than that ahead of now was told by a clock that was wrong. */
+/** A freshness further in the future than this comes from a wrong clock. */
 const AHEAD_MS = 60 * 60_000;
 
 /** The table of databases in the catalogue. Every write may be repeated. */
@@ -119,7 +119,7 @@ export class D1DatabaseIndex implements DatabaseIndex {
        WHERE excluded.seen_at >= max(coalesce(${past("seen_at", "excluded.seen_at")}, ''),
          coalesce(${past("gone_at", "excluded.seen_at")}, ''))`,
     );
-    // What is known from a run alone may be younger than the listing: it is not gone for being absent there.
+    // A database that is only known from a run may be newer than the listing, so it does not count as gone.
     const gone = this.#db.prepare(
       `UPDATE databases SET listed = 0, gone_at = ?1
        WHERE gone_at IS NULL AND coalesce(${past("seen_at", "?1")}, ${past("first_seen_at", "?1")}, '') < ?1`,
@@ -139,7 +139,7 @@ export class D1DatabaseIndex implements DatabaseIndex {
 
   saveUnchanged(runs: readonly RunView[]): Promise<Result<void>> {
     if (runs.length === 0) return Promise.resolve({ ok: true, value: undefined });
-    // Such a run is over when it is told of first: what is known of it never changes.
+    // Such a run has already ended when it is first written, so its row never changes.
     const saved = this.#db.prepare(
       `INSERT INTO runs (id, revision, database_id, database_name, state, created_at, view)
        SELECT value ->> '$.id', 0, value ->> '$.databaseId', value ->> '$.databaseName', value ->> '$.state',

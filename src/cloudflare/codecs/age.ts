@@ -67,13 +67,13 @@ export class AgeEncoder implements Encoder {
 
   async #encrypt(pieces: Uint8Array[]): Promise<Uint8Array[]> {
     for (const piece of pieces) {
-      // A piece may lie in a buffer that is used again, and the stream may still hold it when this resolves.
+      // A piece may be in a reused buffer, which the stream may still hold when this resolves.
       await Promise.race([this.#writer.write(piece.slice()), this.#failed()]);
     }
     return this.#take();
   }
 
-  /** Never resolves; rejects when the encryption fails, so that a write cannot wait for ever. */
+  /** Never resolves; rejects when the encryption fails, so that a write cannot wait forever. */
   #failed(): Promise<never> {
     return this.#drained.then(() => new Promise<never>(() => undefined));
   }

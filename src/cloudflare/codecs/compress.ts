@@ -19,7 +19,7 @@ export function compressor(compression: Compression, levels: { gzip: number; zst
   }
 }
 
-/** With a checksum in the frame, as the command-line tool writes it, so that `zstd -t` tells a flipped bit. */
+/** With a checksum in the frame, like the command-line tool, so that `zstd -t` detects a flipped bit. */
 function zstdParams(level: number): Record<number, number> {
   return { [constants.ZSTD_c_compressionLevel]: level, [constants.ZSTD_c_checksumFlag]: 1 };
 }

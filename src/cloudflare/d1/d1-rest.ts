@@ -24,7 +24,7 @@ import { readExport } from "./export-answer.ts";
 
 const ANSWER_TIMEOUT_MS = 30_000;
 
-/** A page of 1,000 databases and a schema of some thousand tables fit; what is longer is not held in memory. */
+/** A page of 1,000 databases and a schema of some thousand tables fit. A longer answer is not read into memory. */
 const ANSWER_LIMIT = 16 * 1024 * 1024;
 
 const ASKING = "asking the database";
@@ -35,7 +35,7 @@ export class D1Rest implements D1Api {
   readonly #base: string;
   readonly #observer: ((seen: RateSeen) => void) | null;
 
-  /** `observer` is told what each answer's headers say of Cloudflare's limits. */
+  /** `observer` gets what each answer's headers say about Cloudflare's limits. */
   constructor(
     baseUrl: string,
     accountId: string,
@@ -67,7 +67,7 @@ export class D1Rest implements D1Api {
     if (!answer.ok) return answer;
     const row = databaseSchema.safeParse(answer.value.result);
     if (!row.success) return failed(unreadable(what));
-    // What is asked by UUID and answered for another database would be taken for what is true of this one.
+    // An answer about another database must not be mistaken for one about this database.
     if (isUuid(idOrName) && row.data.uuid !== idOrName.toLowerCase()) return failed(unreadable(what));
     return ok({ ...summary(row.data), fileSize: row.data.file_size ?? null });
   }
@@ -184,7 +184,7 @@ export class D1Rest implements D1Api {
   }
 }
 
-/** The body as text; null, and no more of it read, when it is longer than `limit` bytes. */
+/** The body as text; null if it is longer than `limit` bytes, of which the rest is not read. */
 async function textWithin(response: Response, limit: number): Promise<string | null> {
   if (Number(response.headers.get("Content-Length") ?? 0) > limit) {
     await response.body?.cancel();

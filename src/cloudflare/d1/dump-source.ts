@@ -81,7 +81,7 @@ function judge(
   if (status !== 200 && status !== 206) return failed(unreachable(`the server answered ${status}`));
   if (status === 206 && range?.[1] !== String(offset))
     return failed(unreachable("the server sent a different range"));
-  // What is read then is not what the length counts.
+  // Otherwise the bytes that we read are not those that the length counts.
   if (!["identity", ""].includes(response.headers.get("Content-Encoding") ?? ""))
     return failed(
       sizeUnknown("The dump arrives compressed, so the response does not state the dump's own size."),
@@ -110,7 +110,7 @@ class RangeStream implements DumpStream {
   readonly #reader: ReadableStreamBYOBReader;
   readonly #secrets: readonly string[];
   #buffer: ArrayBuffer = new ArrayBuffer(READ_BYTES);
-  /** Where the next byte from the connection stands in the dump. */
+  /** The offset in the dump of the next byte from the connection. */
   #position: number;
   /** Bytes before the wanted offset that a server which ignores Range sends all the same. */
   #skip: number;
@@ -175,7 +175,7 @@ class RangeStream implements DumpStream {
   }
 }
 
-/** A connection that we give up may already be broken; both come to the same. */
+/** A connection that we close may already be broken, which makes no difference. */
 function ignoreBrokenConnection(): void {}
 
 function unreachable(why: string): Failure {

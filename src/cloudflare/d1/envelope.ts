@@ -20,7 +20,7 @@ const envelopeSchema = z.object({
   success: z.boolean(),
   errors: z.array(errorSchema).nullish().catch(null),
   result: z.unknown().optional(),
-  // A total that is no number of databases counts as none: the list is then read to an empty page.
+  // An invalid total counts as none: then the list is read up to an empty page.
   result_info: z
     .object({ total_count: z.number().int().nonnegative().nullish().catch(null) })
     .nullish()
@@ -28,7 +28,7 @@ const envelopeSchema = z.object({
 });
 export type Envelope = z.infer<typeof envelopeSchema>;
 
-/** What was asked, and what its answer is held against. */
+/** The request, with which its answer is compared. */
 export interface Asked {
   /** In words, for a failure. */
   readonly what: string;
@@ -68,7 +68,7 @@ export function openEnvelope(
   try {
     json = JSON.parse(text);
   } catch {
-    // judged below: by its status, or as an answer that is no JSON
+    // handled below: by its status, or as an answer that is not JSON
   }
   const parsed = envelopeSchema.safeParse(json);
   const envelope = parsed.success ? parsed.data : null;

@@ -28,7 +28,7 @@ export function readExport(result: unknown, asked: Asked): Result<ExportAnswer> 
   const error = answer.error ?? "";
   const signal = signalOf(error);
   if (signal === "busy" || signal === "lost") return ok({ kind: signal });
-  // A complete export that tells of an error is none.
+  // A complete export with an error is not complete.
   const hasFailed = answer.success === false || answer.status === "error";
   if (hasFailed || (answer.status === "complete" && error !== ""))
     return ok({ kind: "error", virtualTables: signal === "virtual-tables", message: said(error, asked) });

@@ -10,7 +10,7 @@ import { standingBackup } from "../database/standing-backup.ts";
 import type { AccountSchedule } from "../registry/account-schedule.ts";
 import type { RegistryEntry } from "../registry/database-registry.ts";
 
-/** The backup that still stands for the database, and the run that says so; else its object makes a new one. */
+/** The backup that still matches the database, and the run that confirms it; otherwise its object makes a new one. */
 export type Compared =
   | { readonly stands: true; readonly backupId: string; readonly run: RunView }
   /** Its bookmark is another one now, or was not asked for. Its latest dump was so large, if there was one. */

@@ -63,7 +63,7 @@ export class KeyProofs {
 
   #take(digest: string, now: number): boolean {
     let fits = false;
-    // All are compared always, so that the time taken tells nothing.
+    // All are always compared, so that the time taken reveals nothing.
     for (const row of this.#sql.exec<Row>("SELECT * FROM key_proof").toArray()) {
       const open = row.made_at !== null && now - row.made_at < CHALLENGE_MS;
       const opens = sameDigest(digest, row.line_sha256 ?? "") && open;

@@ -57,7 +57,7 @@ export class AccountRounds {
     if (underWay === null || now - underWay.startedAt > ROUND_LIMIT_MS) this.#listing.begin(anchor, now);
   }
 
-  /** Reads the list and starts the first few databases at once; the others wait in the queue. */
+  /** Reads the list and starts the first few databases immediately; the others wait in the queue. */
   async startAll(request: BackupRequest, opened: Opened, work: AccountWork): Promise<Result<SweepAnswer>> {
     const now = opened.platform.now();
     const before = this.#sweeps.sweep;
@@ -112,14 +112,14 @@ export class AccountRounds {
     this.#listing.catalogCheck = { databaseId, at: now, isAnother };
   }
 
-  /** A sweep ends when none of its databases waits any more. */
+  /** A sweep ends when none of its databases is waiting. */
   settle(now: number): void {
     const { sweep } = this.#sweeps;
     if (sweep?.state !== "starting" || this.#queue.count(sweep.request.key) > 0) return;
     this.#sweeps.save({ ...sweep, state: "done", finishedAt: now });
   }
 
-  /** The list is whole: it counts now. Starts the first databases of a sweep that has waited for it. */
+  /** The list is complete and counts now. Starts the first databases of a sweep that has waited for it. */
   async #complete({ schedule, platform }: Opened, work: AccountWork, whole: boolean): Promise<RunView[]> {
     const now = platform.now();
     const { catalogDatabaseName } = platform.settings;
@@ -132,7 +132,7 @@ export class AccountRounds {
       const first = this.#listing.listed === null;
       this.#listing.complete(found.length, catalogDatabaseName, whole, now);
       this.#outbox.listed(now);
-      // Who asks for everything may have made the catalogue anew.
+      // Somebody who backs up everything may have recreated the catalogue.
       if (changed || first || sweep?.state === "listing") this.#outbox.addListing(now);
       if (sweep?.state !== "listing") return;
       for (const database of wanted) this.#queue.add(database, sweep.request, false, now);

@@ -13,7 +13,7 @@ const sweepSchema = z.object({
     pinned: z.boolean(),
     force: z.boolean(),
     examine: z.boolean(),
-    /** Each database is told this key, so that a start which is repeated after a crash makes no second run. */
+    /** Each start has this key, so that a start that is repeated after a crash makes no second run. */
     key: z.string(),
   }),
   state: z.enum(["listing", "starting", "done", "failed"]),

@@ -9,13 +9,13 @@ import type { AccountSchedule } from "../registry/account-schedule.ts";
 import type { DatabaseRegistry, PolicyChange, RegistryEntry } from "../registry/database-registry.ts";
 import type { ListingStore } from "../registry/listing-store.ts";
 
-/** A database that the account has lost is told for so long. */
+/** How long health shows a database that is gone from the account. */
 const GONE_TOLD_MS = 7 * 24 * 60 * 60_000;
 
-/** Two beats of the slowest heartbeat there is. */
+/** Two beats of the slowest possible heartbeat. */
 const HEARTBEAT_LIMIT_MS = 30 * 60_000;
 
-/** What the account's object knows of a database, as others are told of it. */
+/** What the account's object knows about a database, in the form for others. */
 export function viewDatabase(
   entry: RegistryEntry,
   changes: readonly PolicyChange[],

@@ -20,7 +20,7 @@ const COMPARED_AT_ONCE = 9;
 const STARTED_AT_ONCE = 6;
 const REVIVED_AT_ONCE = 6;
 
-/** A database whose run of another request is under way is looked at again so often. */
+/** How often to check again a database that is busy with the run of another request. */
 const UNDER_WAY_MS = 60_000;
 
 /** A run that has given no sign of life for this long is looked after. */
@@ -80,14 +80,14 @@ export class AccountWork {
       comparisonsRest.until = now + (compared.failure.retryAfterMs ?? 1_000);
       return;
     }
-    // What cannot be told here, its own object tells: it knows all the failures there are.
+    // If the comparison fails, the database's own object handles it: it knows all failures.
     if (!compared.ok) return queue.compared(due, { written: false, first: false });
     if (!compared.value.stands) {
       const { written, dumpBytes } = compared.value;
       return queue.compared(due, { written, first: (dumpBytes ?? 0) >= LONG_DUMP_BYTES });
     }
     const { backupId, run } = compared.value;
-    // Deleted while we looked: it stands for nothing any more.
+    // The backup was deleted meanwhile, so it confirms nothing.
     if (registry.get(due.id)?.last?.backupId !== backupId)
       return queue.compared(due, { written: false, first: false });
     registry.change(due.id, { unchanged: { backupId, checkedAt: now } });
@@ -151,7 +151,7 @@ export class AccountWork {
           const run = await this.#parts.database(id).revive();
           registry.change(id, { runId: run === null ? null : underWay(run), signAt: platform.now() });
         } catch (error) {
-          // The next heartbeat tries again, and the next slot starts a run whatever this one has come to.
+          // The next heartbeat tries again, and the next slot starts a run in any case.
           const detail = describeException(error);
           console.error({ event: "run-silent", run: runId, database: name, detail });
           registry.change(id, { signAt: platform.now() });

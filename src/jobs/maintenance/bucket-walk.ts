@@ -18,7 +18,7 @@ export interface MaintenanceStep {
 /** One, and some of the time that an invocation may take. */
 const CALLS_A_PAGE = 3;
 
-/** Reads the next page of the bucket's listing, and notes what of it has to be read, by what the walk is for. */
+/** Reads the next page of the bucket's listing, and records what has to be read for the walk's purpose. */
 export async function listPage(
   job: MaintenanceJob,
   store: MaintenanceStore,
@@ -44,7 +44,7 @@ export async function listPage(
     open,
     listed: last,
     objects: job.objects + objects.length,
-    // What the listing has gone past is complete, but for the folder that it may go on in.
+    // Everything before the listing's end is complete, except the folder that it may continue.
     compareUntil: last ? null : (open?.folder ?? objects.at(-1)?.key ?? job.comparedTo),
   };
   const changes = (): void => {

@@ -61,7 +61,7 @@ export async function findLostManifests(
   });
 }
 
-/** What lies in a folder; null when nothing does. */
+/** The files in a folder; null if there are none. */
 export async function lookAt(
   folder: string,
   { vault }: Pick<Platform, "vault">,

@@ -37,12 +37,12 @@ export const maintenanceJobSchema = z.object({
   attempt: z.number().int(),
   wakeAt: z.number(),
   error: z.object({ code: z.string(), detail: z.string(), hint: z.string() }).nullable(),
-  /** The walk: where the listing goes on, and the folder that the page before ended in. */
+  /** The walk: where the listing continues, and the folder in which the previous page ended. */
   cursor: z.string().nullable(),
   open: folderSchema.nullable(),
   /** The page was the last one. */
   listed: z.boolean(),
-  /** Begun anew so often, because its cursor was no longer good. */
+  /** How often the walk was started again because its cursor was no longer valid. */
   restarts: z.number().int(),
   /** The catalogue's rows of folders before this one have been compared; those of this page end before the other. */
   comparedTo: z.string(),
@@ -103,7 +103,7 @@ const AT_THE_BEGINNING = {
   unreadable: { count: 0, items: [] },
 } satisfies Partial<MaintenanceJob>;
 
-/** A walk whose cursor leads nowhere any more. What it has found so far is found again, and counts once. */
+/** Starts a walk again whose cursor is no longer valid. What it has found so far is found again, and counts once. */
 export function walkAnew(job: MaintenanceJob): MaintenanceJob {
   return { ...job, ...AT_THE_BEGINNING, step: "listing", attempt: 0, restarts: job.restarts + 1 };
 }

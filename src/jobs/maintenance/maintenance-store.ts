@@ -22,7 +22,7 @@ const entrySchema = z.object({
   pinned: z.number(),
 });
 
-/** Something of the page under way that has to be read: a manifest, a claim or a database's record. */
+/** Something on the present page that has to be read: a manifest, a claim or a database's record. */
 export interface ToRead {
   readonly key: string;
   readonly bytes: number;
@@ -70,7 +70,7 @@ export class MaintenanceStore {
     this.search = new SearchStore(storage);
   }
 
-  /** The work under way or the latest. What another release has stored and this one cannot read counts as none. */
+  /** The active or latest job. A job that another release has stored and this one cannot read counts as none. */
   get job(): MaintenanceJob | null {
     return this.#job("job");
   }
@@ -102,7 +102,7 @@ export class MaintenanceStore {
     this.#storage.transactionSync(changes);
   }
 
-  /** What is to be done when the work under way is over, in its order. */
+  /** The jobs after the active one, in order. */
   get waiting(): { kind: MaintenanceKind; askedAt: number }[] {
     return waitingSchema.safeParse(this.#storage.kv.get("waiting")).data ?? [];
   }
@@ -171,7 +171,7 @@ export class MaintenanceStore {
     this.#sql.exec("INSERT OR REPLACE INTO found (id, entry) VALUES (?, ?)", found.id, JSON.stringify(found));
   }
 
-  /** Databases that have not been told of yet. */
+  /** Databases that have not been reported yet. */
   untold(limit: number): BucketFindings[] {
     return this.#sql
       .exec<{ entry: string }>("SELECT entry FROM found WHERE told = 0 ORDER BY id LIMIT ?", limit)

@@ -14,7 +14,7 @@ import type { Orphan } from "./search-store.ts";
 
 const READS = 10;
 
-/** RUN.json has some hundred bytes: what is much longer is none of ours. */
+/** RUN.json has some hundred bytes: a much longer one is not ours. */
 const CLAIM_BYTES = 4_096;
 
 /** Between the dry run that listed an orphan first and the one that lets it be collected with nobody asking. */
@@ -27,7 +27,7 @@ const RUNS_KEPT_MS = 90 * 24 * 60 * 60_000;
 
 export type FolderCollector = Pick<DatabaseRuns, "collectFolder" | "folderState">;
 
-/** Reads the next RUN.json; what they do not show to be ours is none of ours. */
+/** Reads the next RUN.json files; a folder counts as ours only if its RUN.json shows that. */
 export async function readClaims(
   job: MaintenanceJob,
   store: MaintenanceStore,
@@ -79,7 +79,7 @@ export async function collectNext(
   });
 }
 
-/** The names of what lies in the folder and is ours; null when it is no orphan any more. */
+/** The names of our files in the folder; null if it is no longer an orphan. */
 async function lookAgain(
   { folder, runId, databaseId }: Orphan,
   { vault, settings, catalog, ...platform }: Platform,
@@ -113,7 +113,7 @@ function handOver(
   return askDatabase(databaseId, () => database(databaseId).collectFolder(folder, runId, names));
 }
 
-/** What a database's object answers, or a failure that is tried again. */
+/** The answer of a database's object, or a retryable failure. */
 export async function askDatabase<T>(databaseId: string, ask: () => Promise<Result<T>>): Promise<Result<T>> {
   try {
     return await ask();

@@ -17,7 +17,7 @@ import { lookAt } from "./damage-steps.ts";
 import { type MaintenanceJob, withUnreadable } from "./maintenance-job.ts";
 import type { MaintenanceStore, ToRead } from "./maintenance-store.ts";
 
-/** So many objects are read at a time, with two looks at each after that; and no more of their bytes, which are held in memory. */
+/** How many objects are read at a time, with two more reads of each; and how many of their bytes are held in memory. */
 const READS = 5;
 const READ_BYTES = TEXT_LIMIT;
 
@@ -43,7 +43,7 @@ type Read =
   | { readonly kind: "unreadable"; readonly key: string; readonly problem: string }
   | { readonly kind: "gone" };
 
-/** Reads the next manifests and records, and tells the catalogue of the backups. */
+/** Reads the next manifests and records, and writes the backups' rows to the catalogue. */
 export async function readBackups(
   job: MaintenanceJob,
   store: MaintenanceStore,
@@ -114,7 +114,7 @@ async function checkWritten(
   return saved.ok ? ok(standing) : saved;
 }
 
-/** As many as may be held in memory at once, but one at least. */
+/** As many as may be held in memory at the same time, but at least one. */
 function withinBytes(entries: readonly ToRead[]): ToRead[] {
   let bytes = 0;
   return entries.filter((entry, index) => {
@@ -193,7 +193,7 @@ export async function compareRows(
   return ok({ job: onwards, calls, changes: () => store.endPage() });
 }
 
-/** What is left of a backup can be mended by what its row knows of it: the row stays. */
+/** A backup's row can help to repair what is left of the backup, so the row stays. */
 function isRemainder({ volumes, finished }: BucketFolder): boolean {
   return volumes > 0 || finished;
 }
@@ -237,7 +237,7 @@ export async function tellDatabases(
   return ok({ job: next, calls: 2, changes: () => store.told(found.map(({ id }) => id)) });
 }
 
-/** What the account's object was told, or a failure that is tried again. */
+/** Reports to the account's object, or returns a retryable failure. */
 async function quietly(tell: () => Promise<void>): Promise<Result<void>> {
   try {
     return ok(await tell());

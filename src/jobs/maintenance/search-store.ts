@@ -108,7 +108,7 @@ export class SearchStore {
     );
   }
 
-  /** The next candidate whose database's object was not asked yet. */
+  /** The next candidate whose database's object has not been asked yet. */
   nextUnasked(): { folder: string; databaseId: string } | null {
     const sql =
       "SELECT folder, database_id FROM candidate WHERE state IS NULL AND database_id IS NOT NULL LIMIT 1";

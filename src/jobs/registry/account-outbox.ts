@@ -13,7 +13,7 @@ import type { PolicyCopies } from "./policy-copies.ts";
 // written and read by the same deployment or the next one, and only passed on
 const pendingRunSchema = z.custom<RunView>();
 
-/** The whole list is delivered again after so long, so that a catalogue that was made anew comes to know it. */
+/** How often the entire list is delivered again, so that a recreated catalogue gets it. */
 const DELIVER_AGAIN_MS = 6 * 60 * 60_000;
 
 const RUNS_AT_ONCE = 100;
@@ -56,14 +56,14 @@ export class AccountOutbox {
     this.#listing.add(now);
   }
 
-  /** Since when the catalogue does not know the list as it is; null while it does. */
+  /** Since when the catalogue's list is out of date; null if it is not. */
   get listingPendingSince(): number | null {
     return this.#listing.pendingSince;
   }
 
   addRun(run: RunView, now: number): void {
     this.#sql.exec("INSERT INTO pending_run (run) VALUES (?)", JSON.stringify(run));
-    // A catalogue that is down is not asked anew for each run.
+    // Do not try a catalogue that is down for each run.
     if (this.#runs.dueAt === null) this.#runs.add(now);
   }
 

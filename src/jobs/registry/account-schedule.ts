@@ -33,7 +33,7 @@ import type { DueQueue } from "./due-queue.ts";
 /** So many databases are put into the queue at a time. */
 const DUE_AT_ONCE = 500;
 
-/** Who changed a policy that was taken over from the bucket. */
+/** The author of a policy that was restored from the bucket. */
 export const RESTORED = "restored from the bucket";
 
 /** A weekly trigger has fired by then. */
@@ -92,9 +92,9 @@ export class AccountSchedule {
   }
 
   /**
-   * The account's databases, all of them when `whole`. One that is new is served from `anchor` on: nothing fires because
-   * of having been found. One that two lists in a row lack is gone: a single one may be wrong, and costs no slot. True
-   * when the list is another one than before.
+   * The account's databases, all of them when `whole`. One that is new is served from `anchor` on: nothing fires
+   * because of having been found. One that two lists in a row lack is gone: a single one may be wrong, and costs no
+   * slot. True when the list is another one than before.
    */
   applyListing(
     found: readonly { id: string; name: string }[],
@@ -138,7 +138,7 @@ export class AccountSchedule {
     return entry;
   }
 
-  /** Puts databases whose time has come into the queue: for the latest slot that has passed, however many were missed. */
+  /** Queues the databases that are due, for the latest slot that has passed, however many were missed. */
   enqueueDue(now: number): void {
     this.#storage.transactionSync(() => {
       const { triggers } = this;
@@ -155,7 +155,7 @@ export class AccountSchedule {
     });
   }
 
-  /** Replaces the database's own policy. A schedule that is new, or goes on after a pause, begins with its next slot. */
+  /** Replaces the database's own policy. A new schedule, or one that is no longer paused, starts at its next slot. */
   setPolicy(database: { id: string; name: string }, policy: Policy, who: string, now: number): RegistryEntry {
     return this.#storage.transactionSync(() => {
       const before = this.register(database, now);
@@ -169,7 +169,7 @@ export class AccountSchedule {
     });
   }
 
-  /** Takes over what the bucket remembers of a database of whose policy nothing is known here. */
+  /** Restores the bucket's record of a database whose policy is not known here. */
   restore({ databaseId, databaseName, policy, unchanged }: PolicyCopy, now: number): void {
     const known = this.#registry.get(databaseId);
     if (known !== null && this.#registry.changes(databaseId).length > 0) return;
@@ -243,7 +243,7 @@ export class AccountSchedule {
     return entry.goneAt === null && !this.#plan(entry, entry.policy).paused;
   }
 
-  /** What the catalogue is told: who is watched, and how late each may be. */
+  /** The report to the catalogue: which databases are watched, and how late each may be. */
   listing(now: number): ListingEntry[] {
     const { triggers } = this;
     const limits = new Map<string, number>();
@@ -256,7 +256,7 @@ export class AccountSchedule {
     });
   }
 
-  /** Changes that are stored together or not at all: what memory holds of those that were not is forgotten. */
+  /** Stores changes together or not at all, and drops unstored changes from memory. */
   #together<T>(changes: () => T): T {
     try {
       return this.#storage.transactionSync(changes);
@@ -267,7 +267,7 @@ export class AccountSchedule {
     }
   }
 
-  /** What decides when it starts: one that is excluded rests as if it were paused. */
+  /** The plan that decides when it starts: an excluded database counts as paused. */
   #plan({ name }: RegistryEntry, own: Policy): Plan {
     const { schedule, paused } = this.policyOf(own);
     return { schedule, paused: paused || !this.isIncluded(name) };

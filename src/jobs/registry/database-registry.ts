@@ -38,7 +38,7 @@ export type PolicyChange = z.infer<typeof changeSchema>;
 /** So many changes of one policy are remembered. */
 const CHANGES_KEPT = 20;
 
-/** The steps by which its tables come to be: see `upgradeTables`. */
+/** The steps that create its tables: see `upgradeTables`. */
 export const REGISTRY_TABLES = [
   `CREATE TABLE database (
      id TEXT PRIMARY KEY, name TEXT NOT NULL, gone INTEGER NOT NULL, missing INTEGER NOT NULL, due_at INTEGER, sign_at INTEGER,
@@ -73,7 +73,7 @@ export class DatabaseRegistry {
     return named.sort(latest)[0] ?? null;
   }
 
-  /** All of them, as little as tells whether a listing changes anything. */
+  /** All databases, with only the fields that show whether a listing changes anything. */
   names(): Map<string, { name: string; gone: boolean; missing: boolean }> {
     const sql = "SELECT id, name, gone, missing FROM database";
     const rows = this.#sql.exec<{ id: string; name: string; gone: number; missing: number }>(sql).toArray();
@@ -129,7 +129,7 @@ export class DatabaseRegistry {
     this.#sql.exec("DELETE FROM database WHERE id = ?", id);
   }
 
-  /** Changes these fields and leaves when it starts next as it is. */
+  /** Changes these fields, but not the next start. */
   change(id: string, change: Partial<RegistryEntry>): RegistryEntry | null {
     const before = this.get(id);
     if (before === null) return null;
@@ -153,7 +153,7 @@ export class DatabaseRegistry {
     return this.#one("SELECT min(due_at) AS at FROM database WHERE due_at IS NOT NULL");
   }
 
-  /** A sign of life of the run that is known to be under way. */
+  /** Records a sign of life of the active run. */
   sign(id: string, now: number): void {
     const sql = "SELECT sign_at FROM database WHERE id = ?";
     const known = this.#sql.exec<{ sign_at: number | null }>(sql, id).toArray()[0]?.sign_at ?? null;
@@ -166,7 +166,7 @@ export class DatabaseRegistry {
     return this.#read("SELECT entry FROM database WHERE sign_at < ? ORDER BY sign_at LIMIT ?", since, limit);
   }
 
-  /** What its object has come to; later findings win over earlier ones, in whatever order they come. */
+  /** Stores its object's report; later findings win over earlier ones, in any order of arrival. */
   report(report: DatabaseReport, now: number): void {
     const { databaseId: id, runId, last, unchanged, unchangedOff, examinedAt } = report;
     const before = this.get(id);

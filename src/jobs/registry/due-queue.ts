@@ -19,7 +19,8 @@ export const DUE_TABLES = [
 
 /**
  * Databases that are to be backed up and have not been begun: first their bookmarks are compared, then those that were
- * written to wait here for a slot, so that thousands of objects need not ask for one. In SQLite, first come first served.
+ * written to wait here for a slot, so that thousands of objects need not ask for one. In SQLite, first come first
+ * served.
  */
 export class DueQueue {
   readonly #sql: SqlStorage;
@@ -38,7 +39,7 @@ export class DueQueue {
       .exec<{ request: string }>("SELECT request FROM due WHERE database_id = ?", database.id)
       .toArray()[0];
     if (waiting !== undefined && request.trigger === "scheduled") {
-      // What somebody has asked for serves the slot as well, and is no part of the schedule.
+      // A manual request serves the slot as well, and is not part of the schedule.
       if (requestSchema.parse(JSON.parse(waiting.request)).trigger !== "scheduled") return;
     }
     this.#sql.exec(
@@ -85,7 +86,7 @@ export class DueQueue {
     this.#sql.exec("DELETE FROM due WHERE database_id = ? AND request = ?", id, textOf(request));
   }
 
-  /** Its schedule rests. What somebody has asked for is done all the same. */
+  /** Removes the slots of its paused schedule, but no manual request. */
   dropSlot(id: string): void {
     const sql = "DELETE FROM due WHERE database_id = ? AND request ->> 'trigger' = 'scheduled'";
     this.#sql.exec(sql, id);

@@ -47,7 +47,7 @@ export const LISTING_TABLES = [
   "ALTER TABLE listed ADD COLUMN pass INTEGER NOT NULL DEFAULT 0",
 ];
 
-/** The reading under way and what it has found so far, and how the latest ones ended, in the account object's SQLite. */
+/** The active listing and what it has found so far, and how the latest ones ended, in the account object's SQLite. */
 export class ListingStore {
   readonly #storage: DurableObjectStorage;
   readonly #sql: SqlStorage;
@@ -141,7 +141,7 @@ export class ListingStore {
     return this.#sql.exec<{ n: number }>("SELECT count(*) AS n FROM listed").one().n;
   }
 
-  /** The list was read to its end: `whole` when nothing of it is missing. */
+  /** The list was read to its end; `whole`: nothing is missing. */
   complete(databases: number, catalogDatabaseName: string, whole: boolean, now: number): void {
     const named = this.#sql.exec<{ n: number }>(
       "SELECT count(*) AS n FROM listed WHERE name = ? OR database_id = ?",

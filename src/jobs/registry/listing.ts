@@ -6,15 +6,15 @@ import type { ListingStore, ListingUnderWay } from "./listing-store.ts";
 /** As many as Cloudflare gives without being asked; it may give fewer. */
 const PER_PAGE = 1_000;
 
-/** The free plan allows 50 subrequests an invocation: so many pages and no more are read in one alarm. */
+/** The most pages that one alarm reads: the free plan allows 50 subrequests per invocation. */
 const PAGES_AT_ONCE = 10;
 
 /** So many rows that cannot be read are remembered. */
 const ODD_ROWS = 1_000;
 
 /**
- * `short`: read to its end, and yet not known to be all, or with rows that cannot be read: who is not on it may be there
- * all the same.
+ * `short`: read to its end, and yet not known to be all, or with rows that cannot be read: who is not on it may be
+ * there all the same.
  */
 export type Reading = "whole" | "short" | "more";
 
@@ -66,7 +66,7 @@ function nothingReadable(rows: number): Failure {
   };
 }
 
-/** The reading as it goes on after a failure; null when it is given up. */
+/** The listing as it continues after a failure; null if it is abandoned. */
 export function afterListingFailure(
   listing: ListingUnderWay,
   failure: Failure,

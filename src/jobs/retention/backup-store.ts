@@ -16,7 +16,7 @@ import type { Platform } from "../../core/platform.ts";
  *   stored/{folder}    a folder, and what its manifest says
  */
 const storedSchema = z.object({
-  /** The walk that saw it last: what a complete walk does not see is gone. */
+  /** The walk that saw it last: a backup that a complete walk does not see is gone. */
   walk: z.number().int(),
   /** The manifest's ETag; null while there is none, and with it no backup. */
   etag: z.string().nullable(),
@@ -45,7 +45,7 @@ export interface StoredBackup extends RetainedBackup {
   readonly etag: string;
 }
 
-/** A Worker has six connections at once. */
+/** A Worker has six simultaneous connections. */
 const READ_AT_ONCE = 5;
 
 const PREFIX = "stored/";
@@ -68,7 +68,7 @@ export class BackupStore {
     if (all.length > known.length) this.#storage.kv.put("names", all);
   }
 
-  /** A new walk. What could not be read before is read again: a newer release may be able to. */
+  /** Starts a new walk. Unreadable manifests are read again, because a newer release may be able to. */
   begin(): Walk {
     const number = z.number().parse(this.#storage.kv.get("walks") ?? 0) + 1;
     this.#storage.kv.put("walks", number);
@@ -115,7 +115,7 @@ export class BackupStore {
       const texts = await Promise.all(some.map(([folder]) => vault.readText(folder + MANIFEST)));
       for (const [index, text] of texts.entries()) {
         const [folder = "", stored] = some[index] ?? [];
-        // What is too large to be a manifest of ours is one that cannot be read, and stops nothing else.
+        // An object that is too large for a manifest counts as an unreadable one, and stops nothing else.
         const oversized = !text.ok && text.failure.code === "stored-object-oversized";
         if (!text.ok && !oversized) return text;
         if (text.ok && text.value === null) return failed(gone(folder));
@@ -158,7 +158,7 @@ export class BackupStore {
     this.#storage.kv.delete(PREFIX + folder);
   }
 
-  /** An object that a walk has come by. The objects of one folder may lie on two pages. */
+  /** Records an object that a walk has found. The objects of one folder may be on two pages. */
   #see(folder: string, file: string, etag: string, walk: number): void {
     const before = this.#get(folder);
     // Another walk, for a preview, may have come by since this one began.
@@ -215,7 +215,7 @@ function gone(folder: string): Failure {
   };
 }
 
-/** What a manifest says of the backup in its folder; null when it cannot be read, or is the copy of another one's. */
+/** What a manifest says about the backup in its folder; null if it is unreadable, or a copy from another folder. */
 function summaryOf(
   folder: string,
   text: string,

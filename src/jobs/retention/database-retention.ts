@@ -25,7 +25,7 @@ const roundSchema = z.object({
   databaseId: z.string(),
   /** A run was complete: it made this backup, and a walk that does not come by it has not seen everything. */
   prune: z.string().nullable(),
-  /** Deletions that came to nothing are due again. */
+  /** Failed deletions are due again. */
   confirm: z.boolean(),
   /** The latest backup was deleted: another one is the latest now. */
   succeed: z.boolean(),
@@ -42,7 +42,7 @@ const READ_AT_ONCE = 10;
 /** A deletion takes six. */
 const DELETION_REQUESTS = 6;
 
-/** After so many tries in a row, a round that fails is told to health. */
+/** After so many failures in a row, health shows a round's problem. */
 const TOLD_AFTER = 3;
 const OWN_NOTICES = [
   "deletion-refused",
@@ -52,7 +52,7 @@ const OWN_NOTICES = [
   "leftovers-failing",
 ];
 
-/** What of a database's backups is kept. The bucket is the truth: what the catalogue says or lacks deletes nothing. */
+/** Retention of a database's backups. The bucket is the truth: nothing is deleted because of the catalogue. */
 export class DatabaseRetention {
   readonly backups: BackupStore;
   readonly deletions: DeletionStore;
@@ -121,19 +121,19 @@ export class DatabaseRetention {
     return deletion === undefined || deletion.withdrawn ? null : viewDeletion(deletion);
   }
 
-  /** Whether this object deletes what lies in a folder, or has still to tell the catalogue that it has. */
+  /** Whether this object is deleting a folder, or still has to report the deletion to the catalogue. */
   isDeleting(folder: string): boolean {
     return this.deletions.get(folder) !== null || this.#removals.holds(idOfFolder(folder));
   }
 
-  /** Deletions, pins and rounds do not come between one another: an alarm and requests may be at work at once. */
+  /** Runs deletions, pins and rounds one after the other, because an alarm and requests may work at the same time. */
   alone<T>(work: () => Promise<T>): Promise<T> {
     const mine = this.#turn.then(work, work);
     this.#turn = mine.catch(() => undefined);
     return mine;
   }
 
-  /** Carries a deletion out, as far as it comes. What remains is tried again by later steps. */
+  /** Carries out a deletion as far as possible. Later steps retry the rest. */
   async carryOut(deletion: Deletion, platform: Platform): Promise<Result<Removal>> {
     const removed = await removeBackup(deletion, platform, () => {
       this.#manifestGone(deletion, platform);
@@ -147,7 +147,7 @@ export class DatabaseRetention {
     return removed;
   }
 
-  /** What follows a deletion that somebody waits for: what is the latest backup now, and the catalogue. */
+  /** After a deletion on request: finds the latest backup again, and updates the catalogue. */
   async follow(platform: Platform, coordinator: Coordinator): Promise<void> {
     if (this.#round?.succeed === true) await this.#advance(platform, coordinator, STEP_REQUESTS);
     await this.#removals.flush(platform);
@@ -296,7 +296,7 @@ export class DatabaseRetention {
     });
   }
 
-  /** From here on it is no backup any more, whatever becomes of the rest. */
+  /** From here on it is no longer a backup, even if deleting the rest fails. */
   #manifestGone({ folder, databaseId }: Deletion, platform: Platform): void {
     const now = platform.now();
     const backupId = idOfFolder(folder);
@@ -313,7 +313,7 @@ export class DatabaseRetention {
       if (!this.#isLast(backupId)) return;
       this.#store.last = null;
       this.#records.addReport(now);
-      // A preflight under way may just have found this backup to stand: what it found must not count.
+      // An active preflight may just have confirmed this backup, which must not count.
       const run = this.#store.run(now);
       if (run !== null && run.phase.at === "preflight") this.#store.save(run, now);
       this.backups.addNames([nameOfFolder(folder)]);
@@ -341,7 +341,7 @@ export class DatabaseRetention {
   }
 }
 
-/** A list of the bucket that lacks what has just been written to it is no list to delete by. */
+/** A list of the bucket that lacks a backup that was just written must not lead to deletions. */
 function notSeen(backupId: string): Failure {
   return {
     code: "stored-object-missing",

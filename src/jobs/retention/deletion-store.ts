@@ -22,20 +22,20 @@ const deletionSchema = z.object({
   triedAt: z.number().int().nullable(),
   dueAt: z.number().int(),
   since: z.number().int(),
-  /** Why the latest try came to nothing. */
+  /** Why the latest try failed. */
   problem: z.string().nullable(),
   /** The bucket itself refuses. */
   refused: z.boolean(),
 });
 export type Deletion = z.infer<typeof deletionSchema>;
 
-/** What retention has decided is carried out at once; what could not be is decided about anew, by the policy of then. */
+/** Retention's decisions are carried out immediately. If one fails, the policy at that later time decides again. */
 const DECISION_HOLDS_MS = 60 * 60_000;
 
 /** A lock rule ends on some day. */
 const REFUSED_AGAIN_MS = 24 * 60 * 60_000;
 
-/** After so many tries in a row a failure is no longer a passing one. */
+/** After so many tries in a row, a failure no longer counts as temporary. */
 const TOLD_AFTER = 3;
 
 const PREFIX = "deletion/";
@@ -59,7 +59,7 @@ export class DeletionStore {
     this.#storage.kv.delete(PREFIX + folder);
   }
 
-  /** It is not wanted any more. An answer that was an error tells nothing of what the bucket has deleted. */
+  /** Withdraws a deletion. After an error, it is unknown what the bucket has deleted. */
   withdraw(folder: string, now: number): void {
     const deletion = this.get(folder);
     if (deletion === null || deletion.manifestGone) return;
@@ -96,7 +96,7 @@ export class DeletionStore {
     return this.all().filter((deletion) => deletion.dueAt <= now && !isStale(deletion, now));
   }
 
-  /** Something is due that has to be decided about anew. */
+  /** Whether a deletion is due that has to be decided again. */
   needsDecision(now: number): boolean {
     return this.all().some((deletion) => deletion.dueAt <= now && isStale(deletion, now));
   }

@@ -9,7 +9,7 @@ import { iso } from "../../core/time.ts";
 import type { RecordStore } from "../database/database-record.ts";
 import type { StoredBackup } from "./backup-store.ts";
 
-/** The latest backup, and up to when it stands for its database; null when there is none. */
+/** The latest backup, and the latest moment for which it is confirmed; null if there is none. */
 export interface Latest {
   readonly last: CommittedBackup | null;
   readonly freshAt: string | null;

@@ -59,12 +59,12 @@ export function deleteRemains(
     const pinned = await platform.vault.head(folder + PINNED);
     if (!pinned.ok) return pinned;
     if (pinned.value !== null) return ok({ kind: "pinned" });
-    // A manifest that stands is another one than none, and nothing is deleted then.
+    // The manifest exists again, so nothing is deleted.
     return carryOut(asked, { databaseId, folder, etag: "" });
   });
 }
 
-/** Deletes for somebody who waits. What could be begun and not be ended goes on by itself. */
+/** Deletes on request. A deletion that has started but not finished continues automatically. */
 async function carryOut(
   { retention, platform, coordinator }: Asked,
   backup: Pick<Deletion, "databaseId" | "folder" | "etag">,
@@ -81,7 +81,7 @@ async function carryOut(
   const left = retention.deletions.get(folder) ?? deletion;
   if (removed.failure.code !== "stored-object-locked" || left.manifestGone)
     return ok({ kind: "begun", deletion: viewDeletion(left) });
-  // Nothing was deleted, and who asked is told so: nothing is done behind their back on a later day.
+  // Nothing was deleted, and the caller is told so: it must not happen on a later day without them knowing.
   if (before === null) retention.deletions.withdraw(folder, platform.now());
   else retention.deletions.put(before);
   return ok({ kind: "refused", detail: removed.failure.detail });
@@ -160,7 +160,7 @@ interface StoredBackup {
   readonly manifestSha256: string;
 }
 
-/** A backup of this database, as it lies in the bucket. */
+/** A backup of this database, as it is in the bucket. */
 async function findStored(
   databaseId: string,
   folder: string,

@@ -20,7 +20,7 @@ export async function verifyNext(
   const stored = await readStored(folder + check.name, isText(check), platform);
   if (!stored.ok) return stored;
   if (stored.value === null && !lost) {
-    // A backup that is deleted meanwhile has no missing files: it is none.
+    // A backup that was deleted meanwhile has no missing files.
     const manifest = await platform.vault.head(folder + MANIFEST);
     if (!manifest.ok) return manifest;
     if (manifest.value === null) return failed(gone(backupId));

@@ -12,7 +12,7 @@ import type { Platform } from "../../core/platform.ts";
 import { gone, readStored } from "./stored-file.ts";
 import type { VerificationStore } from "./verification-store.ts";
 
-/** Reads the manifest, and notes what else is to be read. */
+/** Reads the manifest, and records what else has to be read. */
 export async function planVerification(
   verification: Verification,
   store: VerificationStore,
@@ -23,7 +23,7 @@ export async function planVerification(
   const stored = await readStored(folder + MANIFEST, true, platform);
   if (!stored.ok) return stored;
   if (stored.value === null && !lost) return failed(gone(backupId));
-  // The catalogue is a second opinion, and no more: one that is down, or does not know the backup, says nothing.
+  // The catalogue is only a second opinion: if it is down, or does not know the backup, it is ignored.
   const row = await catalog.backup(backupId);
   const sha256 = row.ok ? (row.value?.manifestSha256 ?? null) : null;
   const finding = stored.value === null ? LOST : checkManifest(stored.value, { backupId, sha256 }, codecs);

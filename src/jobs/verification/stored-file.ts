@@ -16,7 +16,7 @@ export async function readStored(
   return text.ok ? ok({ ...measured.value, text: text.value }) : text;
 }
 
-/** The manifest is in the bucket no more. */
+/** The manifest is gone from the bucket. */
 export function gone(backupId: string): Failure {
   return {
     code: "backup-gone",

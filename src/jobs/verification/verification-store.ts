@@ -14,7 +14,7 @@ import {
 } from "../../core/backup/verification.ts";
 import { upgradeTables } from "../object/table-versions.ts";
 
-/** A file of the plan that was judged while the plan was made. */
+/** A file that was already checked while the plan was made. */
 export interface CheckedFile {
   readonly name: string;
   readonly bytes: number;
@@ -50,7 +50,7 @@ export class VerificationStore {
     this.#sql = storage.sql;
   }
 
-  /** What another release has stored and this one cannot read counts as none: it is cheap to ask for again. */
+  /** A verification that another release has stored and this one cannot read counts as none: repeating it is cheap. */
   get current(): Verification | null {
     const stored = this.#storage.kv.get("verification");
     const read = verificationSchema.safeParse(stored);
@@ -61,7 +61,7 @@ export class VerificationStore {
   /** Puts a new verification in the place of one that is over. */
   begin(verification: Verification): void {
     this.#storage.transactionSync(() => {
-      // Here and not in the constructor: whoever asks for an unknown id must leave nothing in storage.
+      // Here and not in the constructor, because a request with an unknown id must leave nothing in storage.
       upgradeTables(this.#sql, "verification", VERIFICATION_TABLES);
       this.#sql.exec("DELETE FROM files");
       this.#storage.kv.put("verification", verification);
