@@ -59,17 +59,29 @@ export function openCommentsFailure(entries: readonly string[]): Failure {
 
 /**
  * What D1's dump will hold but not give back. A view whose SQL ends in a line comment swallows its own semicolon in
- * the dump, and with it the statement behind it.
+ * the dump, and with it the statement behind it. SQL that is not UTF-8 comes to us as it comes into the dump.
  */
 export function schemaHazards(schema: readonly SchemaEntry[]): Hazard[] {
-  return schema
-    .filter(({ sql }) => sql !== null && endsInComment(sql))
-    .map(({ name, type }) => ({
-      kind: "commented-semicolon",
-      table: name,
-      count: 1,
-      detail: `The ${type}'s SQL ends in a "--" comment, which swallows its semicolon in D1's dump. The commands in RESTORE.md restore it; without them, this statement and the next fail to load.`,
-    }));
+  return schema.flatMap(({ name, type, sql }) => {
+    const hazards: Hazard[] = [];
+    if (sql !== null && endsInComment(sql)) {
+      hazards.push({
+        kind: "commented-semicolon",
+        table: name,
+        count: 1,
+        detail: `The ${type}'s SQL ends in a "--" comment, which swallows its semicolon in D1's dump. The commands in RESTORE.md restore it; without them, this statement and the next fail to load.`,
+      });
+    }
+    if (sql?.includes("\uFFFD") === true) {
+      hazards.push({
+        kind: "replaced-sql",
+        table: name,
+        count: null,
+        detail: `The ${type}'s SQL contains the replacement character U+FFFD. Either it was written so, or a part of it, such as a DEFAULT, was not UTF-8 and D1's dump has U+FFFD in its place.`,
+      });
+    }
+    return hazards;
+  });
 }
 
 function endsInComment(sql: string): boolean {

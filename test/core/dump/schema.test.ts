@@ -21,3 +21,12 @@ it("comments that swallow what follows are told from those that do not", () => {
   expect(schemaHazards(schema).map(({ table }) => table)).toEqual(["v0"]);
   expect(openComments(schema)).toEqual(["view v1"]);
 });
+
+it("SQL that may not have been UTF-8 is told by what it makes", () => {
+  const schema = [
+    entry("table", "t", "CREATE TABLE t (a DEFAULT 'half of an emoji: \uFFFD\uFFFD\uFFFD')"),
+    entry("index", "i", "CREATE INDEX i ON t (a)"),
+    entry("index", "sqlite_autoindex_t_1", null),
+  ];
+  expect(schemaHazards(schema)).toMatchObject([{ kind: "replaced-sql", table: "t", count: null }]);
+});
