@@ -125,3 +125,17 @@ describe("a document", () => {
     expect(named.filter((name) => scripts[name] === undefined)).toEqual([]);
   });
 });
+
+describe("the lockfile", () => {
+  const { packages } = z
+    .object({ packages: z.record(z.string(), z.unknown()) })
+    .parse(JSON.parse(read("package-lock.json")));
+
+  it.each(["workerd", "miniflare", "wrangler"])(
+    "has one %s: tests run on what the Worker runs on",
+    (name) => {
+      const places = Object.keys(packages).filter((place) => place.endsWith(`node_modules/${name}`));
+      expect(places).toEqual([`node_modules/${name}`]);
+    },
+  );
+});
