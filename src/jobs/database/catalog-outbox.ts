@@ -62,6 +62,10 @@ export class CatalogOutbox {
 
   /** Delivers what is due. What the catalogue does not accept now is delivered later. */
   async flush(): Promise<void> {
+    await this.#store.catalogTurns.take(() => this.#deliver());
+  }
+
+  async #deliver(): Promise<void> {
     const { catalog, databases } = this.#platform;
     await this.#store.catalogOutbox.flush(this.#platform, async () => {
       const rows = this.#store.catalogRows;
@@ -82,7 +86,9 @@ function withoutDelivered(now: CatalogRows, delivered: CatalogRows): CatalogRows
   const runs = Object.entries(now.runs).filter(
     ([id, { revision }]) => delivered.runs[id]?.revision !== revision,
   );
-  const backups = Object.entries(now.backups).filter(([id]) => delivered.backups[id] === undefined);
+  const backups = Object.entries(now.backups).filter(
+    ([id, backup]) => JSON.stringify(delivered.backups[id]) !== JSON.stringify(backup),
+  );
   const sent = JSON.stringify(now.database) === JSON.stringify(delivered.database);
   return {
     runs: Object.fromEntries(runs),

@@ -5,6 +5,7 @@ import type { DatabaseRow } from "../../core/catalog/database-row.ts";
 import { RUN_STATES, type RunView } from "../../core/run/run-view.ts";
 import { newRun, type Run, runSchema } from "../../core/run/run.ts";
 import { Outbox } from "../object/outbox.ts";
+import { Turns } from "../object/turns.ts";
 import { KeptManifests } from "./kept-manifests.ts";
 
 /** Storage has another revision of the run, so this step stops without effect. */
@@ -77,6 +78,8 @@ export class RunStore {
   /** When to deliver `catalogRows` to the catalogue. */
   readonly catalogOutbox: Outbox;
   readonly keptManifests: KeptManifests;
+  /** Rows of backups and their removals reach the catalogue one after the other. */
+  readonly catalogTurns = new Turns();
   readonly #storage: DurableObjectStorage;
 
   constructor(storage: DurableObjectStorage) {

@@ -68,7 +68,7 @@ export class DatabaseRetention {
     this.#records = records;
     this.backups = new BackupStore(storage);
     this.deletions = new DeletionStore(storage);
-    this.#removals = new RemovalOutbox(storage);
+    this.#removals = new RemovalOutbox(storage, store.catalogTurns);
   }
 
   /** One bounded step of whatever is due. A run comes first: its polls must not come late. */
@@ -305,7 +305,8 @@ export class DatabaseRetention {
       if (deletion !== null) this.deletions.put({ ...deletion, manifestGone: true });
       this.backups.forget(folder);
       this.#store.keptManifests.forget(folder);
-      this.#removals.addBackup(backupId, now);
+      const unsure = this.#store.catalogRows.backups[backupId] !== undefined;
+      this.#removals.addBackup(backupId, unsure, now);
       new CatalogOutbox(this.#store, platform).withdrawBackup(backupId);
       const record = this.#records.known;
       if (record !== null && record.unchanged?.backupId === backupId)
