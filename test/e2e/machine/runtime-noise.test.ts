@@ -1,3 +1,5 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { expect, it } from "vitest";
 import { isNoise } from "../../kit/runtime-noise.ts";
 
@@ -39,3 +41,18 @@ it.each([
 ])("%s is printed", (_, message) => {
   expect(isNoise(message)).toBe(false);
 });
+
+it.each(["worker", "encrypted", "long"])(
+  "tests of %s mark the reason for which they end an object",
+  (project) => {
+    const folder = join("test", project);
+    const files = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((file) =>
+      file.endsWith(".ts"),
+    );
+    expect(files.length).toBeGreaterThan(0);
+    for (const file of files) {
+      const reasons = readFileSync(join(folder, file), "utf8").matchAll(/\.abort\("(?<reason>[^"]*)"\)/g);
+      for (const { groups } of reasons) expect(groups?.["reason"], file).toMatch(/ \(by the test\)$/);
+    }
+  },
+);
