@@ -87,8 +87,8 @@ export function failed(failure: Failure): { readonly ok: false; readonly failure
 }
 
 /**
- * What an exception may say to the outside: its kind and its text, redacted. Whoever gave a secret away to what threw
- * names it in `secrets`.
+ * An exception's kind and text, redacted for the outside. `secrets` are the secrets that were passed to the code that
+ * threw.
  */
 export function describeException(error: unknown, secrets: readonly string[] = []): string {
   const text = error instanceof Error ? `${error.name}: ${error.message}` : textOf(error);
@@ -99,7 +99,7 @@ function textOf(thrown: unknown): string {
   try {
     return String(thrown);
   } catch {
-    // It has no text, as an object without a prototype.
+    // It has no text, like an object without a prototype.
     return typeof thrown;
   }
 }

@@ -19,10 +19,10 @@ export const volumeSchema = z.object({
   /** The stored object. */
   bytes: count,
   sha256,
-  /** The part of the dump inside. Of an encrypted one no hash is told: short values could be guessed from it. */
+  /** The part of the dump inside. An encrypted one has no hash, because short values could be guessed from it. */
   dumpBytes: count,
   dumpSha256: sha256.nullable(),
-  /** The ordinal of its first statement in the whole dump, from 1. */
+  /** The number of its first statement in the entire dump, from 1. */
   firstStatement: count.nullable(),
   statements: count.nullable(),
 });
@@ -159,5 +159,5 @@ function invalid(problem: string): ManifestReading {
   return { kind: "invalid", problem };
 }
 
-/** A run's manifest before what stands beside it is known, and before its own checksum. */
+/** A run's manifest without the facts about the other files, and without its own checksum. */
 export type UnsealedManifest = Omit<z.infer<typeof writtenSchema>, "files" | "checksum">;

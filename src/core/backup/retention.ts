@@ -20,14 +20,14 @@ export const retentionSchema = z.strictObject({
 });
 export type Retention = Required<z.infer<typeof retentionSchema>>;
 
-/** A committed backup, as retention looks at it. Times are milliseconds since the epoch. */
+/** What retention needs to know about a committed backup. Times are milliseconds since the epoch. */
 export interface RetainedBackup {
   readonly id: string;
   readonly startedAt: number;
   readonly pinned: boolean;
 }
 
-/** What is kept and why, and what is not: both newest first. Times are ISO 8601. */
+/** What is kept and why, and what is removed, both newest first. Times are ISO 8601. */
 export interface RetentionPlan {
   readonly keep: readonly { backupId: string; startedAt: string; reasons: readonly string[] }[];
   readonly remove: readonly { backupId: string; startedAt: string }[];
@@ -54,10 +54,10 @@ export const KEEP_ALL: Retention = {
   keepWithinDays: 0,
 };
 
-/** A policy by age alone does not go below so many. */
+/** A policy by age alone keeps at least so many. */
 const WHATEVER_AGE = 3;
 
-/** The periods of which the latest ones are kept: UTC days, ISO weeks, months, years. */
+/** The periods for `keepHourly` to `keepYearly`, in UTC; weeks are ISO weeks. */
 const PERIODS = [
   { rule: "keepHourly", word: "hourly", period: (at) => iso(at).slice(0, 13) },
   { rule: "keepDaily", word: "daily", period: (at) => iso(at).slice(0, 10) },
@@ -67,18 +67,18 @@ const PERIODS = [
 ] as const satisfies readonly { rule: keyof Retention; word: string; period: (at: number) => string }[];
 
 /**
- * Which of one database's backups are kept, and why. restic's rules: each rule looks from the newest backup back, and
- * what any of them keeps is kept.
+ * Which of one database's backups are kept, and why. These are restic's rules: each rule looks back from the newest
+ * backup, and a backup that any rule keeps is kept.
  *
- * - The newest `keepLast`.
- * - Of each of the latest N hours, days, weeks, months and years that have a backup at all: its newest one. An outage
- *   uses up none of them.
- * - All within `keepWithinDays` of the newest backup, not of today: a database that was not backed up for a while must
- *   not lose what it has. That alone does not help once the first backup after the gap is there, so a policy that
- *   goes by age and by nothing else keeps the newest three whatever their age.
+ * - The newest `keepLast` backups.
+ * - The newest backup of each of the latest N hours, days, weeks, months and years that have one. So an outage uses up
+ *   no periods.
+ * - All backups within `keepWithinDays` of the newest backup, not of today: a database that was not backed up for a
+ *   while must not lose its backups. As this does not help after the first backup after a gap, a policy by age alone
+ *   keeps the newest three of any age.
  *
- * A policy of zeros keeps everything, and so does one that is none. Kept in any case: the newest one, what is pinned,
- * and what is dated later than `now`. Of those last ones no clock can tell where they belong, so they count for no rule.
+ * A policy of zeros, or an invalid one, keeps everything. Always kept: the newest backup, pinned ones, and ones dated
+ * later than `now`. The latter count for no rule, because a wrong clock may have dated them.
  */
 export function retain(backups: readonly RetainedBackup[], retention: Retention, now: number): RetentionPlan {
   const newestFirst = backups.toSorted((a, b) => b.startedAt - a.startedAt || (a.id < b.id ? 1 : -1));
@@ -142,7 +142,7 @@ function applyRules(
     });
 }
 
-/** Nothing is removed for a policy that asks for nothing, nor for one with a number that no policy can have. */
+/** Whether the policy has no rules, or an invalid number: then nothing is removed. */
 function rulesNothing(retention: Retention): boolean {
   const rules = Object.values(retention);
   return rules.every((value) => value === 0) || rules.some((value) => !Number.isInteger(value) || value < 0);
@@ -152,7 +152,7 @@ function days(count: number): string {
   return count === 1 ? "1 day" : `${count} days`;
 }
 
-/** `2026-W47`: the week of a Monday to Sunday, of the year in which its Thursday lies. */
+/** `2026-W47`: the week from Monday to Sunday, in the year of its Thursday. */
 function isoWeek(at: number): string {
   // 1 January 1970 was a Thursday: counted in days, Thursdays are the multiples of seven.
   const thursday = Math.floor((Math.floor(at / DAY_MS) + 3) / 7) * 7;

@@ -3,7 +3,7 @@ import { type ExportOptions, sameExport } from "../d1/export-options.ts";
 import type { Hazard } from "../dump/hazards.ts";
 import type { Manifest, Volume } from "./manifest.ts";
 
-/** Tables that held rows in the last backup and hold none in this one. A backup that was to hold something else says nothing of it. */
+/** Tables with rows in the last backup and none in this one. Ignores a backup with other export options. */
 export function emptiedTables(
   before: Manifest | null,
   rows: readonly (readonly [string, number | null])[],
@@ -34,7 +34,7 @@ export function encryptionEnded(before: Manifest | null, recipients: readonly st
   ];
 }
 
-/** One hash for the plain dump in these volumes, cut as they are; null when a volume does not state its own. */
+/** One hash for the plain dump in these volumes, cut as they are; null if a volume has no hash of its own. */
 export function fingerprintOf(
   volumes: readonly Pick<Volume, "dumpSha256">[],
   codecs: Pick<Codecs, "digest">,

@@ -11,7 +11,7 @@ export const verificationSchema = z.object({
   id: z.string(),
   backupId: z.string(),
   folder: z.string(),
-  /** Its manifest was lost before the verification was asked for. */
+  /** Its manifest was lost before the verification was requested. */
   lost: z.boolean().default(false),
   state: z.enum(["running", "complete", "failed"]),
   /** Which of its files is read next, from 1; null as long as the manifest was not, which names them. */
@@ -28,9 +28,9 @@ export type Verification = z.infer<typeof verificationSchema>;
 /** One of its files. */
 export interface VerifiedFile {
   readonly name: string;
-  /** As it was written; null when that is not known. */
+  /** Whether it is unchanged; null if unknown. */
   readonly bytesWritten: number | null;
-  /** Null as long as it was not read. */
+  /** Null until it was read. */
   readonly done: { readonly bytes: number; readonly verdict: Verdict } | null;
 }
 
@@ -41,7 +41,7 @@ export interface VerificationView {
   readonly state: "running" | "complete" | "failed";
   readonly startedAt: string;
   readonly finishedAt: string | null;
-  /** Whether each file is as it was written; null as long as that is not known. */
+  /** Whether each file is unchanged; null until that is known. */
   readonly sound: boolean | null;
   readonly progress: {
     filesDone: number;
@@ -51,18 +51,18 @@ export interface VerificationView {
     /** Null also when the manifest is damaged. */
     bytesTotal: number | null;
   };
-  /** `sound` is null for a file that was not read yet, or that nothing sound is left to be compared with. */
+  /** `sound` is null for a file that was not read yet, or for which there is nothing sound to compare with. */
   readonly files: { name: string; sound: boolean | null; problem: Verdict["problem"] }[];
-  /** Why the verification itself could not be brought to its end. */
+  /** Why the verification itself failed. */
   readonly error: { code: string; detail: string; hint: string } | null;
 }
 
-/** Carries the backup's id, so that the object that keeps it is found with no index. */
+/** Contains the backup's id, so that its object is found without an index. */
 export function verificationIdOf(backupId: string, createdAt: number): string {
   return `${backupId}.${createdAt.toString(36)}`;
 }
 
-/** The backup of a verification's id; null for what cannot be one of our ids. */
+/** The backup of a verification's id; null if it cannot be one of our ids. */
 export function backupOfVerification(id: string): string | null {
   const [, backupId = "", moment36 = ""] = /^(.+)\.([0-9a-z]+)$/s.exec(id) ?? [];
   return /^[0-9a-z]{6,12}$/.test(moment36) && folderOfBackup("", backupId) !== null ? backupId : null;
@@ -88,7 +88,7 @@ export function newVerification(
   };
 }
 
-/** The same step again later, or the end when that does not help any more. */
+/** Repeats the step later, or ends the verification if that no longer helps. */
 export function afterReadFailure(
   verification: Verification,
   failure: Failure,

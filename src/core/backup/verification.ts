@@ -8,13 +8,13 @@ import { type ChecksumLine, checksumsText, readChecksums } from "./checksums.ts"
 import { checksumHolds, FORMAT_VERSION, type Manifest, manifestSchema, readManifest } from "./manifest.ts";
 
 /**
- * Holds the stored objects of a backup against what is known of them.
+ * Compares the stored objects of a backup with what is known about them.
  *
- * A sound manifest is the authority for every other object. One that is damaged is only a witness, as SHA256SUMS
- * is then: what either of them knows by its hash is sound, and nothing is blamed on the word of a damaged one alone.
+ * A sound manifest decides about every other object. A damaged one is only evidence, and so is SHA256SUMS then: an
+ * object that matches a hash in either is sound, and none is reported as damaged because of a damaged manifest alone.
  */
 
-/** An object as it lies in the bucket. */
+/** An object as it is in the bucket. */
 export interface StoredFile {
   readonly bytes: number;
   readonly sha256: string;
@@ -37,13 +37,13 @@ const KINDS = ["claim", "checksums", "guide", "volume", "other"] as const;
 
 const count = z.number().int().nonnegative();
 
-/** One object that is to be read and compared. */
+/** One object to read and compare. */
 export const fileCheckSchema = z.object({
   name: z.string(),
   kind: z.enum(KINDS),
   /** What was written under this name, by each that knows: to equal one of them is enough. */
   written: z.array(z.object({ bytes: count.nullable(), sha256: z.string() })),
-  /** Whether those can be relied on: only then an object is blamed for being another one. */
+  /** Whether these are reliable: only then a different object is reported as damaged. */
   certain: z.boolean(),
   encrypted: z.boolean(),
   /** The run that RUN.json has to name, when that is known. */
@@ -55,7 +55,7 @@ export type ManifestFinding =
   | { readonly kind: "sound"; readonly manifest: Manifest }
   /** `witness` is what can be read of it after all. */
   | { readonly kind: "damaged"; readonly verdict: Verdict; readonly witness: Manifest | null }
-  /** Written by a later release, and for all that can be told as it was written. */
+  /** Written by a later release, and unchanged as far as this release can check. */
   | { readonly kind: "newer"; readonly formatVersion: number };
 
 type Hasher = Pick<Codecs, "digest">;
@@ -69,8 +69,8 @@ const claimsAnyFormat = manifestSchema.extend({
 });
 
 /**
- * Judges manifest.json by itself, by the folder that it lies in, and by what the catalogue knows of it; `sha256` is
- * null when the catalogue does not know it.
+ * Checks manifest.json by itself, by its folder, and by the catalogue's record of it; `sha256` is null if the catalogue
+ * has none.
  */
 export function checkManifest(
   stored: Omit<StoredFile, "opening">,
@@ -79,7 +79,7 @@ export function checkManifest(
 ): ManifestFinding {
   const { text } = stored;
   if (stored.bytes === 0) return damaged("It is empty.", null, "stored-object-resized");
-  // Read as text, a damaged byte may turn into the very character that was there before it was damaged.
+  // Read as text, a damaged byte may turn into the original character.
   if (text === null || sha256Of(text, codecs) !== stored.sha256) return damaged("It is not a manifest.");
   const reading = readManifest(text);
   const manifest = readAnyFormat(text);
@@ -167,7 +167,7 @@ export function checksWithout(
   return [...beside, ...summed, ...rest];
 }
 
-/** What stands beside the volumes: always these three, and whatever a later release of this format adds. */
+/** The files beside the volumes: always these three, and those that a later release of this format adds. */
 function besideNames(manifest: Manifest | null): string[] {
   const known = [CLAIM, CHECKSUMS, RESTORE_GUIDE];
   return [...new Set([...known, ...(manifest?.files ?? []).map(({ name }) => name)])];
@@ -195,8 +195,8 @@ function volumeCheck(name: string, written: Written, certain: boolean, encrypted
 }
 
 /**
- * Judges one object; null is one that is not there. `owner` is the file of this backup that these bytes were
- * written as, if there is one.
+ * Checks one object, or null if it does not exist. `owner` is the file of this backup to which these bytes belong, if
+ * there is one.
  */
 export function checkFile(
   check: FileCheck,
@@ -233,7 +233,7 @@ export function checkFile(
   return { sound: matches ? true : null, problem: null };
 }
 
-/** What an object holds that one of its name cannot hold, in whatever backup. */
+/** The problem with an object whose content is impossible for its name, in any backup. */
 function malformation({ kind, run }: FileCheck, { text }: StoredFile, backupId: string): string | null {
   if (kind === "claim") {
     const named = readClaim(text);
@@ -245,7 +245,7 @@ function malformation({ kind, run }: FileCheck, { text }: StoredFile, backupId: 
   return sums ? null : "It is not a list of this backup's volumes and their checksums.";
 }
 
-/** What all the verdicts come to: null when nothing is wrong and not everything could be compared. */
+/** The result of all verdicts: null if nothing is wrong but not everything could be compared. */
 export function soundness(verdicts: readonly Verdict[]): boolean | null {
   if (verdicts.some(({ sound }) => sound === false)) return false;
   return verdicts.every(({ sound }) => sound === true) ? true : null;

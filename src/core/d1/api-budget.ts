@@ -1,41 +1,41 @@
 import { z } from "zod";
 
 /**
- * How many calls of Cloudflare's API may be made. Cloudflare allows 1,200 in 5 minutes to a user, whatever tool makes
- * them; this product keeps to a part of them, and to less when the headers of an answer say that little is left.
+ * The budget of calls to Cloudflare's API. Cloudflare allows a user 1,200 in 5 minutes, for all tools together. This
+ * product uses only a part of them, and less if the headers of an answer say that few are left.
  *
- * Polls of running exports are never refused: a late one loses the export. So a call that is not a poll is admitted
- * only when it leaves room, in each window of 5 minutes that is still to come, for all polls that the running exports
- * may make in it. As each export's start is such a call, no window ever holds more than the limit.
+ * Polls of running exports are never refused, because a late one loses the export. So another call is admitted only if
+ * it leaves room, in each coming window of 5 minutes, for all polls that the running exports may make in it. As each
+ * start of an export is such a call, no window ever exceeds the limit.
  */
 export const WINDOW_MS = 5 * 60_000;
 export const CLOUDFLARE_LIMIT = 1_200;
 
-/** What this product keeps to unless told otherwise: four fifths. */
+/** This product's default limit: four fifths. */
 export const DEFAULT_CALLS = 960;
 
-/** Calls are counted in buckets. One that is partly in the window counts in full: never too few are counted. */
+/** Calls are counted in buckets. A bucket that is partly in the window counts in full, so the count is never too low. */
 const BUCKET_MS = 5_000;
 
 /**
- * A twentieth of the limit belongs to readers, and the rest to work. Neither takes from the other: however much is read,
- * no backup waits for it, and while work has used up its part, something can still be read.
+ * A twentieth of the limit belongs to readers, and the rest to work. Neither takes from the other: however much is
+ * read, no backup waits for it, and while work has used up its part, something can still be read.
  */
 const READERS_PART = 20;
 
-/** A step makes several calls, and begins anew when one of them is refused: who was refused comes back for so many. */
+/** A step makes several calls, and starts again if one is refused. So a refused caller comes back for so many calls. */
 const CALLS_A_STEP = 4;
 
-/** Who has to wait comes back a little after the one before. */
+/** Each waiting caller comes back a little after the previous one. */
 const SPREAD_MS = 250;
 
 /** Refused callers that are kept apart. Those beyond come back with the last of them. */
 const MOST_WAITING = 200;
 
-/** Nobody is told to wait for longer without looking again. */
+/** The longest wait before a caller must ask again. */
 export const LONGEST_HOLD_MS = 10 * 60_000;
 
-/** When exports that run leave no room at all: one of them may end at any time. */
+/** The wait if running exports leave no room at all, as one of them may end at any time. */
 const NO_ROOM_MS = 30_000;
 
 const moment = z.number();
@@ -44,15 +44,15 @@ const moment = z.number();
 const bucketsSchema = z.array(z.tuple([z.number().int(), z.number().int().nonnegative()]));
 type Buckets = z.infer<typeof bucketsSchema>;
 
-/** Everything that has to be remembered, ready to be stored. */
+/** The state to store. */
 export const apiBudgetSchema = z.object({
   /** What work has called, polls included. */
   calls: bucketsSchema,
   /** What readers have called. */
   read: bucketsSchema,
-  /** When work that was refused was told to come back. */
+  /** When refused work will come back. */
   waiting: z.array(moment),
-  /** Nothing but polls before then. */
+  /** Only polls are admitted before then. */
   heldUntil: moment.nullable(),
 });
 export type ApiBudget = z.infer<typeof apiBudgetSchema>;
@@ -63,13 +63,13 @@ export interface Call {
   readonly kind: CallKind;
   /** Calls in 5 minutes, those of readers included. */
   readonly limit: number;
-  /** Exports that run or may begin to: slots held. */
+  /** Exports that run or may start: held leases. */
   readonly exports: number;
-  /** So many calls more have to fit, for work that is more urgent than this. */
+  /** So many additional calls must fit, for more urgent work. */
   readonly spare: number;
 }
 
-/** Counts the call and answers 0; or counts nothing, and says how long to wait before asking again. */
+/** Counts the call and returns 0; or counts nothing, and returns how long to wait before asking again. */
 export function admit(before: ApiBudget, call: Call, now: number): { budget: ApiBudget; waitMs: number } {
   const budget = settled(before, now);
   if (call.kind === "poll") return { budget: counted(budget, now), waitMs: 0 };
@@ -84,7 +84,7 @@ export function admit(before: ApiBudget, call: Call, now: number): { budget: Api
   return { budget: { ...budget, waiting }, waitMs: Math.round(wait) };
 }
 
-/** Who reads and is refused takes no place among the work that waits. */
+/** A refused reader takes no place among waiting work. */
 function admitReader(
   budget: ApiBudget,
   { limit }: Call,
@@ -105,7 +105,7 @@ function readersPart(limit: number): number {
   return Math.floor(limit / READERS_PART);
 }
 
-/** Nothing but polls for so long. */
+/** Admits only polls for so long. */
 export function slowDown(before: ApiBudget, forMs: number, now: number): ApiBudget {
   const budget = settled(before, now);
   const until = now + Math.min(Math.max(forMs, 0), LONGEST_HOLD_MS);
@@ -124,14 +124,14 @@ export function pollsWithin(exports: number, ms: number): number {
 }
 
 /**
- * How many exports may run at once: as many as are wished for, but no more than the budget has polls for, with a
- * quarter of it left for everything else, and for polls that fail and are repeated sooner.
+ * How many exports may run at the same time: as many as configured, but not more than the budget has polls for, with a
+ * quarter left for everything else, and for polls that fail and are repeated sooner.
  */
 export function exportSlots(wished: number, limit: number): number {
   return Math.max(1, Math.min(wished, Math.floor((limit * 3) / 4 / pollsWithin(1, WINDOW_MS))));
 }
 
-/** The wait of somebody before whom so many others have to wait. */
+/** The wait of a caller behind so many others. */
 function waitInLine(position: number, budget: ApiBudget, call: Call, limit: number, now: number): number {
   const atMost = limit - pollsWithin(call.exports, WINDOW_MS) - call.spare;
   const calls = Math.min((position + 1) * CALLS_A_STEP, Math.max(1, atMost));
@@ -184,7 +184,7 @@ function settled({ calls, read, waiting, heldUntil }: ApiBudget, now: number): A
   };
 }
 
-/** Forgets what is over. What lies in the future was counted by a clock that has been put back since. */
+/** Drops past counts, and future ones, which come from a clock that has been set back since. */
 function inWindow(calls: Buckets, now: number): Buckets {
   const current = Math.floor(now / BUCKET_MS);
   const kept = calls.filter(([bucket]) => (bucket + 1) * BUCKET_MS > now - WINDOW_MS && bucket < current);
@@ -198,7 +198,7 @@ export function isShort(left: number, resetMs: number, exports: number): boolean
 }
 
 /**
- * Calls of Cloudflare's API, of which the whole account has a budget. A poll of a running export is counted and never
- * refused: a late one loses the export. Work waits; who reads at the API does without, or is told to come back.
+ * The kinds of calls to Cloudflare's API, for which the entire account has one budget. A poll of a running export is
+ * counted and never refused, because a late one loses the export. Work waits. A refused reader must try again later.
  */
 export type CallKind = "poll" | "work" | "reader";

@@ -12,7 +12,7 @@ export interface DatabasePage {
   readonly databases: DatabaseSummary[];
   /** Rows that cannot be read, such as one without a UUID: what each says of itself, in words. */
   readonly unreadable: readonly string[];
-  /** Of all pages; null when the API does not tell. */
+  /** The total of all pages; null if the API does not report it. */
   readonly total: number | null;
 }
 
@@ -22,15 +22,15 @@ export interface SchemaEntry {
   readonly sql: string | null;
 }
 
-/** What D1 answers to an export's start and to each poll. */
+/** D1's answer to an export's start and to each poll. */
 export type ExportAnswer =
   | { readonly kind: "active"; readonly bookmark: string | null; readonly message: string | null }
   | { readonly kind: "complete"; readonly bookmark: string; readonly signedUrl: string }
-  /** The export ended with an error of D1's, told in words that may be repeated. */
+  /** The export ended with an error of D1, whose message may be shown. */
   | { readonly kind: "error"; readonly virtualTables: boolean; readonly message: string }
-  /** D1 knows of no such export: cancelled, forgotten, or told to be complete before. */
+  /** D1 does not know the export: it was cancelled, forgotten, or already reported as complete. */
   | { readonly kind: "lost" }
-  /** Another export of this database is under way. */
+  /** Another export of this database is running. */
   | { readonly kind: "busy" };
 
 export interface D1Api {
@@ -39,18 +39,18 @@ export interface D1Api {
   /** By UUID or name. `database-not-found` when there is none. */
   getDatabase(idOrName: string): Promise<Result<DatabaseSummary & { fileSize: number | null }>>;
   schema(databaseId: string): Promise<Result<SchemaEntry[]>>;
-  /** The database's bookmark of this moment: it moves with every write, and with nothing else. */
+  /** The database's present bookmark, which moves with every write, and only then. */
   bookmark(databaseId: string): Promise<Result<string>>;
   /** Runs one statement that only reads. */
   query(databaseId: string, sql: string): Promise<Result<QueryAnswer>>;
   /**
-   * Runs statements that only read, in one call and on one state of the database. An answer to each, in their order; one
-   * that fails, or 30 seconds for all of them together, fails them all.
+   * Runs statements that only read, in one call and on one state of the database. An answer to each, in their order;
+   * one that fails, or 30 seconds for all of them together, fails them all.
    */
   queryAll(databaseId: string, statements: readonly string[]): Promise<Result<QueryAnswer[]>>;
   startExport(databaseId: string, options: ExportOptions): Promise<Result<ExportAnswer>>;
   pollExport(databaseId: string, options: ExportOptions, bookmark: string): Promise<Result<ExportAnswer>>;
-  /** The same API, which also tells what the headers of each answer say of Cloudflare's limits. */
+  /** The same API, which also reports what the headers of each answer say about Cloudflare's limits. */
   watched?(observer: (seen: RateSeen) => void): D1Api;
 }
 

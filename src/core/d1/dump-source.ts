@@ -8,7 +8,7 @@ export interface DumpStream {
    * Rejects with nothing: a broken or stalled connection is a failed result.
    */
   read(): Promise<Result<Uint8Array | null>>;
-  /** Gives the connection up. */
+  /** Closes the connection. */
   cancel(): Promise<void>;
 }
 

@@ -11,7 +11,7 @@ export type ExportOptions = z.infer<typeof exportOptionsSchema>;
 /** An empty list of tables means all of them. */
 export const EVERYTHING: ExportOptions = { noData: false, noSchema: false, tables: [] };
 
-/** Whether D1 was asked to dump the same: only then does what one dump lacks say something of the other. */
+/** Whether both options select the same parts: only then can the two dumps be compared. */
 export function sameExport(a: ExportOptions, b: ExportOptions): boolean {
   return a.noData === b.noData && a.noSchema === b.noSchema && sameSet(a.tables, b.tables);
 }

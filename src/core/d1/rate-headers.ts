@@ -1,10 +1,10 @@
 import { type List, parseList, Token } from "structured-headers";
 import { CLOUDFLARE_LIMIT, LONGEST_HOLD_MS } from "./api-budget.ts";
 
-/** What an answer's headers tell of Cloudflare's own count, which other tools' calls are in too. */
+/** What an answer's headers say about Cloudflare's own count, which includes other tools' calls. */
 export interface RateSeen {
   readonly remaining: number;
-  /** Until the count begins anew. */
+  /** The time until the count restarts. */
   readonly resetMs: number;
   readonly quota: number;
 }
@@ -25,7 +25,7 @@ export function readRate(rateLimit: string | null, policy: string | null): RateS
   return seen.sort((a, b) => callsLeft(a) - callsLeft(b))[0] ?? null;
 }
 
-/** What may still be called: a tenth of the quota is left to others. */
+/** How many calls may still be made: a tenth of the quota is left to others. */
 export function callsLeft({ remaining, quota }: RateSeen): number {
   return remaining - quota / 10;
 }
