@@ -14,7 +14,7 @@ import { DEFAULT_POLICY } from "../core/bucket/object-keys.ts";
 import { type CallKind, exportSlots } from "../core/d1/api-budget.ts";
 import { describeException, ok, type Result } from "../core/failure.ts";
 import type { Connect, Platform } from "../core/platform.ts";
-import type { PolicyCopy } from "../core/policy/policy-copy.ts";
+import type { DefaultPolicyCopy, PolicyCopy } from "../core/policy/policy-copy.ts";
 import type { DefaultPolicy, FullPolicy, Policy } from "../core/policy/policy.ts";
 import type { BackupRequest } from "../core/run/request.ts";
 import type { Trigger } from "../core/schedule/cron-triggers.ts";
@@ -256,12 +256,12 @@ export class AccountObject extends DurableObject implements AccountRuns, Coordin
     await this.#alarm.wakeBy(platform.now());
   }
 
-  async catalogRebuilt(policy: DefaultPolicy | null): Promise<void> {
+  async catalogRebuilt(copy: DefaultPolicyCopy | null): Promise<void> {
     const opened = this.#open();
     if (!opened.ok) throw new Error(opened.failure.detail);
     const { schedule, platform } = opened.value;
     const now = platform.now();
-    if (policy !== null) schedule.restoreDefault(policy, now);
+    if (copy !== null) schedule.restoreDefault(copy, now);
     this.#outbox.addListing(now);
     await this.#alarm.wakeBy(now);
   }

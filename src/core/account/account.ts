@@ -1,5 +1,5 @@
 import type { Result } from "../failure.ts";
-import type { PolicyCopy } from "../policy/policy-copy.ts";
+import type { DefaultPolicyCopy, PolicyCopy } from "../policy/policy-copy.ts";
 import type { DefaultPolicy, FullPolicy, Policy } from "../policy/policy.ts";
 import type { BackupRequest } from "../run/request.ts";
 import type { Trigger } from "../schedule/cron-triggers.ts";
@@ -76,7 +76,7 @@ export interface AccountRuns {
   /** After the account's object was lost: restores the bucket's policies of databases that have none. */
   restorePolicies(copies: readonly PolicyCopy[]): Promise<void>;
   /** Sends everything to the catalogue again. `policy` is the default policy from the bucket. */
-  catalogRebuilt(policy: DefaultPolicy | null): Promise<void>;
+  catalogRebuilt(copy: DefaultPolicyCopy | null): Promise<void>;
   keyProofs(recipients: readonly string[]): Promise<Result<KeyProof[]>>;
   /** `refused` are the positions (from 0) of answers that match no challenge. The other answers are accepted. */
   proveKeys(

@@ -212,8 +212,8 @@ export async function tellDatabases(
     if (!cleared.ok) return cleared;
     const shared = await storedDefaultCopy(platform);
     if (!shared.ok && shared.failure.code !== "policy-unreadable") return shared;
-    const policy = shared.ok ? (shared.value?.policy ?? null) : null;
-    const told = await quietly(() => account.catalogRebuilt(policy));
+    const copy = shared.ok ? shared.value : null;
+    const told = await quietly(() => account.catalogRebuilt(copy));
     if (!told.ok) return told;
     const key = recordKey(platform.settings.keyPrefix, DEFAULT_POLICY);
     const unreadable = shared.ok ? [] : [{ key, problem: shared.failure.detail }];

@@ -3,7 +3,7 @@ import { DEFAULT_POLICY } from "../../core/bucket/object-keys.ts";
 import type { ListingEntry } from "../../core/catalog/database-index.ts";
 import type { Settings } from "../../core/platform.ts";
 import { effectivePolicy, isIncluded } from "../../core/policy/effective-policy.ts";
-import type { PolicyCopy } from "../../core/policy/policy-copy.ts";
+import type { DefaultPolicyCopy, PolicyCopy } from "../../core/policy/policy-copy.ts";
 import {
   type DefaultPolicy,
   type FullPolicy,
@@ -170,10 +170,11 @@ export class AccountSchedule {
   }
 
   /** Restores the bucket's record of a database whose policy is not known here. */
-  restore({ databaseId, databaseName, policy, unchanged }: PolicyCopy, now: number): void {
+  restore({ databaseId, databaseName, policy, unchanged, policyChanges }: PolicyCopy, now: number): void {
     const known = this.#registry.get(databaseId);
     if (known !== null && this.#registry.changes(databaseId).length > 0) return;
     const entry = this.register({ id: databaseId, name: databaseName }, now);
+    this.#restoreChanges(databaseId, policyChanges);
     if (Object.keys(policy).length > 0) this.setPolicy(entry, policy, RESTORED, now);
     if (unchanged === null || entry.unchanged !== null) return;
     const { backupId, checkedAt } = unchanged;
@@ -196,8 +197,16 @@ export class AccountSchedule {
   }
 
   /** Takes over the policy of all databases that the bucket remembers, unless one was set here. */
-  restoreDefault(policy: DefaultPolicy, now: number): void {
-    if (this.#registry.changes(DEFAULT_POLICY).length === 0) this.setDefaultPolicy(policy, RESTORED, now);
+  restoreDefault({ policy, policyChanges }: DefaultPolicyCopy, now: number): void {
+    if (this.#registry.changes(DEFAULT_POLICY).length > 0) return;
+    this.#restoreChanges(DEFAULT_POLICY, policyChanges);
+    this.setDefaultPolicy(policy, RESTORED, now);
+  }
+
+  /** Who changed a policy before this object was made; the latest change comes first in a copy. */
+  #restoreChanges(id: string, changes: PolicyCopy["policyChanges"]): void {
+    for (const { at, who, policy } of changes.toReversed())
+      this.#registry.recordChange(id, { at: Date.parse(at), who, policy });
   }
 
   /** When the database starts next; null: never, or it waits in the queue. */

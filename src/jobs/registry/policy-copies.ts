@@ -31,7 +31,7 @@ export class PolicyCopies {
     if (!stored.ok) return stored;
     // Somebody may have set one while we read.
     if (this.#kv.get("policy-loaded") === true) return ok(undefined);
-    if (stored.value !== null) schedule.restoreDefault(stored.value.policy, platform.now());
+    if (stored.value !== null) schedule.restoreDefault(stored.value, platform.now());
     this.#kv.put("policy-loaded", true);
     return ok(undefined);
   }

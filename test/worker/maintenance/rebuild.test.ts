@@ -185,7 +185,7 @@ describe("a rebuild of the catalogue", { timeout: 30_000 }, () => {
     expect(await policyOf()).toEqual({ compression: "none", maxUnchangedDays: 5 });
     expect(await (await call("/api/policy")).json()).toMatchObject({
       policy: shared,
-      policyChanges: [{ who: "restored from the bucket" }],
+      policyChanges: [{ who: "restored from the bucket" }, { who: "ADMIN_TOKEN", policy: shared }],
     });
     await call("/api/policy", { method: "PUT", body: "{}" });
   });

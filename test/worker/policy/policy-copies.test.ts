@@ -51,7 +51,10 @@ describe("a new account's object on a bucket that is not new", () => {
     expect(await stampsOf(database.name)).toHaveLength(6);
     expect(await (await call(`/api/databases/${database.id}`)).json()).toMatchObject({
       ownPolicy: { retention: KEEP_ALL },
-      policyChanges: [{ who: "restored from the bucket" }],
+      policyChanges: [
+        { who: "restored from the bucket" },
+        { who: "ADMIN_TOKEN", policy: { retention: KEEP_ALL } },
+      ],
     });
   });
 
