@@ -1,9 +1,11 @@
-import { spawn, type ChildProcess } from "node:child_process";
+import { spawn, type ChildProcessWithoutNullStreams } from "node:child_process";
 import { createServer, connect } from "node:net";
 import { createRequire } from "node:module";
 import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { dirname, join, resolve as resolvePath } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+
+export type OnSpawn = (pid: number) => void | Promise<void>;
 
 export interface WranglerDevOptions {
   /** A wrangler.jsonc. */
@@ -15,8 +17,8 @@ export interface WranglerDevOptions {
   readonly vars?: Readonly<Record<string, string>>;
   /** Read instead of `.dev.vars`: for values that must not be on a command line or in wrangler's output. */
   readonly envFile?: string;
-  /** Called with the process group as soon as it exists, long before it answers, so that a caller can end it early. */
-  readonly onSpawn?: (pid: number) => void;
+  /** Called with the process group before anything runs in it, so that a caller can end it early: it is awaited. */
+  readonly onSpawn?: OnSpawn;
   readonly readyTimeoutMs?: number;
 }
 
@@ -46,6 +48,19 @@ function environment(): NodeJS.ProcessEnv {
   };
 }
 
+/**
+ * A shell that becomes the command behind it when it is told to. Until then its group can be written down by whoever has
+ * to end it: if we are killed before that, its input ends, and so does the shell.
+ */
+const HELD = ["-c", 'read -r go && exec "$@" </dev/null', "sh"] as const;
+
+async function release(child: ChildProcessWithoutNullStreams, onSpawn: OnSpawn | undefined): Promise<void> {
+  // One that could not be started, or was ended by then, reads no more.
+  child.stdin.on("error", () => undefined);
+  if (child.pid !== undefined) await onSpawn?.(child.pid);
+  child.stdin.end("go\n");
+}
+
 /** A killed process leaves its temporary files behind; the next one on the same state deletes them. */
 export function emptyTemporaryFolder(persistTo: string): string {
   const folder = resolvePath(persistTo, "tmp");
@@ -70,9 +85,9 @@ export async function startWranglerDev(options: WranglerDevOptions): Promise<Wra
     ...vars,
     ...(options.envFile === undefined ? [] : ["--env-file", options.envFile]),
   );
-  const child = spawn(process.execPath, args, {
+  const child = spawn("sh", [...HELD, process.execPath, ...args], {
     detached: true,
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: ["pipe", "pipe", "pipe"],
     env: {
       ...environment(),
       TMPDIR: emptyTemporaryFolder(options.persistTo),
@@ -88,7 +103,7 @@ export async function startWranglerDev(options: WranglerDevOptions): Promise<Wra
   child.stderr.on("data", collect);
   const pid = child.pid;
   if (pid === undefined) throw new Error("wrangler could not be started");
-  options.onSpawn?.(pid);
+  await release(child, options.onSpawn);
   const kill = async (signal: "SIGKILL" | "SIGTERM" = "SIGTERM"): Promise<void> => {
     await endGroup(pid, signal);
     const patience = Date.now() + 10_000;
@@ -116,21 +131,22 @@ export async function runWrangler(
   args: readonly string[],
   env: Record<string, string> = {},
   cwd?: string,
-  onSpawn?: (pid: number) => void,
+  onSpawn?: OnSpawn,
 ): Promise<string> {
-  const child: ChildProcess = spawn(process.execPath, [WRANGLER, ...args], {
+  const child = spawn("sh", [...HELD, process.execPath, WRANGLER, ...args], {
     detached: onSpawn !== undefined,
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: ["pipe", "pipe", "pipe"],
     cwd,
     env: { ...environment(), ...env },
   });
-  if (child.pid !== undefined) onSpawn?.(child.pid);
   let output = "";
-  child.stdout?.on("data", (chunk: Buffer) => (output += chunk.toString()));
-  child.stderr?.on("data", (chunk: Buffer) => (output += chunk.toString()));
-  const code = await new Promise<number | null>((resolve, reject) => {
+  child.stdout.on("data", (chunk: Buffer) => (output += chunk.toString()));
+  child.stderr.on("data", (chunk: Buffer) => (output += chunk.toString()));
+  const ended = new Promise<number | null>((resolve, reject) => {
     child.once("error", reject).once("close", resolve);
   });
+  await release(child, onSpawn);
+  const code = await ended;
   if (code !== 0) throw new Error(`wrangler ${args.join(" ")} ended with ${code}:\n${output}`);
   return output;
 }

@@ -55,9 +55,9 @@ export class LocalWorkers {
   /** Runs one wrangler command on this state to its end. */
   async run(purpose: string, args: readonly string[], persistTo: string): Promise<void> {
     const started: number[] = [];
-    const own = (pid: number): void => {
+    const own = (pid: number): Promise<void> => {
       started.push(pid);
-      this.#own(pid);
+      return this.#own(pid);
     };
     try {
       const all = [...args, "--persist-to", persistTo];
@@ -90,9 +90,14 @@ export class LocalWorkers {
     this.#watchdog.stdin?.end();
   }
 
-  #own(group: number): void {
+  /** Resolves when the watchdog will know the group, whatever becomes of us. */
+  async #own(group: number): Promise<void> {
     this.#groups.add(group);
-    this.#watchdog.stdin?.write(`${group}\n`);
+    const { stdin } = this.#watchdog;
+    await new Promise<void>((resolve) => {
+      if (stdin === null) resolve();
+      else stdin.write(`${group}\n`, () => resolve());
+    });
     if (this.#stopped) void endGroup(group, "SIGKILL").catch(() => undefined);
   }
 
