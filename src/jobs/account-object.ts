@@ -136,6 +136,7 @@ export class AccountObject extends DurableObject implements AccountRuns, Coordin
     const database = { id: report.databaseId, name: report.databaseName };
     if (report.isCatalog) this.#leaveOut(database.id);
     else opened.value.schedule.register(database, now);
+    if (!report.isCatalog && this.#listing.catalogId === database.id) this.#listing.catalogId = "";
     this.#registry.report(report, now);
     await this.#alarm.wakeBy(this.#nextAt() ?? now + WATCHDOG_MS);
   }

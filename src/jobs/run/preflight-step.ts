@@ -126,7 +126,9 @@ export async function preflight(
     // Without rows, the dump cannot alter anything.
     examine: examine && !exportOptions.noData,
   };
-  return ok({ run: advance(known, freshExport(now), now) });
+  const advanced = { run: advance(known, freshExport(now), now) };
+  // It was our catalogue once, and is a database like any other now.
+  return ok(record.isCatalog ? { ...advanced, record: { isCatalog: false } } : advanced);
 }
 
 async function isOwnCatalog(

@@ -102,6 +102,25 @@ describe("the Worker's own catalogue under another name", () => {
   });
 });
 
+describe("a database that was the Worker's own catalogue once", () => {
+  it("is backed up every night again, once a run has succeeded", async () => {
+    const { id } = await runOfTheCatalog();
+    await settle([{ id }]);
+    await runSql(id, "DELETE FROM runs");
+    const run = await startBackup(id);
+    await settle([{ id }]);
+    expect(await viewOf(run)).toMatchObject({ state: "complete" });
+    await runSql(id, "INSERT INTO backups VALUES ('written since')");
+    const at = START + DAY + 600_000;
+    await moveTo(at);
+    await beat();
+    await fire(NIGHTLY, at);
+    await settle([{ id }]);
+    const { id: last, phase } = await storedRun(id);
+    expect([last === run, phase.at]).toEqual([false, "complete"]);
+  });
+});
+
 describe("a database whose tables are named as a catalogue's", () => {
   it.each([
     ["and that holds other runs", LIKE_A_CATALOG],
