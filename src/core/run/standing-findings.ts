@@ -72,9 +72,12 @@ export function afterExamination(
   const dated = found.map((hazard) => ({ ...hazard, examinedAt: iso(now) }));
   const told = new Set(counted.rows.map(([table]) => table));
   const untold = new Set(tables.filter((table) => !told.has(table)));
+  const summed = new Set(dated.filter(({ table }) => table === null).map(({ kind }) => kind));
   const stands = ({ kind, table }: Hazard): boolean =>
     // That nobody could tell is told anew by whoever cannot tell.
-    kind !== NOT_EXAMINED && (table === null ? untold.size > 0 : untold.has(table));
+    kind !== NOT_EXAMINED &&
+    // A summary of many tables is replaced by the next one, else each examination would add one.
+    (table === null ? untold.size > 0 && !summed.has(kind) : untold.has(table));
   const older = (before?.findings ?? []).filter(stands);
   const sameState = before !== null && before.bookmark !== null && before.bookmark === bookmark;
   return {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Hazard } from "../../../src/core/dump/hazards.ts";
-import { alteredHazards, notExamined } from "../../../src/core/examination/findings.ts";
+import { alteredHazards, notExamined, withFindings } from "../../../src/core/examination/findings.ts";
 import type { Counted } from "../../../src/core/examination/replaced-text.ts";
 import {
   afterExamination,
@@ -123,6 +123,21 @@ describe("what an examination has found", () => {
     const third = examination(known, { bookmark: "b3", ...outcome, found: [] }, later + DAY_MS);
     for (const { detail } of standingFindings(third, { ...dump, bookmark: "b4" }))
       expect(detail.split("Found by").length).toBeLessThanOrEqual(2);
+  });
+
+  it("has one summary of further tables a kind, however many examinations leave a table out", () => {
+    const names = Array.from({ length: 520 }, (_, number) => `t${number}`);
+    const found = withFindings(
+      [],
+      names.flatMap((name) => text(name, 2)),
+    );
+    let known: Examination | null = null;
+    for (let week = 0; week < 4; week++) {
+      const outcome = { tables: [...names, "large"], counted: countedIn(...names), found };
+      known = examination(known, outcome, NIGHT + week * 7 * DAY_MS);
+    }
+    expect(known?.findings.filter(({ table }) => table === null)).toHaveLength(1);
+    expect(known?.findings).toHaveLength(501);
   });
 
   it("keeps its counts when the next examination sees the same state and gets no answer", () => {
