@@ -82,6 +82,8 @@ function rowByRow(rows: string, before: string, behind: string | null): string[]
   return [
     "  echo 'sqlite3 refused something. Loading each row separately:' >&2",
     "  rm -f partial.db partial.db-journal",
+    // The refused load has left restored.db half written, beside a journal that would undo whatever takes its place.
+    `  ${SQLITE} restored.db 'SELECT count(*) FROM sqlite_master' > /dev/null &&`,
     `  ${before} &&`,
     `  { ${SQLITE} ${pragmas} partial.db < ${rows} > /dev/null 2> refused.txt || true; } &&`,
     ...(behind === null ? [] : [`  ${behind} &&`]),
@@ -95,7 +97,7 @@ function rowByRow(rows: string, before: string, behind: string | null): string[]
     '    { print > "accepted.sql" }',
     "    END {",
     '      for (table in count) print "Refused in " table ": " count[table]',
-    '      print refused + 0 " refused: see refused.sql, and refused.txt for the reasons. restored.db has all other rows."',
+    '      print refused + 0 " refused: see refused.sql, and refused.txt for the reasons. restored.db has all other rows, as the dump has them."',
     "    }",
     "  ' refused.txt rows.sql >&2 &&",
     `  mv accepted.sql rows.sql && mv partial.db restored.db && head -n ${REASONS} refused.txt >&2`,

@@ -163,3 +163,33 @@ it("rows that are too long for D1 keep no other row out of it", async () => {
   expect(Math.max(...lines.map((line) => Buffer.byteLength(line)))).toBeLessThanOrEqual(100_000);
   expect(lines.filter((line) => line.startsWith('INSERT INTO "t"'))).toHaveLength(1);
 });
+
+/** More rows than sqlite3's page cache holds, so that the load that is refused has written to the file. */
+const MANY_ROWS = `WITH RECURSIVE i (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM i WHERE n < 3000)
+  INSERT INTO t SELECT n, '"' || hex(zeroblob(2000)) || '"' FROM i; INSERT INTO t VALUES (3001, ${JSON_TEXT})`;
+
+describe.each([false, true])(
+  "a refused load that was larger than the page cache (rows alone: %s)",
+  (noSchema) => {
+    it("undoes nothing of what is loaded after it", async () => {
+      const table = "CREATE TABLE t (id INTEGER PRIMARY KEY, body TEXT CHECK (json_valid(body)))";
+      const database = databaseOf(`${table}; ${MANY_ROWS};`);
+      const exportOptions = { ...EVERYTHING, noSchema };
+      const dump = dumpOf(database, exportOptions);
+      const { folder } = backUp(root, dump, schemaOf(database), { exportOptions });
+      const file = join(folder, "restored.db");
+      if (noSchema) {
+        const there = new DatabaseSync(file);
+        there.exec(`${table}; INSERT INTO t VALUES (9999, '"before"')`);
+        there.close();
+      }
+      const ran = await runScript(folder, commandsOf(folder, [1, 2, 3]), { PATH });
+      expect(ran.stderr).toContain('Refused in "t": 1\n');
+      // Written to, so that a journal that is left would be rolled back.
+      const restored = new DatabaseSync(file);
+      expect(restored.prepare("SELECT count(*) AS n FROM t").get()).toEqual({ n: noSchema ? 3001 : 3000 });
+      expect(restored.prepare("PRAGMA integrity_check").get()).toEqual({ integrity_check: "ok" });
+      restored.close();
+    });
+  },
+);
