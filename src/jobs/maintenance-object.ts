@@ -221,7 +221,7 @@ export class MaintenanceObject extends DurableObject implements MaintenanceJobs 
           ? compareRows(job, store, platform)
           : findLostManifests(job, store, platform);
       case "asking":
-        return askNext(job, store, (id) => this.#parts.database(id));
+        return askNext(job, store, platform, (id) => this.#parts.database(id));
       case "databases":
         return tellDatabases(job, store, platform, this.#parts.account(platform.settings.accountId));
       case "collecting":

@@ -1,13 +1,11 @@
 import { evictDurableObject } from "cloudflare:test";
-import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { resetAccount } from "../worker/kit/emulated-account.ts";
 import {
-  allKeys,
   backupRows,
   bucketWith,
   care,
   driveMaintenance,
+  emptyInstallation,
   latestRebuild,
   nextMaintenance,
   putBackup,
@@ -18,9 +16,7 @@ import { call, holdTheClock } from "../worker/kit/run-driver.ts";
 
 beforeEach(async () => {
   holdTheClock();
-  await resetAccount();
-  for (const key of await allKeys()) await env.BACKUPS.delete(key);
-  await env.CATALOG.exec("DELETE FROM databases; DELETE FROM runs; DELETE FROM backups;");
+  await emptyInstallation();
 });
 afterEach(() => vi.useRealTimers());
 

@@ -1,4 +1,4 @@
-import type { Result } from "../failure.ts";
+import { ok, type Result } from "../failure.ts";
 import type { DownloadRequest } from "./byte-range.ts";
 import type { Compression } from "./object-keys.ts";
 
@@ -72,6 +72,22 @@ export interface Vault {
   download(key: string, request: DownloadRequest): Promise<Result<Response | null>>;
   /** Opens an object to read it decompressed; null if it does not exist. */
   decoded(key: string, compression: Compression): Promise<Result<DecodedObject | null>>;
+}
+
+/** All objects whose keys begin with the folder's, over as many pages as there are: a backup may have 10,000 volumes. */
+export async function listFolder(
+  folder: string,
+  vault: Pick<Vault, "list">,
+): Promise<Result<ListedObject[]>> {
+  const objects: ListedObject[] = [];
+  let cursor: string | null = null;
+  do {
+    const page: Result<Listing> = await vault.list(folder, { folders: false, cursor });
+    if (!page.ok) return page;
+    objects.push(...page.value.objects);
+    ({ cursor } = page.value);
+  } while (cursor !== null);
+  return ok(objects);
 }
 
 export interface DecodedObject {

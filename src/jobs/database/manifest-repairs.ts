@@ -20,7 +20,7 @@ import {
 } from "../../core/backup/manifest.ts";
 import { claimText } from "../../core/bucket/claim.ts";
 import { sha256Of } from "../../core/bucket/codecs.ts";
-import { suspicionOf } from "../../core/bucket/folders.ts";
+import { groupPage, suspicionOf } from "../../core/bucket/folders.ts";
 import {
   CHECKSUMS,
   CLAIM,
@@ -30,7 +30,7 @@ import {
   prefixOfFolder,
   RESTORE_GUIDE,
 } from "../../core/bucket/object-keys.ts";
-import { groupPage } from "../../core/bucket/folders.ts";
+import { listFolder } from "../../core/bucket/vault.ts";
 import { NOTHING_SCANNED, scannedSchema } from "../../core/dump/tally.ts";
 import { describeException, failed, type Failure, ok, type Result } from "../../core/failure.ts";
 import type { Platform } from "../../core/platform.ts";
@@ -193,9 +193,9 @@ export class ManifestRepairs {
     const volumes = this.#volumes;
     const wrong = contradiction(source, volumes);
     if (wrong !== null) return failed(unproven(backupId, wrong));
-    const listed = await vault.list(folder, { folders: false, cursor: null });
+    const listed = await listFolder(folder, vault);
     if (!listed.ok) return listed;
-    const sums = listed.value.objects.find(({ key }) => key === folder + CHECKSUMS);
+    const sums = listed.value.find(({ key }) => key === folder + CHECKSUMS);
     if (sums === undefined) return failed(unproven(backupId, "Its SHA256SUMS is gone."));
     const files: Manifest["files"] = [];
     for (const name of [CLAIM, CHECKSUMS, RESTORE_GUIDE, NOT_EXPORTED]) {
@@ -256,10 +256,10 @@ export class ManifestRepairs {
     if (state === "in-use") return failed(inUse(backupId));
     if (source.kind === "text" || source.row !== null || state === "committed") return ok(undefined);
     // Nobody knows of it, so that it may be the run of another Worker: it is left alone as long as an orphan is.
-    const listed = await platform.vault.list(folder, { folders: false, cursor: null });
+    const listed = await listFolder(folder, platform.vault);
     if (!listed.ok) return listed;
     const prefix = prefixOfFolder(folder);
-    const [found] = groupPage(prefix, null, listed.value.objects, true).complete;
+    const [found] = groupPage(prefix, null, listed.value, true).complete;
     const old = found !== undefined && suspicionOf(prefix, found, platform.now()) === "damaged";
     return old
       ? ok(undefined)

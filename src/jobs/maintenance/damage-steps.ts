@@ -1,8 +1,10 @@
 import { type BucketFolder, groupPage } from "../../core/bucket/folders.ts";
 import { MANIFEST, prefixOfFolder } from "../../core/bucket/object-keys.ts";
+import { listFolder } from "../../core/bucket/vault.ts";
 import type { PlacedBackup } from "../../core/catalog/catalog-repair.ts";
 import { ok, type Result } from "../../core/failure.ts";
 import type { Platform } from "../../core/platform.ts";
+import { idOfFolder } from "../retention/backup-store.ts";
 import type { MaintenanceStep } from "./bucket-walk.ts";
 import type { MaintenanceJob } from "./maintenance-job.ts";
 import type { MaintenanceStore } from "./maintenance-store.ts";
@@ -69,15 +71,19 @@ export async function lookAt(
   const manifest = await vault.head(folder + MANIFEST);
   if (!manifest.ok) return manifest;
   if (manifest.value !== null) return ok("backup");
-  const page = await vault.list(folder, { folders: false, cursor: null });
-  if (!page.ok) return page;
-  return ok(groupPage(prefixOfFolder(folder), null, page.value.objects, true).complete[0] ?? null);
+  const listed = await listFolder(folder, vault);
+  if (!listed.ok) return listed;
+  return ok(groupPage(prefixOfFolder(folder), null, listed.value, true).complete[0] ?? null);
 }
 
-/** Asks the next candidate's database what it knows of the folder; after the last one, the lists are complete. */
+/**
+ * Asks the next candidate's database what it knows of the folder; after the last one, the lists are complete. Then looks
+ * once more: since the walk has passed it, the manifest may be back, or a deletion may have come to its end.
+ */
 export async function askNext(
   job: MaintenanceJob,
   store: MaintenanceStore,
+  { vault, catalog }: Platform,
   database: (id: string) => FolderCollector,
 ): Promise<Result<MaintenanceStep>> {
   const next = store.search.nextUnasked();
@@ -94,6 +100,13 @@ export async function askNext(
   const { folder, databaseId } = next;
   const state = await askDatabase(databaseId, () => database(databaseId).folderState(folder));
   if (!state.ok) return state;
-  const changes = (): void => store.search.answered(folder, state.value);
-  return ok({ job: { ...job, attempt: 0 }, calls: 1, changes });
+  const manifest = await vault.head(folder + MANIFEST);
+  if (!manifest.ok) return manifest;
+  const row = await catalog.backup(idOfFolder(folder));
+  if (!row.ok) return row;
+  const changes = (): void => {
+    if (manifest.value === null) store.search.answered(folder, state.value, row.value?.folder === folder);
+    else store.search.forget(folder);
+  };
+  return ok({ job: { ...job, attempt: 0 }, calls: 3, changes });
 }

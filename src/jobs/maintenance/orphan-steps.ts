@@ -1,7 +1,7 @@
 import { type Claim, readClaim } from "../../core/bucket/claim.ts";
 import { groupPage, isOurs, suspicionOf } from "../../core/bucket/folders.ts";
 import { CLAIM } from "../../core/bucket/object-keys.ts";
-import type { ListedObject } from "../../core/bucket/vault.ts";
+import { listFolder } from "../../core/bucket/vault.ts";
 import { describeException, failed, ok, type Result } from "../../core/failure.ts";
 import type { Platform } from "../../core/platform.ts";
 import type { DatabaseRuns } from "../../core/run/database-runs.ts";
@@ -84,14 +84,9 @@ async function lookAgain(
   { folder, runId, databaseId }: Orphan,
   { vault, settings, catalog, ...platform }: Platform,
 ): Promise<Result<string[] | null>> {
-  const objects: ListedObject[] = [];
-  for (let cursor: string | null = null, more = true; more;) {
-    const page = await vault.list(folder, { folders: false, cursor });
-    if (!page.ok) return page;
-    objects.push(...page.value.objects);
-    ({ cursor } = page.value);
-    more = cursor !== null;
-  }
+  const listed = await listFolder(folder, vault);
+  if (!listed.ok) return listed;
+  const objects = listed.value;
   const [found] = groupPage(settings.keyPrefix, null, objects, true).complete;
   if (found === undefined || suspicionOf(settings.keyPrefix, found, platform.now()) !== "orphan")
     return ok(null);

@@ -118,8 +118,10 @@ export class SearchStore {
     return { folder, databaseId };
   }
 
-  answered(folder: string, state: FolderState): void {
-    this.#sql.exec("UPDATE candidate SET state = ? WHERE folder = ?", state, folder);
+  /** `recorded`: the catalogue still knows a backup there. */
+  answered(folder: string, state: FolderState, recorded: boolean): void {
+    const sql = "UPDATE candidate SET state = ?, recorded = min(recorded, ?) WHERE folder = ?";
+    this.#sql.exec(sql, state, recorded ? 1 : 0, folder);
   }
 
   get searchedAt(): number | null {

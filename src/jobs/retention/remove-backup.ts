@@ -1,6 +1,6 @@
 import { isOurs } from "../../core/bucket/folders.ts";
 import { CLAIM, MANIFEST, PINNED } from "../../core/bucket/object-keys.ts";
-import type { Listing, Vault } from "../../core/bucket/vault.ts";
+import { listFolder } from "../../core/bucket/vault.ts";
 import { ok, type Result } from "../../core/failure.ts";
 import type { Platform } from "../../core/platform.ts";
 import type { Deletion } from "./deletion-store.ts";
@@ -30,26 +30,14 @@ export async function removeBackup(
     if (!removed.ok) return removed;
   }
   if (!manifestGone) gone();
-  const left = await ownKeys(folder, vault);
+  const left = await listFolder(folder, vault);
   if (!left.ok) return left;
-  const beside = left.value.filter((key) => key !== folder + CLAIM);
+  const beside = left.value
+    .map(({ key }) => key)
+    .filter((key) => isOurs(folder, key.slice(folder.length)) && key !== folder + CLAIM);
   for (const keys of [beside, [folder + CLAIM]]) {
     const removed = keys.length === 0 ? ok(undefined) : await vault.remove(keys);
     if (!removed.ok) return removed;
   }
   return ok("removed");
-}
-
-async function ownKeys(folder: string, vault: Vault): Promise<Result<string[]>> {
-  const keys: string[] = [];
-  let cursor: string | null = null;
-  do {
-    const listed: Result<Listing> = await vault.list(folder, { folders: false, cursor });
-    if (!listed.ok) return listed;
-    keys.push(
-      ...listed.value.objects.map(({ key }) => key).filter((key) => isOurs(folder, key.slice(folder.length))),
-    );
-    cursor = listed.value.cursor;
-  } while (cursor !== null);
-  return ok(keys);
 }

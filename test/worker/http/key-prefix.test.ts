@@ -1,12 +1,13 @@
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Health } from "../../../src/core/health/health.ts";
-import { createDatabase, dumpOf, resetAccount } from "../kit/emulated-account.ts";
+import { createDatabase, dumpOf } from "../kit/emulated-account.ts";
 import {
   allKeys,
   backupRows,
   care,
   driveMaintenance,
+  emptyInstallation,
   orphansView,
   rebuildNow,
 } from "../kit/maintenance-driver.ts";
@@ -16,9 +17,7 @@ import { verify } from "../kit/verification-driver.ts";
 
 beforeEach(async () => {
   holdTheClock();
-  await resetAccount();
-  for (const key of await allKeys()) await env.BACKUPS.delete(key);
-  await env.CATALOG.exec("DELETE FROM databases; DELETE FROM runs; DELETE FROM backups;");
+  await emptyInstallation();
 });
 afterEach(() => vi.useRealTimers());
 

@@ -7,6 +7,7 @@ import { manifestText } from "../../../src/core/backup/manifest.ts";
 import type { OrphansView, RebuildView } from "../../../src/core/bucket/maintenance.ts";
 import { maintenanceJobSchema } from "../../../src/jobs/maintenance/maintenance-job.ts";
 import { unsealed } from "../../core/kit/sample-manifest.ts";
+import { resetAccount } from "./emulated-account.ts";
 import { call } from "./run-driver.ts";
 
 export const care = () => env.BUCKET_MAINTENANCE.getByName("emulated-account");
@@ -85,6 +86,21 @@ export function bucketWith<Name extends "list" | "head" | "get">(
     },
   });
 }
+
+/** As before the first backup: no database in the account, nothing in the bucket and in the catalogue. */
+export async function emptyInstallation(): Promise<void> {
+  await resetAccount();
+  for (const key of await allKeys()) await env.BACKUPS.delete(key);
+  await env.CATALOG.exec("DELETE FROM databases; DELETE FROM runs; DELETE FROM backups;");
+}
+
+/** The catalogue knows no more of this backup. */
+export const forgetRow = (id: string) =>
+  env.CATALOG.prepare("DELETE FROM backups WHERE id = ?").bind(id).run();
+
+/** What the bucket holds there; nothing when there is no such object. */
+export const textAt = async (key: string): Promise<string> =>
+  (await (await env.BACKUPS.get(key))?.text()) ?? "";
 
 /** All keys of the bucket. */
 export async function allKeys(): Promise<string[]> {

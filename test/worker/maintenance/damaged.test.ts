@@ -2,14 +2,18 @@ import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Health } from "../../../src/core/health/health.ts";
-import { createDatabase, resetAccount, syntheticDump } from "../kit/emulated-account.ts";
+import { DatabaseObject } from "../../../src/jobs/database-object.ts";
+import { createDatabase, syntheticDump } from "../kit/emulated-account.ts";
 import {
   allKeys,
   backupRows,
   care,
   driveMaintenance,
+  emptyInstallation,
+  forgetRow,
   orphansView,
   rebuildNow,
+  textAt,
 } from "../kit/maintenance-driver.ts";
 import { folderOf, refuse, rest, TABLE } from "../kit/retention-driver.ts";
 import {
@@ -26,9 +30,7 @@ import { blamedIn, verify } from "../kit/verification-driver.ts";
 beforeEach(async () => {
   holdTheClock();
   vi.spyOn(console, "error").mockImplementation(() => undefined);
-  await resetAccount();
-  for (const key of await allKeys()) await env.BACKUPS.delete(key);
-  await env.CATALOG.exec("DELETE FROM databases; DELETE FROM runs; DELETE FROM backups;");
+  await emptyInstallation();
 });
 afterEach(() => {
   vi.restoreAllMocks();
@@ -78,8 +80,6 @@ async function forgetObject(databaseId: string): Promise<void> {
   });
   await expect(gone).rejects.toThrow("the object is forgotten");
 }
-
-const forgetRow = (id: string) => env.CATALOG.prepare("DELETE FROM backups WHERE id = ?").bind(id).run();
 
 describe("a backup that has lost its manifest", { timeout: 30_000 }, () => {
   it("is damaged and no orphan: told each day, and nothing of it is deleted", async () => {
@@ -219,6 +219,32 @@ describe("a folder without a manifest is not damaged", { timeout: 30_000 }, () =
     await driveMaintenance();
     expect(await orphansView()).toMatchObject({ damaged: { count: 0 } });
     expect((await call(`/api/backups/${database.name}.${phase.copy.stamp}`)).status).toBe(404);
+  });
+
+  it.each<[string, (made: Made, manifest: string) => Promise<unknown>]>([
+    ["whose deletion reaches the catalogue after the walk has passed it", ({ id }) => forgetRow(id)],
+    [
+      "whose manifest is back by then",
+      ({ folder }, manifest) => env.BACKUPS.put(`${folder}manifest.json`, manifest),
+    ],
+  ])("a backup %s", async (_, meanwhile) => {
+    const made = await backedUp();
+    const manifest = await textAt(`${made.folder}manifest.json`);
+    await lose(made, ...(await allKeys()).map((key) => key.slice(made.folder.length)));
+    await forgetObject(made.database.id);
+    // The database's object is asked when the walk has passed all folders.
+    const { folderState } = DatabaseObject.prototype;
+    vi.spyOn(DatabaseObject.prototype, "folderState").mockImplementation(async function (
+      this: DatabaseObject,
+      folder,
+    ) {
+      await meanwhile(made, manifest);
+      return folderState.call(this, folder);
+    });
+    await advanceDays(2);
+    await care().daily();
+    await driveMaintenance();
+    expect(await orphansView()).toMatchObject({ damaged: { count: 0 } });
   });
 
   it("while somebody's deletion of it goes on", async () => {

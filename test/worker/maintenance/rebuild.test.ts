@@ -6,11 +6,12 @@ import { codecs } from "../../../src/cloudflare/codecs/codecs.ts";
 import { backupRow } from "../../../src/core/backup/backup-row.ts";
 import { readManifest } from "../../../src/core/backup/manifest.ts";
 import { sha256Of } from "../../../src/core/bucket/codecs.ts";
-import { createDatabase, resetAccount, runSql } from "../kit/emulated-account.ts";
+import { createDatabase, runSql } from "../kit/emulated-account.ts";
 import {
   allKeys,
   backupRows,
   bucketWith,
+  emptyInstallation,
   putBackup,
   rebuildNow,
   rows,
@@ -20,9 +21,7 @@ import { advanceDays, backUp, call, holdTheClock, setPolicy } from "../kit/run-d
 
 beforeEach(async () => {
   holdTheClock();
-  await resetAccount();
-  for (const key of await allKeys()) await env.BACKUPS.delete(key);
-  await env.CATALOG.exec("DELETE FROM databases; DELETE FROM runs; DELETE FROM backups;");
+  await emptyInstallation();
 });
 afterEach(() => vi.useRealTimers());
 

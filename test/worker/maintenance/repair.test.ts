@@ -3,8 +3,17 @@ import { env, exports } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { R2Vault } from "../../../src/cloudflare/bucket/vault.ts";
 import type { ManifestRepairView } from "../../../src/core/backup/manifest-repair.ts";
-import { createDatabase, dumpOf, resetAccount, syntheticDump } from "../kit/emulated-account.ts";
-import { allKeys, backupRows, care, driveMaintenance, orphansView } from "../kit/maintenance-driver.ts";
+import { createDatabase, dumpOf, syntheticDump } from "../kit/emulated-account.ts";
+import {
+  allKeys,
+  backupRows,
+  care,
+  driveMaintenance,
+  emptyInstallation,
+  forgetRow,
+  orphansView,
+  textAt,
+} from "../kit/maintenance-driver.ts";
 import { folderOf, listed, rest } from "../kit/retention-driver.ts";
 import {
   advanceDays,
@@ -22,9 +31,7 @@ import { verify } from "../kit/verification-driver.ts";
 beforeEach(async () => {
   holdTheClock();
   vi.spyOn(console, "error").mockImplementation(() => undefined);
-  await resetAccount();
-  for (const key of await allKeys()) await env.BACKUPS.delete(key);
-  await env.CATALOG.exec("DELETE FROM databases; DELETE FROM runs; DELETE FROM backups;");
+  await emptyInstallation();
 });
 afterEach(() => {
   vi.restoreAllMocks();
@@ -56,8 +63,6 @@ async function damagedBackup(policy: unknown = {}, large = false): Promise<Made>
   return { database, id: backupId ?? "", folder, manifest, dump };
 }
 
-const textAt = async (key: string): Promise<string> => (await (await env.BACKUPS.get(key))?.text()) ?? "";
-
 /** As an object that knows of nothing: what it kept is lost as well. */
 async function forgetKept({ database, folder }: Made): Promise<void> {
   await runInDurableObject(env.DATABASE_BACKUPS.getByName(database.id), (_, state) => {
@@ -66,8 +71,6 @@ async function forgetKept({ database, folder }: Made): Promise<void> {
     state.storage.kv.delete("last");
   });
 }
-
-const forgetRow = (id: string) => env.CATALOG.prepare("DELETE FROM backups WHERE id = ?").bind(id).run();
 
 async function askToRepair(
   id: string,
@@ -78,11 +81,9 @@ async function askToRepair(
 }
 
 async function repairOf(id: string): Promise<ManifestRepairView> {
+  const response = await call(`/api/backups/${id}/repair`);
   // as above
-  const { repair } = (await (await call(`/api/backups/${id}/repair`)).json()) as {
-    repair: ManifestRepairView;
-  };
-  return repair;
+  return ((await response.json()) as { repair: ManifestRepairView }).repair;
 }
 
 async function repaired({ id, database }: Made): Promise<ManifestRepairView> {
